@@ -1,0 +1,106 @@
+"""minidl: a deep-learning engine to run, to read and to believe.
+
+>>> import minidl as md
+>>> w = md.Tensor([1.0, 2.0], requires_grad=True)
+>>> loss = ((w - 3) ** 2).sum()
+>>> loss.backward()
+>>> w.grad
+Tensor([-4., -2.])
+"""
+
+import importlib
+from typing import Any
+
+from minidl import kernels, random
+from minidl.autograd.modes import detect_anomaly, enable_grad, is_recording, no_grad
+from minidl.kernels import use
+from minidl.ops import (
+    absolute,
+    add,
+    argmax,
+    argmin,
+    astype,
+    broadcast_to,
+    clip,
+    concatenate,
+    cos,
+    cumsum,
+    divide,
+    dropout,
+    embedding,
+    equal,
+    exp,
+    expand_dims,
+    flatten,
+    flip,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    log,
+    log1p,
+    log_softmax,
+    logsumexp,
+    lstm,
+    matmul,
+    max,
+    maximum,
+    mean,
+    min,
+    minimum,
+    multiply,
+    negative,
+    not_equal,
+    power,
+    prod,
+    relu,
+    reshape,
+    sigmoid,
+    sigmoid_cross_entropy,
+    sin,
+    softmax_cross_entropy,
+    softplus,
+    sparse_cross_entropy,
+    split,
+    sqrt,
+    square,
+    squeeze,
+    stack,
+    std,
+    subtract,
+    sum,
+    swapaxes,
+    tanh,
+    transpose,
+    var,
+    where,
+)
+from minidl.ops.softmax import softmax
+from minidl.tensor import Op, Tensor, as_tensor, from_dlpack
+from minidl.transforms import grad, gradients, value_and_grad
+
+__version__ = "0.1.0"
+
+# Loaded on first use, so that importing minidl costs little more than importing NumPy.
+_LAZY_MODULES = {
+    "activations", "callbacks", "initializers", "keras", "layers", "losses", "metrics", "models", "optimizers",
+    "preprocessing", "regularizers", "saving", "schedules", "testing",
+}  # fmt: skip
+_LAZY_NAMES = {
+    "Model": "models",
+    "Sequential": "models",
+    "gradcheck": "testing",
+    "gradgradcheck": "testing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"minidl.{name}")
+    if name in _LAZY_NAMES:
+        return getattr(importlib.import_module(f"minidl.{_LAZY_NAMES[name]}"), name)
+    raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | _LAZY_MODULES | _LAZY_NAMES.keys())

@@ -1,0 +1,1 @@
+"""What lies under a Tensor: the modes, the memory that tensors share, and the backward pass."""

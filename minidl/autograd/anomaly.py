@@ -1,0 +1,53 @@
+"""Naming the op that made a NaN or an infinity, and the line of the user's code that called it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from minidl.tensor import Op
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+def call_site() -> str:
+    """The innermost line of the running program that is not minidl's own."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return "".join(traceback.format_stack(frame, limit=1)).strip()
+
+
+def check_forward(op: Op, inputs: Iterable[Any], outputs: Iterable[Any]) -> None:
+    """Remember where the op was called, and raise if it made or met something not finite."""
+    op.called_at = call_site()
+    for y in outputs:
+        found = _first_bad(y)
+        if found:
+            bad = [i for i, x in enumerate(inputs) if isinstance(x, np.ndarray) and _first_bad(x)]
+            source = f"its input {bad[0]} was already not finite" if bad else "from inputs that were finite"
+            raise FloatingPointError(f"{op.name()} gave {found} in its forward pass, {source}\n  {op.called_at}")
+
+
+def check_backward(op: Op, gradients: Iterable[Any]) -> None:
+    for i, dx in enumerate(gradients):
+        found = None if dx is None else _first_bad(getattr(dx, "_array", dx))
+        if found:
+            site = getattr(op, "called_at", "a call made outside detect_anomaly()")
+            raise FloatingPointError(
+                f"the backward of {op.name()} gave {found} in the gradient of its input {i}; the op was called at\n  {site}"
+            )
+
+
+def _first_bad(array: Any) -> str | None:
+    """'nan at position (0, 1)', or None."""
+    if array.dtype.kind not in "fc" or np.isfinite(array).all():
+        return None
+    position = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    return f"{array[position]} at position {position}"

@@ -1,0 +1,184 @@
+"""The backward pass: reverse-mode differentiation over the recorded graph.
+
+Ops are numbered as they are made, so descending numbers are an order in which each op comes
+before everything it was computed from. Walking that order needs no recursion: a chain of
+100,000 ops is as good as one of ten.
+
+A rule of an op is written once and runs on two kinds of values. In a plain backward pass it
+gets arrays and computes arrays. With `create_graph` it gets Tensors, so what it computes is
+itself recorded and can be differentiated again. A fused op, whose rule calls a kernel, gives
+its derivative of a derivative through `composition`, the same function in small ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from minidl.autograd import anomaly
+from minidl.autograd.modes import modes
+
+if TYPE_CHECKING:
+    from minidl.tensor import Op, Tensor
+
+
+def backpropagate(
+    roots: Sequence[Tensor],
+    seeds: Sequence[Any],
+    targets: Sequence[Tensor] | None = None,
+    *,
+    retain_graph: bool,
+    create_graph: bool,
+    boundary: Sequence[Tensor] = (),
+) -> dict[int, tuple[Tensor, Any]]:
+    """The gradient of Σ seed · root for the targets, by id; without targets, for the leaves.
+
+    Gradients are arrays, or Tensors with `create_graph`. Nothing is searched beyond the
+    tensors of `boundary`.
+    """
+    graph = Graph(roots, {id(t) for t in boundary})
+    graph.check_unchanged()
+    wanted = {id(t) for t in targets} if targets is not None else graph.keepers()
+    graph.mark_needs(None if targets is None else wanted)
+    gradients: dict[int, Any] = {}
+    kept: dict[int, tuple[Tensor, Any]] = {}
+    for root, seed in zip(roots, seeds, strict=True):
+        _accumulate(gradients, root, seed)
+    for op in graph.ops:
+        outputs = graph.outputs.pop(op)  # so that each tensor is let go as soon as its op is done
+        dys = [None if t is None else gradients.pop(id(t), None) for t in outputs]
+        for t, dy in zip(outputs, dys, strict=True):
+            if t is not None and dy is not None and id(t) in wanted:
+                kept[id(t)] = t, dy
+        if any(dy is not None for dy in dys) and any(op.needs):
+            for parent, dx in zip(op.parents, _gradients_of_inputs(op, outputs, dys, create_graph), strict=True):
+                if dx is not None:
+                    _accumulate(gradients, parent, dx)
+        if not retain_graph:
+            op.free()
+    for t in graph.leaves.values():
+        if id(t) in wanted and id(t) in gradients:
+            kept[id(t)] = t, gradients[id(t)]
+    return kept
+
+
+class Graph:
+    """What a backward pass from the roots will visit."""
+
+    def __init__(self, roots: Iterable[Tensor], boundary: set[int]) -> None:
+        self.outputs: dict[Op, list[Tensor | None]] = {}
+        self.leaves: dict[int, Tensor] = {}
+        stack = list(roots)
+        while stack:
+            t = stack.pop()
+            op = t._op
+            if op is None or id(t) in boundary:
+                self.leaves[id(t)] = t
+                continue
+            if op not in self.outputs:
+                if op.parents is None:
+                    raise RuntimeError(_FREED.format(op=op.name()))
+                self.outputs[op] = [None] * op.n_outputs
+                stack.extend(p for p in op.parents if getattr(p, "_needs", False))
+            self.outputs[op][t._slot] = t
+        self.ops: list[Op] = sorted(self.outputs, key=attrgetter("order"), reverse=True)
+
+    def keepers(self) -> set[int]:
+        """The tensors whose .grad a plain backward() fills: leaves, and those that asked to retain it."""
+        asked = {id(t) for outputs in self.outputs.values() for t in outputs if t is not None and t._retains}
+        return asked | self.leaves.keys()
+
+    def mark_needs(self, wanted: set[int] | None) -> None:
+        """Tell each op for which of its inputs a gradient leads to something wanted (None: to a leaf)."""
+        useful: set[int] = set()
+        for op in reversed(self.ops):
+            op.needs = tuple(
+                getattr(p, "_needs", False) and (wanted is None or id(p) in wanted or id(p) in useful) for p in op.parents
+            )
+            if any(op.needs):
+                useful.update(id(t) for t in self.outputs[op] if t is not None)
+
+    def check_unchanged(self) -> None:
+        """Before any rule runs, so that an error leaves the graph whole."""
+        for op in self.ops:
+            if op.reads_inputs:
+                for i, (parent, version) in enumerate(zip(op.parents, op.versions, strict=True)):
+                    if version is not None and parent._version() != version:
+                        raise RuntimeError(_CHANGED.format(what=f"input {i} {tuple(parent.shape)}", op=op.name()))
+            if op.reads_output:
+                for t in self.outputs[op]:
+                    if t is not None and t._version() != 0:
+                        raise RuntimeError(_CHANGED.format(what=f"the output {tuple(t.shape)}", op=op.name()))
+
+
+def _gradients_of_inputs(op: Op, outputs: Sequence[Any], dys: list[Any], create_graph: bool) -> tuple[Any, ...]:
+    if create_graph:
+        op.inputs = op.parents
+        op.output = outputs[0]
+        gradients = op.backward(*dys) if op.composition is None else _through_composition(op, dys)
+    else:
+        op.inputs = tuple(getattr(p, "_array", p) for p in op.parents)
+        op.output = None if outputs[0] is None else outputs[0]._array
+        gradients = op.backward(*dys)
+    if not isinstance(gradients, tuple):
+        gradients = (gradients,)
+    if len(gradients) != len(op.parents):
+        raise RuntimeError(
+            f"the backward of {op.name()} returned {len(gradients)} gradients for {len(op.parents)} inputs; "
+            f"return one for each, None where there is none"
+        )
+    pairs = enumerate(zip(op.parents, gradients, op.needs, strict=True))
+    fitted = tuple(_fitted(op, i, p, dx, create_graph) if need and dx is not None else None for i, (p, dx, need) in pairs)
+    if modes.get().watching:
+        anomaly.check_backward(op, fitted)
+    return fitted
+
+
+def _through_composition(op: Op, dys: list[Any]) -> tuple[Any, ...]:
+    """Differentiate the op's unfused form, so that the result can be differentiated again."""
+    aliases = tuple(p.alias() if getattr(p, "_needs", False) else p for p in op.parents)
+    results = op.composition(*aliases)  # type: ignore[misc]
+    results = results if isinstance(results, tuple) else (results,)
+    pairs = [(y, dy) for y, dy in zip(results, dys, strict=True) if dy is not None and y.requires_grad]
+    targets = [a for a, need in zip(aliases, op.needs, strict=True) if need]
+    found = backpropagate(
+        [y for y, _ in pairs], [dy for _, dy in pairs], targets, retain_graph=True, create_graph=True, boundary=targets
+    )
+    return tuple(found[id(a)][1] if id(a) in found else None for a in aliases)
+
+
+def _fitted(op: Op, i: int, parent: Tensor, dx: Any, create_graph: bool) -> Any:
+    """The gradient in its input's shape and type; broadcasting forward is summing backward."""
+    if not create_graph and hasattr(dx, "_array"):
+        dx = dx._array
+    if dx.shape != parent.shape:
+        if not op.broadcasts:
+            raise RuntimeError(
+                f"the backward of {op.name()} returned a gradient of shape {tuple(dx.shape)} "
+                f"for input {i} of shape {tuple(parent.shape)}"
+            )
+        dx = sum_to(dx, parent.shape)
+    return dx if dx.dtype == parent.dtype else dx.astype(parent.dtype)
+
+
+def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """Sum the axes along which an array of this shape was broadcast. The adjoint of broadcasting."""
+    extra = len(x.shape) - len(shape)
+    stretched = tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
+    return x.sum(tuple(range(extra)) + stretched).reshape(shape)
+
+
+def _accumulate(gradients: dict[int, Any], t: Tensor, dx: Any) -> None:
+    before = gradients.get(id(t))
+    gradients[id(t)] = dx if before is None else before + dx
+
+
+_FREED = (
+    "backward() came to a graph that an earlier backward() has freed (at {op}); compute the result again, "
+    "or pass retain_graph=True to the earlier backward()"
+)
+_CHANGED = (
+    "{what} of {op} was changed in place after {op} was computed, and its backward needs the value from before; "
+    "run backward() before changing data, or change a copy"
+)

@@ -1,0 +1,82 @@
+"""Three modules with one set of names: `reference` (NumPy), `cpu` (C) and `cuda` (CuPy).
+
+Ops ask `of(array)` for the module that serves an array and call the kernel by its name.
+`use` selects between the two that serve NumPy arrays. Nothing falls back: a kernel that a
+module lacks is an error, and where no compiler was found when minidl was installed,
+`use("cpu")` says so.
+"""
+
+from __future__ import annotations
+
+import difflib
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minidl.kernels import reference
+
+try:
+    from minidl.kernels import cpu
+
+    cpu_missing = ""
+except ImportError as error:  # installed without a C compiler
+    cpu = None  # type: ignore[assignment]
+    cpu_missing = str(error)
+
+MODULES = ("reference", "cpu")
+
+_serving: ModuleType = reference if cpu is None else cpu
+
+
+def serving() -> ModuleType:
+    """The kernel module that serves NumPy arrays now."""
+    return _serving
+
+
+def of(array: Any) -> ModuleType:
+    """The kernel module that serves this array."""
+    if isinstance(array, (np.ndarray, np.generic)):
+        return _serving
+    raise TypeError(f"no kernels serve {type(array).__name__}; pass a NumPy array")
+
+
+def active() -> str:
+    """The name of the module that serves NumPy arrays now."""
+    return _serving.__name__.rpartition(".")[2]
+
+
+class use:
+    """Select the kernels that serve NumPy arrays, from now on or for a `with` block.
+
+    "reference" is plain NumPy, made to be read and stepped through; "cpu" is compiled.
+
+    >>> import minidl as md
+    >>> with md.use("reference"):
+    ...     md.kernels.active()
+    'reference'
+    """
+
+    def __init__(self, name: str) -> None:
+        global _serving
+        self._before = _serving
+        _serving = _module(name)
+
+    def __enter__(self) -> use:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        global _serving
+        _serving = self._before
+
+
+def _module(name: str) -> ModuleType:
+    if name not in MODULES:
+        near = difflib.get_close_matches(str(name), MODULES, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown kernels {name!r}: expected one of {', '.join(map(repr, MODULES))}{hint}")
+    if name == "reference":
+        return reference
+    if cpu is None:
+        raise RuntimeError(f"the compiled kernels are missing ({cpu_missing}); reinstall minidl where gcc or clang is found")
+    return cpu

@@ -1,0 +1,320 @@
+"""Every kernel in plain NumPy: the equations, with shapes. This is the specification.
+
+`cpu` and `cuda` expose the same names with the same arguments and are held to these
+functions by tests. Nothing here is tuned; a model trains on it, and a breakpoint in
+`lstm_forward` stops in the equations of the LSTM.
+
+Outputs are returned and inputs never changed, except by the optimizer steps, which update
+the weights and their moments in place. Arrays are float32 or float64 and keep their type.
+
+Letters in shapes: B batch, T time, D features in, U units, N rows, K classes or columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl.kernels import validate
+
+Array = Any
+LSTMCache = tuple[Array, ...]
+
+
+# ---- elementary functions ---------------------------------------------------------------
+
+
+def exp(x: Array) -> Array:
+    """y = eˣ"""
+    validate.floats("exp", x=x)
+    with np.errstate(over="ignore", under="ignore"):
+        return np.exp(x)
+
+
+def tanh(x: Array) -> Array:
+    """y = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)"""
+    validate.floats("tanh", x=x)
+    return np.tanh(x)
+
+
+def sigmoid(x: Array) -> Array:
+    """y = 1 / (1 + e⁻ˣ), from e^(−|x|) so that nothing overflows and small values keep their digits"""
+    validate.floats("sigmoid", x=x)
+    with np.errstate(under="ignore"):
+        e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, np.ones_like(e)) / (1 + e)
+
+
+# ---- products ---------------------------------------------------------------------------
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """c = a b, over the last two axes; the others broadcast.  (…, M, K) (…, K, N) → (…, M, N)"""
+    validate.matmul(a, b)
+    return np.matmul(a, b)
+
+
+# ---- softmax and the cross-entropies ----------------------------------------------------
+
+
+def softmax_forward(x: Array) -> Array:
+    """y = e^(x − max x) / Σ e^(x − max x), over the last axis."""
+    validate.rows("softmax_forward", x)
+    e = _exp_shifted(x)
+    return e / e.sum(-1, keepdims=True)
+
+
+def softmax_backward(dy: Array, y: Array) -> Array:
+    """dx = y (dy − Σ dy y)"""
+    validate.elementwise("softmax_backward", dy=dy, y=y)
+    return y * (dy - (dy * y).sum(-1, keepdims=True))
+
+
+def softmax_cross_entropy_forward(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """loss = −Σ targets log softmax(logits), with the probabilities that backward needs.
+
+    (…, K), (…, K) → loss (…,), probabilities (…, K)
+    """
+    validate.softmax_cross_entropy("softmax_cross_entropy_forward", logits, targets)
+    log_p = _log_softmax(logits)
+    return -(targets * log_p).sum(-1), softmax_forward(logits)
+
+
+def softmax_cross_entropy_backward(dloss: Array, probabilities: Array, targets: Array) -> Array:
+    """dlogits = dloss (p Σ targets − targets);  for targets that sum to 1 the familiar p − y."""
+    validate.softmax_cross_entropy("softmax_cross_entropy_backward", probabilities, targets)
+    validate.expect("softmax_cross_entropy_backward", "dloss", dloss, targets.shape[:-1], "targets.shape[:-1]")
+    return dloss[..., None] * (probabilities * targets.sum(-1, keepdims=True) - targets)
+
+
+def sparse_cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """loss = −log softmax(logits)[label]
+
+    (…, K), integers (…,) → loss (…,), probabilities (…, K)
+    """
+    validate.sparse_cross_entropy("sparse_cross_entropy_forward", logits, labels)
+    log_p = np.take_along_axis(_log_softmax(logits), labels[..., None], -1)
+    return -log_p[..., 0], softmax_forward(logits)
+
+
+def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Array) -> Array:
+    """dlogits = dloss (p − onehot(label))"""
+    validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels)
+    validate.expect("sparse_cross_entropy_backward", "dloss", dloss, labels.shape, "labels.shape")
+    onehot = np.zeros_like(probabilities)
+    np.put_along_axis(onehot, labels[..., None], 1, -1)
+    return dloss[..., None] * (probabilities - onehot)
+
+
+def sigmoid_cross_entropy_forward(logits: Array, targets: Array) -> Array:
+    """loss = −t log σ(x) − (1−t) log(1−σ(x)) = max(x, 0) − x t + log(1 + e^(−|x|))"""
+    validate.elementwise("sigmoid_cross_entropy_forward", logits=logits, targets=targets)
+    return np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
+
+
+def sigmoid_cross_entropy_backward(dloss: Array, logits: Array, targets: Array) -> Array:
+    """dx = dloss (σ(x) − t)"""
+    validate.elementwise("sigmoid_cross_entropy_backward", dloss=dloss, logits=logits, targets=targets)
+    return dloss * (sigmoid(logits) - targets)
+
+
+def _exp_shifted(x: Array) -> Array:
+    with np.errstate(under="ignore"):
+        return np.exp(x - x.max(-1, keepdims=True)) if x.size else x.copy()
+
+
+def _log_softmax(x: Array) -> Array:
+    if not x.size:
+        return x.copy()
+    shifted = x - x.max(-1, keepdims=True)
+    return shifted - np.log(_exp_shifted(x).sum(-1, keepdims=True))
+
+
+# ---- embedding --------------------------------------------------------------------------
+
+
+def embedding_forward(table: Array, ids: Array) -> Array:
+    """y[…] = table[ids[…]].  (N, U), integers (…,) → (…, U)"""
+    validate.embedding(table, ids)
+    return table[ids]
+
+
+def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
+    """dtable[i] = Σ dy over the places where ids = i, added in order.  (…, U) → (rows, U)"""
+    validate.embedding_backward(dy, ids, rows)
+    dtable = np.zeros((rows, dy.shape[-1]), dy.dtype)
+    np.add.at(dtable, ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))
+    return dtable
+
+
+# ---- random numbers and dropout ---------------------------------------------------------
+
+
+def random_bits(n: int, seed: int, offset: int) -> Array:
+    """n random 32-bit words, four from each block `offset`, `offset` + 1, … of the stream `seed`.
+
+    Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3,
+    SC 2011): the counter is (offset, 0) as four 32-bit words, low first, the key is the seed
+    as two. A block depends on its number alone, so any thread may make any block.
+    """
+    validate.stream("random_bits", seed, offset)
+    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    block = np.uint64(offset) + np.arange((n + 3) // 4, dtype=np.uint64)
+    zeros = np.zeros_like(block)
+    c0, c1, c2, c3 = block & low, block >> shift, zeros, zeros
+    k0, k1 = seed & 0xFFFFFFFF, seed >> 32
+    for _ in range(10):
+        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        c0, c1, c2, c3 = (p1 >> shift) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> shift) ^ c3 ^ np.uint64(k1), p0 & low
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).reshape(-1)[:n]
+
+
+def dropout(x: Array, rate: float, seed: int, offset: int) -> Array:
+    """y = x / (1 − rate) where the element's random word ≥ rate · 2³², else 0.
+
+    Element i in C order meets word i of `random_bits(x.size, seed, offset)`. The mask is not
+    stored: backward is the same function applied to dy. The scale is rounded to x's type once.
+    """
+    validate.floats("dropout", x=x)
+    validate.probability("dropout", "rate", rate)
+    keep = random_bits(x.size, seed, offset).reshape(x.shape) >= np.uint64(int(rate * 2**32))
+    scale = x.dtype.type(1 / (1 - rate)) if rate < 1 else x.dtype.type(0)
+    return np.where(keep, x * scale, x.dtype.type(0))
+
+
+# ---- LSTM -------------------------------------------------------------------------------
+
+
+def lstm_forward(
+    x: Array, h0: Array, c0: Array, kernel: Array, recurrent: Array, bias: Array,
+    mask: Array | None = None, reverse: bool = False,
+) -> tuple[Array, Array, Array, LSTMCache]:
+    """Run an LSTM over a whole sequence (Hochreiter and Schmidhuber 1997, with forget gates).
+
+        z = x_t W + h R + b                     split in four: i, f, g, o
+        c ← σ(f) c + σ(i) tanh(g)
+        h ← σ(o) tanh(c)
+
+    x (B, T, D), h0 and c0 (B, U), kernel W (D, 4U), recurrent R (U, 4U), bias b (4U,)
+    → y (B, T, U), h (B, U), c (B, U), cache for backward.
+
+    Where mask (B, T) is False the state stays as it was, and the output repeats the one
+    before, or 0 when there was none. With `reverse` time runs from the last step to the
+    first, and y lists the outputs in the order in which they were made, as Keras does.
+    """
+    validate.lstm("lstm_forward", x, h0, c0, kernel, recurrent, bias, mask)
+    batch, time, _ = x.shape
+    units = h0.shape[1]
+    gates = np.zeros((time, batch, 4 * units), x.dtype)
+    h, c = (np.empty((time + 1, batch, units), x.dtype) for _ in range(2))
+    y = np.zeros((batch, time, units), x.dtype)
+    h[0], c[0] = h0, c0
+    last = np.zeros_like(h0)
+    for step, t in enumerate(_order(time, reverse)):
+        i, f, g, o = _gates(x[:, t] @ kernel + h[step] @ recurrent + bias)
+        c_new = f * c[step] + i * g
+        h_new = o * tanh(c_new)
+        valid = np.ones((batch, 1), bool) if mask is None else mask[:, t, None]
+        gates[step] = np.concatenate([i, f, g, o], axis=1)
+        c[step + 1] = np.where(valid, c_new, c[step])
+        h[step + 1] = np.where(valid, h_new, h[step])
+        y[:, step] = last = np.where(valid, h_new, last)
+    return y, h[-1].copy(), c[-1].copy(), (gates, h, c)
+
+
+def lstm_backward(
+    dy: Array | None, dh: Array | None, dc: Array | None,
+    x: Array, h0: Array, c0: Array, kernel: Array, recurrent: Array, bias: Array,
+    mask: Array | None, reverse: bool, cache: LSTMCache,
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Back-propagation through time. A gradient of None stands for zeros.
+
+        dh += dy_t            do = dh tanh(c)       dc += dh o (1 − tanh² c)
+        di = dc g             df = dc c_before      dg = dc i          dc ← dc f
+        dz = (di σ'(i), df σ'(f), dg tanh'(g), do σ'(o))
+        dx_t = dz Wᵀ          dh ← dz Rᵀ            dW += x_tᵀ dz      dR += h_beforeᵀ dz     db += Σ dz
+
+    → dx (B, T, D), dh0, dc0 (B, U), dkernel (D, 4U), drecurrent (U, 4U), dbias (4U,)
+    """
+    validate.lstm("lstm_backward", x, h0, c0, kernel, recurrent, bias, mask)
+    validate.lstm_gradients(x, recurrent, dy, dh, dc)
+    gates, hs, cs = cache
+    time, units = x.shape[1], h0.shape[1]
+    dx, dW, dR, db = (np.zeros_like(a) for a in (x, kernel, recurrent, bias))
+    dh = np.zeros_like(h0) if dh is None else dh.copy()
+    dc = np.zeros_like(c0) if dc is None else dc.copy()
+    dlast = np.zeros_like(h0)
+    for step, t in reversed(list(enumerate(_order(time, reverse)))):
+        valid = np.ones((x.shape[0], 1), bool) if mask is None else mask[:, t, None]
+        if dy is not None:
+            dlast = dlast + dy[:, step]
+        i, f, g, o = np.split(gates[step], 4, axis=1)
+        tanh_c = tanh(f * cs[step] + i * g)
+        dh_new = np.where(valid, dh + dlast, 0)
+        dc_new = np.where(valid, dc, 0) + dh_new * o * (1 - tanh_c * tanh_c)
+        dz = np.concatenate(
+            [dc_new * g * i * (1 - i), dc_new * cs[step] * f * (1 - f), dc_new * i * (1 - g * g), dh_new * tanh_c * o * (1 - o)],
+            axis=1,
+        )
+        dx[:, t] = dz @ kernel.T
+        dW += x[:, t].T @ dz
+        dR += hs[step].T @ dz
+        db += dz.sum(0)
+        dh = np.where(valid, dz @ recurrent.T, dh)
+        dc = np.where(valid, dc_new * f, dc)
+        dlast = np.where(valid, 0, dlast).astype(x.dtype)
+    return dx, dh, dc, dW, dR, db
+
+
+def _order(time: int, reverse: bool) -> range:
+    return range(time - 1, -1, -1) if reverse else range(time)
+
+
+def _gates(z: Array) -> tuple[Array, Array, Array, Array]:
+    i, f, g, o = np.split(z, 4, axis=1)
+    return sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+
+
+# ---- optimizer steps, in place ----------------------------------------------------------
+
+
+def sgd_step(w: Array, g: Array, lr: float) -> None:
+    """w ← w − lr g"""
+    validate.step("sgd_step", w=w, g=g)
+    w -= lr * g
+
+
+def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool) -> None:
+    """v ← μ v − lr g;  w ← w + v,  or with nesterov  w ← w + μ v − lr g"""
+    validate.step("momentum_step", w=w, g=g, v=v)
+    v *= momentum
+    v -= lr * g
+    w += momentum * v - lr * g if nesterov else v
+
+
+def adam_step(w: Array, g: Array, m: Array, v: Array, rate: float, beta_1: float, beta_2: float, epsilon: float) -> None:
+    """m ← m + (1−β₁)(g − m);  v ← v + (1−β₂)(g² − v);  w ← w − rate m / (√v + ε)
+
+    (Kingma and Ba 2015, section 2's efficient form: `rate` already holds √(1−β₂ᵗ)/(1−β₁ᵗ).)
+    """
+    validate.step("adam_step", w=w, g=g, m=m, v=v)
+    m += (1 - beta_1) * (g - m)
+    v += (1 - beta_2) * (g * g - v)
+    w -= rate * m / (np.sqrt(v) + epsilon)
+
+
+def rmsprop_step(w: Array, g: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
+    """v ← ρ v + (1−ρ) g²;  w ← w − lr g / √(v + ε)"""
+    validate.step("rmsprop_step", w=w, g=g, v=v)
+    v *= rho
+    v += (1 - rho) * (g * g)
+    w -= lr * g / np.sqrt(v + epsilon)
+
+
+def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> None:
+    """a ← a + g²;  w ← w − lr g / √(a + ε)"""
+    validate.step("adagrad_step", w=w, g=g, a=a)
+    a += g * g
+    w -= lr * g / np.sqrt(a + epsilon)

@@ -1,0 +1,164 @@
+"""What every kernel module refuses, and in which words.
+
+`reference`, `cpu` and `cuda` call the same function here before they touch an array, so a
+mistake is named identically on each of them and never reaches C. The checks look at
+dtypes, ranks, sizes and ids; layout is each module's own affair.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+IDS = (np.dtype(np.int32), np.dtype(np.int64))
+WORD = 1 << 64
+
+
+def floats(kernel: str, /, **arrays: Any) -> None:
+    """All of them float32, or all of them float64."""
+    first = None
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        if not hasattr(array, "dtype"):
+            raise TypeError(f"{kernel}: {name} must be an array, got {type(array).__name__}")
+        if array.dtype not in FLOATS:
+            raise TypeError(f"{kernel}: {name} must be float32 or float64, got {array.dtype}")
+        if first is None:
+            first = name, array.dtype
+        elif array.dtype != first[1]:
+            raise TypeError(
+                f"{kernel}: {name} is {array.dtype} and {first[0]} is {first[1]}; "
+                f"kernels do not mix precisions, convert one with .astype"
+            )
+
+
+def rank(kernel: str, name: str, array: Any, ndim: int, shape: str) -> None:
+    if array.ndim != ndim:
+        raise ValueError(f"{kernel}: {name} must have shape {shape}, got {array.shape}")
+
+
+def same_shape(kernel: str, /, **arrays: Any) -> None:
+    (first, a), *others = ((n, a) for n, a in arrays.items() if a is not None)
+    for name, b in others:
+        if a.shape != b.shape:
+            raise ValueError(f"{kernel}: {name} has shape {b.shape} and {first} has {a.shape}; they must agree")
+
+
+def expect(kernel: str, name: str, array: Any, shape: tuple[int, ...], legend: str) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{kernel}: {name} must have shape {legend} = {shape}, got {array.shape}")
+
+
+def ids(kernel: str, name: str, array: Any, limit: int, meaning: str) -> None:
+    """Integers in [0, limit); the first one outside is named with its position."""
+    if array.dtype not in IDS:
+        raise TypeError(f"{kernel}: {name} must be int32 or int64, got {array.dtype}")
+    if array.size == 0:
+        return
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= limit:
+        where = np.argwhere((array < 0) | (array >= limit))[0]
+        position = tuple(int(i) for i in where)
+        raise IndexError(
+            f"{kernel}: {name} must lie in [0, {limit}), the number of {meaning}; "
+            f"got {int(array[position])} at position {position}"
+        )
+
+
+def probability(kernel: str, name: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{kernel}: {name} must lie in [0, 1], got {value}")
+
+
+def stream(kernel: str, seed: int, offset: int) -> None:
+    for name, value in (("seed", seed), ("offset", offset)):
+        if not 0 <= value < WORD:
+            raise ValueError(f"{kernel}: {name} must lie in [0, 2**64), got {value}")
+
+
+def matmul(a: Any, b: Any) -> None:
+    floats("matmul", a=a, b=b)
+    if a.ndim < 2 or b.ndim < 2:
+        raise ValueError(f"matmul: both operands need two axes or more, got shapes {a.shape} and {b.shape}")
+    if a.shape[-1] != b.shape[-2]:
+        raise ValueError(
+            f"matmul: a has {a.shape[-1]} columns and b has {b.shape[-2]} rows, shapes {a.shape} and {b.shape}"
+        )
+
+
+def rows(kernel: str, x: Any) -> None:
+    """A float array with a last axis to normalise over."""
+    floats(kernel, x=x)
+    if x.ndim == 0 or (x.shape[-1] == 0 and x.size == 0 and 0 not in x.shape[:-1]):
+        raise ValueError(f"{kernel}: the last axis must hold at least one class, got shape {x.shape}")
+
+
+def softmax_cross_entropy(kernel: str, logits: Any, targets: Any) -> None:
+    rows(kernel, logits)
+    floats(kernel, logits=logits, targets=targets)
+    same_shape(kernel, logits=logits, targets=targets)
+
+
+def sparse_cross_entropy(kernel: str, logits: Any, labels: Any) -> None:
+    rows(kernel, logits)
+    expect(kernel, "labels", labels, logits.shape[:-1], "logits.shape[:-1]")
+    ids(kernel, "labels", labels, logits.shape[-1], "classes")
+
+
+def elementwise(kernel: str, /, **arrays: Any) -> None:
+    floats(kernel, **arrays)
+    same_shape(kernel, **arrays)
+
+
+def embedding(table: Any, indices: Any) -> None:
+    floats("embedding_forward", table=table)
+    rank("embedding_forward", "table", table, 2, "(rows, units)")
+    ids("embedding_forward", "ids", indices, table.shape[0], "rows of the table")
+
+
+def embedding_backward(dy: Any, indices: Any, rows: int) -> None:
+    floats("embedding_backward", dy=dy)
+    if dy.ndim == 0 or dy.shape[:-1] != indices.shape:
+        raise ValueError(f"embedding_backward: dy must have shape ids.shape + (units,), got {dy.shape} for {indices.shape}")
+    ids("embedding_backward", "ids", indices, rows, "rows of the table")
+
+
+def lstm(kernel: str, x: Any, h0: Any, c0: Any, w: Any, r: Any, b: Any, mask: Any) -> None:
+    floats(kernel, x=x, h0=h0, c0=c0, kernel=w, recurrent=r, bias=b)
+    rank(kernel, "x", x, 3, "(batch, time, features)")
+    rank(kernel, "recurrent", r, 2, "(units, 4·units)")
+    batch, time, features = x.shape
+    units = r.shape[0]
+    expect(kernel, "recurrent", r, (units, 4 * units), "(units, 4·units)")
+    expect(kernel, "kernel", w, (features, 4 * units), "(features, 4·units)")
+    expect(kernel, "bias", b, (4 * units,), "(4·units,)")
+    expect(kernel, "h0", h0, (batch, units), "(batch, units)")
+    expect(kernel, "c0", c0, (batch, units), "(batch, units)")
+    if mask is not None:
+        if mask.dtype != np.bool_:
+            raise TypeError(f"{kernel}: mask must be bool, got {mask.dtype}")
+        expect(kernel, "mask", mask, (batch, time), "(batch, time)")
+
+
+def lstm_gradients(x: Any, recurrent: Any, dy: Any, dh: Any, dc: Any) -> None:
+    floats("lstm_backward", x=x, dy=dy, dh=dh, dc=dc)
+    batch, time, _ = x.shape
+    units = recurrent.shape[0]
+    for name, array, shape, legend in (
+        ("dy", dy, (batch, time, units), "(batch, time, units)"),
+        ("dh", dh, (batch, units), "(batch, units)"),
+        ("dc", dc, (batch, units), "(batch, units)"),
+    ):
+        if array is not None:
+            expect("lstm_backward", name, array, shape, legend)
+
+
+def step(kernel: str, /, **arrays: Any) -> None:
+    """The arrays of an optimizer step; every one but the gradient is written in place."""
+    elementwise(kernel, **arrays)
+    for name, array in arrays.items():
+        if name != "g" and not array.flags.writeable:
+            raise ValueError(f"{kernel}: {name} is read-only, and the step updates it in place; pass a copy")

@@ -1,0 +1,52 @@
+"""The differentiable operations, one family a file, each forward beside its backward.
+
+This package also gives `Tensor` its operators and methods: `a + b` is `add(a, b)`.
+"""
+
+from minidl.ops import arithmetic, elementary, linalg, reductions, shapes, softmax
+from minidl.ops.arithmetic import (
+    absolute,
+    add,
+    astype,
+    clip,
+    divide,
+    equal,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    not_equal,
+    power,
+    square,
+    subtract,
+    where,
+)
+from minidl.ops.dropout import dropout
+from minidl.ops.elementary import cos, exp, log, log1p, relu, sigmoid, sin, softplus, sqrt, tanh
+from minidl.ops.embedding import embedding
+from minidl.ops.linalg import matmul
+from minidl.ops.recurrent import lstm
+from minidl.ops.reductions import argmax, argmin, cumsum, max, mean, min, prod, std, sum, var
+from minidl.ops.shapes import (
+    broadcast_to,
+    concatenate,
+    expand_dims,
+    flatten,
+    flip,
+    reshape,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    transpose,
+)
+from minidl.ops.softmax import log_softmax, logsumexp, sigmoid_cross_entropy, softmax_cross_entropy, sparse_cross_entropy
+from minidl.tensor import Tensor
+
+for _family in (arithmetic, elementary, linalg, reductions, shapes, softmax):
+    for _name, _function in _family.METHODS.items():
+        setattr(Tensor, _name, _function)

@@ -1,0 +1,63 @@
+"""What may stand beside a Tensor in an operation, and which type the result has.
+
+A float tensor is never promoted behind the user's back: a number, a list or a NumPy array
+that meets it takes its type, and so does an integer tensor. Two float tensors of different
+precision, both made on purpose, promote as in NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl.tensor import Tensor, as_tensor, wrap
+
+
+def operands(a: Any, b: Any) -> tuple[Any, Any]:
+    """Two operands of an arithmetic op; Python numbers stay as they are, NumPy treats them as weak."""
+    if isinstance(a, Tensor):
+        if isinstance(b, Tensor):
+            return (a, b) if a.dtype == b.dtype else _meet(a, b)
+        return _beside(a, b)
+    if isinstance(b, Tensor):
+        second, first = _beside(b, a)
+        return first, second
+    return _beside(as_tensor(a), b)
+
+
+def floating(x: Any) -> Tensor:
+    """A tensor of floats; integers and booleans become float32."""
+    t = as_tensor(x)
+    return wrap(t._array.astype(np.float32)) if t.dtype.kind in "iub" else t
+
+
+def constant(x: Any) -> Any:
+    """The array in x, for conditions and indices through which no gradient flows."""
+    return x._array if isinstance(x, Tensor) else np.asarray(x)
+
+
+def _beside(t: Tensor, other: Any) -> tuple[Tensor, Any]:
+    if isinstance(other, np.generic):
+        other = other.item()
+    if isinstance(other, (bool, int)):
+        return t, other
+    if isinstance(other, (float, complex)):
+        return floating(t), other
+    return _meet(t, as_tensor(other, t.dtype if _holds_floats(t) and not _is_complex(other) else None))
+
+
+def _meet(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    if _holds_floats(a) and b.dtype.kind in "iub":
+        return a, wrap(b._array.astype(a.dtype))
+    if _holds_floats(b) and a.dtype.kind in "iub":
+        return wrap(a._array.astype(b.dtype)), b
+    return a, b
+
+
+def _holds_floats(t: Tensor) -> bool:
+    return t.dtype.kind in "fc"
+
+
+def _is_complex(x: Any) -> bool:
+    return np.asarray(x).dtype.kind == "c"

@@ -1,0 +1,186 @@
+"""Elementary functions of one argument. exp, tanh and sigmoid have kernels of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl import kernels
+from minidl.ops.coercion import constant, floating
+from minidl.tensor import UFUNCS, Op, Tensor
+
+
+class Exp(Op):
+    """y = eˣ;  dx = dy y"""
+
+    reads_inputs = False
+    reads_output = True
+
+    def forward(self, x: Any) -> Any:
+        return kernels.of(x).exp(x)
+
+    def backward(self, dy: Any) -> Any:
+        return dy * self.output
+
+
+class Log(Op):
+    """y = ln x;  dx = dy / x"""
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(divide="ignore", invalid="ignore"):  # log 0 = −inf; detect_anomaly() is how to ask for more
+            return np.log(x)
+
+    def backward(self, dy: Any) -> Any:
+        return dy / self.inputs[0]
+
+
+class Log1p(Op):
+    """y = ln(1 + x);  dx = dy / (1 + x)"""
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log1p(x)
+
+    def backward(self, dy: Any) -> Any:
+        return dy / (1 + self.inputs[0])
+
+
+class Sqrt(Op):
+    """y = √x;  dx = dy / 2y"""
+
+    reads_inputs = False
+    reads_output = True
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(x)
+
+    def backward(self, dy: Any) -> Any:
+        return dy / (2 * self.output)
+
+
+class Sin(Op):
+    """y = sin x;  dx = dy cos x"""
+
+    def forward(self, x: Any) -> Any:
+        return np.sin(x)
+
+    def backward(self, dy: Any) -> Any:
+        return dy * Cos.apply(self.inputs[0])
+
+
+class Cos(Op):
+    """y = cos x;  dx = −dy sin x"""
+
+    def forward(self, x: Any) -> Any:
+        return np.cos(x)
+
+    def backward(self, dy: Any) -> Any:
+        return -dy * Sin.apply(self.inputs[0])
+
+
+class Tanh(Op):
+    """y = tanh x;  dx = dy (1 − y²)"""
+
+    reads_inputs = False
+    reads_output = True
+
+    def forward(self, x: Any) -> Any:
+        return kernels.of(x).tanh(x)
+
+    def backward(self, dy: Any) -> Any:
+        y = self.output
+        return dy * (1 - y * y)
+
+
+class Sigmoid(Op):
+    """y = 1 / (1 + e⁻ˣ);  dx = dy y (1 − y)"""
+
+    reads_inputs = False
+    reads_output = True
+
+    def forward(self, x: Any) -> Any:
+        return kernels.of(x).sigmoid(x)
+
+    def backward(self, dy: Any) -> Any:
+        y = self.output
+        return dy * y * (1 - y)
+
+
+class Relu(Op):
+    """y = max(x, 0);  dx = dy where x > 0, else 0 (0 at 0, the usual choice of subgradient)"""
+
+    def forward(self, x: Any) -> Any:
+        return np.maximum(x, 0)
+
+    def backward(self, dy: Any) -> Any:
+        return dy * (constant(self.inputs[0]) > 0)
+
+
+class Softplus(Op):
+    """y = ln(1 + eˣ);  dx = dy σ(x)"""
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(under="ignore"):
+            return np.logaddexp(x, x.dtype.type(0))
+
+    def backward(self, dy: Any) -> Any:
+        return dy * Sigmoid.apply(self.inputs[0])
+
+
+def exp(x: Any) -> Tensor:
+    """eˣ"""
+    return Exp.apply(floating(x))
+
+
+def log(x: Any) -> Tensor:
+    """The natural logarithm; −inf at 0, NaN below."""
+    return Log.apply(floating(x))
+
+
+def log1p(x: Any) -> Tensor:
+    """ln(1 + x), exact for small x."""
+    return Log1p.apply(floating(x))
+
+
+def sqrt(x: Any) -> Tensor:
+    """√x; the gradient at 0 is infinite."""
+    return Sqrt.apply(floating(x))
+
+
+def sin(x: Any) -> Tensor:
+    """sin x, x in radians."""
+    return Sin.apply(floating(x))
+
+
+def cos(x: Any) -> Tensor:
+    """cos x, x in radians."""
+    return Cos.apply(floating(x))
+
+
+def tanh(x: Any) -> Tensor:
+    """(eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)"""
+    return Tanh.apply(floating(x))
+
+
+def sigmoid(x: Any) -> Tensor:
+    """1 / (1 + e⁻ˣ). A cross-entropy of the result goes back to x, which is stable where the sigmoid saturates."""
+    x = floating(x)
+    y = Sigmoid.apply(x)
+    y._logits = x
+    return y
+
+
+def relu(x: Any) -> Tensor:
+    """max(x, 0)"""
+    return Relu.apply(floating(x))
+
+
+def softplus(x: Any) -> Tensor:
+    """ln(1 + eˣ), without overflow."""
+    return Softplus.apply(floating(x))
+
+
+METHODS = {f.__name__: f for f in (exp, log, sqrt, tanh, sigmoid, relu)}
+UFUNCS |= {f.__name__: f for f in (exp, log, log1p, sqrt, sin, cos, tanh)}

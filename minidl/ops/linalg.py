@@ -1,0 +1,56 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl import kernels
+from minidl.ops.coercion import operands
+from minidl.tensor import UFUNCS, Op, Tensor, as_tensor
+
+
+class MatMul(Op):
+    """y = a b, over the last two axes;  da = dy bᵀ, db = aᵀ dy"""
+
+    broadcasts = True
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return kernels.of(a).matmul(a, b) if a.dtype.kind == "f" else np.matmul(a, b)
+
+    def backward(self, dy: Any) -> Any:
+        a, b = self.inputs
+        return (
+            MatMul.apply(dy, b.swapaxes(-1, -2)) if self.needs[0] else None,
+            MatMul.apply(a.swapaxes(-1, -2), dy) if self.needs[1] else None,
+        )
+
+
+def matmul(a: Any, b: Any) -> Tensor:
+    """a b. Vectors are rows on the left and columns on the right, stacks of matrices broadcast, as in NumPy."""
+    a, b = operands(as_tensor(a), b if isinstance(b, Tensor) else np.asarray(b))
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError(f"matmul needs vectors or matrices, got shapes {a.shape} and {b.shape}; use * for a number")
+    if a.shape[-1] != b.shape[0 if b.ndim == 1 else -2]:
+        raise ValueError(
+            f"matmul: the last axis of a and the {'only' if b.ndim == 1 else 'second last'} axis of b must agree, "
+            f"got shapes {a.shape} and {b.shape}"
+        )
+    if a.ndim == 1:
+        return _without_axis(matmul(a.reshape(1, -1), b), -1 if b.ndim == 1 else -2)
+    if b.ndim == 1:
+        return _without_axis(matmul(a, b.reshape(-1, 1)), -1)
+    if a.ndim > 2 and b.ndim == 2:  # one large product instead of a stack, forward and backward
+        return MatMul.apply(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
+    return MatMul.apply(a, b)
+
+
+def _without_axis(x: Tensor, axis: int) -> Tensor:
+    shape = list(x.shape)
+    del shape[axis]
+    return x.reshape(tuple(shape))
+
+
+METHODS = {"__matmul__": matmul, "__rmatmul__": lambda b, a: matmul(a, b), "matmul": matmul}
+UFUNCS |= {"matmul": matmul}

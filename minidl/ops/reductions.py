@@ -1,0 +1,169 @@
+"""Sums, means and extremes over axes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minidl.ops.arithmetic import square
+from minidl.ops.coercion import constant, floating
+from minidl.ops.elementary import sqrt
+from minidl.ops.shapes import BroadcastTo
+from minidl.tensor import Op, Tensor, as_tensor, wrap
+
+Axis = int | tuple[int, ...] | None
+
+
+class Sum(Op):
+    """y = Σ x over the axes;  dx = dy, broadcast back"""
+
+    reads_inputs = False
+
+    def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
+        self.shape, self.kept = x.shape, _kept_shape(x.shape, axis)
+        return x.sum(axis, keepdims=keepdims)
+
+    def backward(self, dy: Any) -> Any:
+        return BroadcastTo.apply(dy.reshape(self.kept), shape=self.shape)
+
+
+class Extreme(Op):
+    """y = max x or min x over the axes; elements that tie share the gradient equally"""
+
+    reads_output = True
+
+    def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
+        self.axis, self.kept = axis, _kept_shape(x.shape, axis)
+        return self.reduce(x, axis, keepdims)
+
+    def reduce(self, x: Any, axis: Axis, keepdims: bool) -> Any:
+        raise NotImplementedError
+
+    def backward(self, dy: Any) -> Any:
+        ties = constant(self.inputs[0]) == constant(self.output).reshape(self.kept)
+        share = ties / ties.sum(self.axis, keepdims=True)
+        return dy.reshape(self.kept) * share.astype(dy.dtype)
+
+
+class Max(Extreme):
+    def reduce(self, x: Any, axis: Axis, keepdims: bool) -> Any:
+        return x.max(axis, keepdims=keepdims)
+
+
+class Min(Extreme):
+    def reduce(self, x: Any, axis: Axis, keepdims: bool) -> Any:
+        return x.min(axis, keepdims=keepdims)
+
+
+class Cumsum(Op):
+    """yᵢ = x₀ + … + xᵢ;  dxᵢ = dyᵢ + dyᵢ₊₁ + …"""
+
+    reads_inputs = False
+
+    def forward(self, x: Any, axis: int) -> Any:
+        self.axis = axis
+        return np.cumsum(x, axis, dtype=x.dtype)
+
+    def backward(self, dy: Any) -> Any:
+        backwards = (slice(None),) * (self.axis % dy.ndim) + (slice(None, None, -1),)
+        return Cumsum.apply(dy[backwards], axis=self.axis)[backwards]
+
+
+class Prod(Op):
+    """y = Π x over one axis;  dxᵢ = dy times the product of the others, right also where some are 0"""
+
+    def forward(self, x: Any, axis: int, keepdims: bool) -> Any:
+        self.axis = axis % x.ndim
+        self.keepdims = keepdims
+        return x.prod(self.axis, keepdims=keepdims, dtype=x.dtype)
+
+    def backward(self, dy: Any) -> Any:
+        (x,) = self.inputs
+        dy = dy if self.keepdims else dy.reshape((*x.shape[: self.axis], 1, *x.shape[self.axis + 1 :]))
+        return dy * _products_of_others(x, self.axis)
+
+
+def _products_of_others(x: Any, axis: int) -> Any:
+    """Element i holds the product of all but i along the axis: a row a head start, one factor at a time."""
+    others = x * 0.0 + 1.0
+    n = x.shape[axis]
+    index = np.arange(n).reshape((n,) + (1,) * (len(x.shape) - axis - 1))
+    for k in range(n):
+        factor = x[(slice(None),) * axis + (slice(k, k + 1),)]
+        others = others * (factor * (index != k).astype(x.dtype) + (index == k).astype(x.dtype))
+    return others
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Σ x over the axes, all of them by default."""
+    return Sum.apply(as_tensor(x), axis=axis, keepdims=keepdims)
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Σ x / n over the axes, all of them by default. The mean of nothing is an error."""
+    x = floating(x)
+    n = math.prod(x.shape[a] for a in _axes(x.ndim, axis))
+    if n == 0:
+        raise ValueError(f"mean of no elements: shape {x.shape}, axis {axis}")
+    return sum(x, axis, keepdims) / n
+
+
+def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """mean((x − mean x)²) over the axes; divides by n, as NumPy does."""
+    return mean(square(x - mean(x, axis, keepdims=True)), axis, keepdims)
+
+
+def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """√var; the gradient is infinite where all elements are equal."""
+    return sqrt(var(x, axis, keepdims))
+
+
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest element over the axes; those that tie share the gradient."""
+    return Max.apply(as_tensor(x), axis=axis, keepdims=keepdims)
+
+
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest element over the axes; those that tie share the gradient."""
+    return Min.apply(as_tensor(x), axis=axis, keepdims=keepdims)
+
+
+def prod(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Π x over one axis, or over all elements."""
+    x = as_tensor(x)
+    if axis is None:
+        y = Prod.apply(x.reshape(-1), axis=0, keepdims=False)
+        return y.reshape((1,) * x.ndim) if keepdims else y
+    return Prod.apply(x, axis=axis, keepdims=keepdims)
+
+
+def cumsum(x: Any, axis: int | None = None) -> Tensor:
+    """Running sums along an axis; of all elements in order if none is given."""
+    x = as_tensor(x)
+    return Cumsum.apply(x.reshape(-1), axis=0) if axis is None else Cumsum.apply(x, axis=axis)
+
+
+def argmax(x: Any, axis: int | None = None) -> Tensor:
+    """The index of the largest element, the first if several tie. Integers: no gradient."""
+    return wrap(constant(x).argmax(axis))
+
+
+def argmin(x: Any, axis: int | None = None) -> Tensor:
+    """The index of the smallest element, the first if several tie. Integers: no gradient."""
+    return wrap(constant(x).argmin(axis))
+
+
+def _axes(ndim: int, axis: Axis) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
+    axes = _axes(len(shape), axis)
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+METHODS = {f.__name__: f for f in (sum, mean, var, std, max, min, prod, cumsum, argmax, argmin)}

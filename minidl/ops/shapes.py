@@ -1,0 +1,213 @@
+"""Moving elements about without changing them: shapes, axes, parts and joins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl.ops.coercion import operands
+from minidl.tensor import Op, Tensor, as_tensor
+
+
+class Reshape(Op):
+    """The same elements in another shape"""
+
+    reads_inputs = False
+
+    def forward(self, x: Any, shape: tuple[int, ...]) -> Any:
+        self.shape = x.shape
+        return x.reshape(shape)
+
+    def backward(self, dy: Any) -> Any:
+        return dy.reshape(self.shape)
+
+
+class Transpose(Op):
+    """Axes in another order;  dx = dy with the inverse permutation"""
+
+    reads_inputs = False
+
+    def forward(self, x: Any, axes: tuple[int, ...]) -> Any:
+        self.inverse = tuple(int(i) for i in np.argsort([a % x.ndim for a in axes])) if axes else ()
+        return x.transpose(axes)
+
+    def backward(self, dy: Any) -> Any:
+        return dy.transpose(self.inverse)
+
+
+class BroadcastTo(Op):
+    """The array repeated to a larger shape;  dx = the sum over the repetitions"""
+
+    broadcasts = True
+    reads_inputs = False
+
+    def forward(self, x: Any, shape: tuple[int, ...]) -> Any:
+        return np.broadcast_to(x, shape)
+
+    def backward(self, dy: Any) -> Any:
+        return dy
+
+
+class GetItem(Op):
+    """y = x[key];  dx = zeros with dy added at the key"""
+
+    reads_inputs = False
+
+    def forward(self, x: Any, key: Any) -> Any:
+        self.shape, self.key = x.shape, key
+        return x[key]
+
+    def backward(self, dy: Any) -> Any:
+        return AddAt.apply(dy, shape=self.shape, key=self.key)
+
+
+class AddAt(Op):
+    """y = zeros with x added at the key, as often as the key names a place;  dx = dy[key]"""
+
+    reads_inputs = False
+
+    def forward(self, x: Any, shape: tuple[int, ...], key: Any) -> Any:
+        self.key = key
+        y = np.zeros(shape, x.dtype)
+        if _may_repeat(key):
+            np.add.at(y, key, x)
+        else:
+            y[key] = x
+        return y
+
+    def backward(self, dy: Any) -> Any:
+        return GetItem.apply(dy, key=self.key)
+
+
+class Concatenate(Op):
+    """The arrays one after the other along an axis;  each gets its part of dy back"""
+
+    reads_inputs = False
+
+    def forward(self, *arrays: Any, axis: int) -> Any:
+        y = np.concatenate(arrays, axis)
+        self.before = (slice(None),) * (axis % y.ndim)
+        self.ends = np.cumsum([a.shape[axis] for a in arrays]).tolist()
+        return y
+
+    def backward(self, dy: Any) -> Any:
+        starts = [0, *self.ends[:-1]]
+        return tuple(
+            dy[(*self.before, slice(a, b))] if need else None
+            for a, b, need in zip(starts, self.ends, self.needs, strict=True)
+        )
+
+
+def reshape(x: Any, *shape: Any) -> Tensor:
+    """The elements in C order in another shape; one entry may be −1."""
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = tuple(shape[0])
+    return Reshape.apply(as_tensor(x), shape=shape)
+
+
+def flatten(x: Any) -> Tensor:
+    """All elements in C order, in one axis."""
+    return reshape(x, -1)
+
+
+def transpose(x: Any, *axes: Any) -> Tensor:
+    """The axes in the order given; reversed if none is."""
+    x = as_tensor(x)
+    if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
+        axes = tuple(axes[0] or ())
+    return Transpose.apply(x, axes=tuple(axes) or tuple(range(x.ndim))[::-1])
+
+
+def swapaxes(x: Any, a: int, b: int) -> Tensor:
+    """Two axes exchanged."""
+    x = as_tensor(x)
+    axes = list(range(x.ndim))
+    axes[a], axes[b] = axes[b], axes[a]
+    return Transpose.apply(x, axes=tuple(axes))
+
+
+def expand_dims(x: Any, axis: int) -> Tensor:
+    """A new axis of length 1 at this place of the result."""
+    x = as_tensor(x)
+    if not -x.ndim - 1 <= axis <= x.ndim:
+        raise ValueError(f"expand_dims: axis {axis} is outside a result of {x.ndim + 1} axes")
+    axis %= x.ndim + 1
+    return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
+
+
+def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """Without its axes of length 1, or without the ones named."""
+    x = as_tensor(x)
+    return reshape(x, x._array.squeeze(axis).shape)
+
+
+def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
+    """Repeated to a larger shape, as in NumPy."""
+    return BroadcastTo.apply(as_tensor(x), shape=tuple(shape))
+
+
+def getitem(x: Any, key: Any) -> Tensor:
+    """x[key], for slices, integers, masks and arrays of integers."""
+    return GetItem.apply(as_tensor(x), key=_frozen(key))
+
+
+def flip(x: Any, axis: int) -> Tensor:
+    """Backwards along an axis."""
+    x = as_tensor(x)
+    return getitem(x, (slice(None),) * (axis % x.ndim) + (slice(None, None, -1),))
+
+
+def concatenate(tensors: Sequence[Any], axis: int = 0) -> Tensor:
+    """The tensors one after the other along an existing axis."""
+    return Concatenate.apply(*_alike("concatenate", tensors), axis=axis)
+
+
+def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
+    """The tensors side by side along a new axis."""
+    return concatenate([expand_dims(t, axis) for t in _alike("stack", tensors)], axis)
+
+
+def split(x: Any, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """Equal parts along an axis, or parts that end at the indices given."""
+    x = as_tensor(x)
+    n = x.shape[axis]
+    if isinstance(parts, int):
+        if parts < 1 or n % parts:
+            raise ValueError(f"split: an axis of length {n} does not divide into {parts} equal parts")
+        parts = range(n // parts, n, n // parts) if n else [0] * (parts - 1)
+    before = (slice(None),) * (axis % x.ndim)
+    return [getitem(x, (*before, slice(a, b))) for a, b in zip([0, *parts], [*parts, n], strict=True)]
+
+
+def _alike(function: str, tensors: Sequence[Any]) -> list[Tensor]:
+    """All as tensors of one type, by the rules of arithmetic."""
+    if not len(tensors):
+        raise ValueError(f"{function} needs at least one tensor")
+    given = [t if isinstance(t, Tensor) else as_tensor(t) for t in tensors]
+    leader = next((t for t in tensors if isinstance(t, Tensor)), given[0])
+    for t in given:
+        leader = operands(leader, t)[0]
+    return [operands(leader, t)[1] if t.dtype != leader.dtype else t for t in given]
+
+
+def _frozen(key: Any) -> Any:
+    """A key that the caller cannot change before backward uses it again."""
+    if isinstance(key, tuple):
+        return tuple(_frozen(k) for k in key)
+    if isinstance(key, Tensor):
+        return key._array.copy()
+    return np.array(key) if isinstance(key, (list, np.ndarray)) else key
+
+
+def _may_repeat(key: Any) -> bool:
+    parts = key if isinstance(key, tuple) else (key,)
+    return any(isinstance(k, np.ndarray) and k.dtype != np.bool_ and math.prod(k.shape) != 1 for k in parts)
+
+
+METHODS = {f.__name__: f for f in (reshape, flatten, transpose, swapaxes, squeeze, expand_dims)} | {
+    "__getitem__": getitem,
+    "T": property(transpose),
+}

@@ -1,0 +1,146 @@
+"""Softmax, and the cross-entropies that are computed from logits in one stable step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl import kernels
+from minidl.ops.coercion import constant, floating, operands
+from minidl.ops.elementary import Exp, exp, softplus
+from minidl.ops.reductions import sum
+from minidl.ops.shapes import swapaxes
+from minidl.tensor import Op, Tensor, wrap
+
+
+class Softmax(Op):
+    """y = eˣ / Σ eˣ over the last axis;  dx = y (dy − Σ dy y)"""
+
+    reads_inputs = False
+    reads_output = True
+
+    def forward(self, x: Any) -> Any:
+        self.kernels = kernels.of(x)
+        return self.kernels.softmax_forward(x)
+
+    def backward(self, dy: Any) -> Any:
+        return self.kernels.softmax_backward(dy, self.output)
+
+    def composition(self, x: Tensor) -> Tensor:
+        return exp(log_softmax(x))
+
+
+class LogSumExp(Op):
+    """y = ln Σ eˣ = max x + ln Σ e^(x − max x);  dx = dy e^(x − y)"""
+
+    reads_output = True
+
+    def forward(self, x: Any, axis: int) -> Any:
+        top = x.max(axis, keepdims=True)
+        top = np.where(np.isfinite(top), top, x.dtype.type(0))
+        with np.errstate(divide="ignore", under="ignore"):
+            return top + np.log(np.exp(x - top).sum(axis, keepdims=True))
+
+    def backward(self, dy: Any) -> Any:
+        return dy * Exp.apply(self.inputs[0] - self.output)
+
+
+class SoftmaxCrossEntropy(Op):
+    """loss = −Σ t log softmax(x) over the last axis;  dx = dloss (p Σ t − t)"""
+
+    def forward(self, logits: Any, targets: Any) -> Any:
+        self.kernels = kernels.of(logits)
+        loss, self.probabilities = self.kernels.softmax_cross_entropy_forward(logits, targets)
+        return loss
+
+    def backward(self, dloss: Any) -> Any:
+        _, targets = self.inputs
+        return self.kernels.softmax_cross_entropy_backward(dloss, self.probabilities, targets), None
+
+    def composition(self, logits: Tensor, targets: Any) -> Tensor:
+        return -sum(log_softmax(logits) * targets, -1)
+
+
+class SparseCrossEntropy(Op):
+    """loss = −log softmax(x)[label] over the last axis;  dx = dloss (p − onehot)"""
+
+    def forward(self, logits: Any, labels: Any) -> Any:
+        self.kernels = kernels.of(logits)
+        loss, self.probabilities = self.kernels.sparse_cross_entropy_forward(logits, labels)
+        return loss
+
+    def backward(self, dloss: Any) -> Any:
+        _, labels = self.inputs
+        return self.kernels.sparse_cross_entropy_backward(dloss, self.probabilities, labels), None
+
+    def composition(self, logits: Tensor, labels: Any) -> Tensor:
+        log_p = log_softmax(logits).reshape(-1, logits.shape[-1])
+        flat = constant(labels).reshape(-1)
+        return -log_p[np.arange(flat.size), flat].reshape(logits.shape[:-1])
+
+
+class SigmoidCrossEntropy(Op):
+    """loss = max(x, 0) − x t + ln(1 + e^(−|x|)), element by element;  dx = dloss (σ(x) − t)"""
+
+    def forward(self, logits: Any, targets: Any) -> Any:
+        self.kernels = kernels.of(logits)
+        return self.kernels.sigmoid_cross_entropy_forward(logits, targets)
+
+    def backward(self, dloss: Any) -> Any:
+        return self.kernels.sigmoid_cross_entropy_backward(dloss, *self.inputs), None
+
+    def composition(self, logits: Tensor, targets: Any) -> Tensor:
+        return softplus(logits) - logits * targets
+
+
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """eˣ / Σ eˣ along the axis. A cross-entropy of the result goes back to x, which is stable."""
+    x = floating(x)
+    if axis % x.ndim != x.ndim - 1:
+        return swapaxes(softmax(swapaxes(x, axis, -1)), axis, -1)
+    y = Softmax.apply(x)
+    y._logits = x
+    return y
+
+
+def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Tensor:
+    """ln Σ eˣ along the axis, without overflow."""
+    x = floating(x)
+    y = LogSumExp.apply(x, axis=axis)
+    return y if keepdims else y.reshape(tuple(n for i, n in enumerate(x.shape) if i != axis % x.ndim))
+
+
+def log_softmax(x: Any, axis: int = -1) -> Tensor:
+    """ln softmax(x) = x − ln Σ eˣ, without the loss of digits of log(softmax(x))."""
+    x = floating(x)
+    return x - logsumexp(x, axis, keepdims=True)
+
+
+def softmax_cross_entropy(logits: Any, targets: Any) -> Tensor:
+    """−Σ t log softmax(logits) over the last axis, one loss a row. Logits and targets (…, K) → (…,)"""
+    logits, targets = _pair(logits, targets)
+    if targets.requires_grad:
+        return -sum(log_softmax(logits) * targets, -1)
+    return SoftmaxCrossEntropy.apply(logits, targets)
+
+
+def sparse_cross_entropy(logits: Any, labels: Any) -> Tensor:
+    """−log softmax(logits)[label] over the last axis. Logits (…, K), integer labels (…,) → (…,)"""
+    return SparseCrossEntropy.apply(floating(logits), wrap(constant(labels)))
+
+
+def sigmoid_cross_entropy(logits: Any, targets: Any) -> Tensor:
+    """−t log σ(x) − (1 − t) log(1 − σ(x)), element by element, stable for any x."""
+    logits, targets = _pair(logits, targets)
+    if targets.requires_grad:
+        return softplus(logits) - logits * targets
+    return SigmoidCrossEntropy.apply(logits, targets)
+
+
+def _pair(logits: Any, targets: Any) -> tuple[Tensor, Tensor]:
+    logits, targets = operands(floating(logits), floating(targets))
+    return logits, targets
+
+
+METHODS = {"softmax": softmax}

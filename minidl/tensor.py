@@ -1,0 +1,454 @@
+"""Tensor: an array, its gradient, and the operation that made it.
+
+The operators and most methods (`+`, `@`, `[]`, `sum`, `reshape` …) stand in `minidl.ops`,
+each beside its derivative; that package installs them here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minidl.autograd import anomaly
+from minidl.autograd.engine import backpropagate
+from minidl.autograd.memory import Memory
+from minidl.autograd.modes import modes
+
+Array = Any
+_order = itertools.count()
+
+# What np.exp(tensor) and the like mean: NumPy's name of a ufunc -> the op. Filled by minidl.ops.
+UFUNCS: dict[str, Callable[..., Any]] = {}
+
+
+class Tensor:
+    """An n-dimensional array that remembers how it was computed.
+
+    `data` is copied. Python floats become float32; integers, booleans and NumPy arrays keep
+    their type unless `dtype` says otherwise. With `requires_grad`, `backward()` on a result
+    fills `.grad` with the derivative of that result.
+
+    >>> import minidl as md
+    >>> x = md.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> x.grad
+    Tensor([2., 4., 6.])
+    """
+
+    # Class-level defaults keep the making of a result, the hottest path of all, to two assignments.
+    _op: Op | None = None
+    _slot = 0
+    _grad: Tensor | None = None
+    _needs = False
+    _retains = False
+    _memory: Memory | None = None
+    _logits: Tensor | None = None
+    name: str | None = None
+
+    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
+        self._array = _to_array(data, dtype, copy=True)
+        self.name = name
+        if requires_grad:
+            self.requires_grad = True
+
+    # ---- what it holds
+
+    @property
+    def data(self) -> Array:
+        """The array itself, not a copy. Writing to it is seen by a backward pass that needs the old values."""
+        self._shared_memory().expose()
+        return self._array
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        new = _to_array(value, self.dtype, copy=False)
+        if new.shape != self.shape:
+            raise ValueError(f"data of shape {new.shape} cannot replace data of shape {self.shape}; make a new Tensor")
+        if new is self._array:  # t.data -= … has written in place already
+            pass
+        elif self._array.flags.writeable:
+            self._array[...] = new
+        else:
+            changes, self._array = self._version(), new.copy()
+            self._memory = Memory(self._array, changes)
+        self._changed()
+
+    def numpy(self) -> Array:
+        """The array itself, without the graph."""
+        return self.data
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What backward() has added up so far, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is None:
+            self._grad = None
+            return
+        value = as_tensor(value)
+        if value.shape != self.shape:
+            raise ValueError(f"a gradient of shape {value.shape} does not fit a tensor of shape {self.shape}")
+        self._grad = value
+
+    def zero_grad(self) -> None:
+        """Forget the gradient: the next backward() starts from nothing."""
+        self._grad = None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward() through results of this tensor leads to it."""
+        return self._needs
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self.dtype.kind != "f":
+            raise TypeError(
+                f"only floating-point tensors can require a gradient, this one holds {self.dtype}; "
+                f'pass dtype="float32", or write 1.0 for 1'
+            )
+        if not value and self._op is not None:
+            raise RuntimeError("requires_grad can be turned off on leaves only; use .detach() to cut a result from its graph")
+        self._needs = bool(value)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user, not by a recorded operation."""
+        return self._op is None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._array.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def size(self) -> int:
+        return self._array.size
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        return self._array.tolist()
+
+    def detach(self) -> Tensor:
+        """The same data, cut from the graph: a constant to everything that follows."""
+        t = wrap(self._array)
+        t._memory = self._shared_memory()
+        return t
+
+    # ---- gradients
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add the derivative of this tensor to `.grad` of every leaf that it was computed from.
+
+        Args:
+            gradient: d(something) / d(this), of this shape. May be left out for a single number, where it is 1.
+            retain_graph: keep the graph, so that backward() can run through it once more.
+            create_graph: record the backward pass too, so that gradients can be differentiated. Retains the graph.
+        """
+        if not self._needs:
+            raise RuntimeError(
+                "backward() of a tensor that requires no gradient: nothing that it was computed from has "
+                "requires_grad=True, or it was computed under no_grad() or after detach()"
+            )
+        seed = seed_of(self, gradient, create_graph)
+        kept = backpropagate([self], [seed], retain_graph=retain_graph or create_graph, create_graph=create_graph)
+        for t, dx in kept.values():
+            # Never in place, and never dx itself: a rule may hand the same array to several inputs.
+            dx = dx if isinstance(dx, Tensor) else wrap(dx.copy())
+            t._grad = dx if t._grad is None else t._grad + dx
+
+    def retain_grad(self) -> None:
+        """Ask backward() to fill `.grad` of this tensor although it is not a leaf."""
+        if not self._needs:
+            raise RuntimeError("retain_grad() of a tensor that requires no gradient")
+        self._retains = True
+
+    # ---- its place among NumPy arrays and other libraries
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy:
+            return np.array(self._array, dtype=dtype, copy=True)
+        if dtype is None or np.dtype(dtype) == self.dtype:
+            return self.data
+        if copy is False:
+            raise ValueError(f"a {self.dtype} tensor cannot become {np.dtype(dtype)} without a copy")
+        return self._array.astype(dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        """np.exp(t) is md.exp(t), and so on; with out= (as in `array -= t`) plain arithmetic on the arrays."""
+        if out is None and method == "__call__" and not kwargs and ufunc.__name__ in UFUNCS:
+            return UFUNCS[ufunc.__name__](*inputs)
+        arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
+        if out is not None:
+            if any(isinstance(x, Tensor) for x in out):
+                raise TypeError(f"np.{ufunc.__name__} cannot write into a Tensor; write into its .data")
+            kwargs["out"] = out
+        return getattr(ufunc, method)(*arrays, **kwargs)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._array.__dlpack_device__()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if self._needs:
+            raise RuntimeError(
+                "assignment to part of a tensor that requires a gradient is not differentiable; "
+                "use where(), or write to .data if the change is no part of the computation"
+            )
+        self._array[_plain_key(key)] = value._array if isinstance(value, Tensor) else value
+        self._changed()
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self._array)
+
+    def __float__(self) -> float:
+        return float(self._array.item())
+
+    def __int__(self) -> int:
+        return int(self._array.item())
+
+    def __index__(self) -> int:
+        return self._array.__index__()
+
+    def __hash__(self) -> int:  # == compares elements, so identity must be said
+        return id(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 else object.__format__(self, spec)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._array, separator=", ", prefix="Tensor(")
+        if self.dtype not in (np.float32, np.bool_, np.int64):
+            text += f", dtype={self.dtype}"
+        if self._op is not None:
+            text += f", op={self._op.name()}"
+        elif self._needs:
+            text += ", requires_grad=True"
+        return f"Tensor({text})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Tensor, (self._array, self._needs and self.is_leaf, self.dtype, self.name)
+
+    # ---- changes in place, see autograd/memory.py
+
+    def _shared_memory(self) -> Memory:
+        if self._memory is None:
+            self._memory = Memory(self._array)
+        return self._memory
+
+    def _changed(self) -> None:
+        self._shared_memory().changed()
+
+    def _version(self) -> int:
+        return 0 if self._memory is None else self._memory.version()
+
+    if TYPE_CHECKING:  # installed by minidl.ops
+        T: Tensor
+
+        def alias(self) -> Tensor: ...
+        def __getitem__(self, key: Any) -> Tensor: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
+        def swapaxes(self, a: int, b: int) -> Tensor: ...
+        def astype(self, dtype: Any) -> Tensor: ...
+
+
+class Op:
+    """One operation of the graph: how to compute it, and how to go back. Subclass it for your own.
+
+    `forward` gets arrays (and constants) and returns an array, or a tuple of them. `backward`
+    gets d(result)/d(output) for each output and returns the same for each input, or None; it
+    finds the inputs in `self.inputs`, the output in `self.output`, and in `self.needs` which
+    gradients are asked for. Write it with operators and methods: it runs on arrays in a plain
+    backward pass, and on Tensors under `create_graph`, which makes it differentiable again.
+
+    >>> import minidl as md
+    >>> class Cube(md.Op):
+    ...     def forward(self, x):
+    ...         return x * x * x
+    ...     def backward(self, dy):
+    ...         (x,) = self.inputs
+    ...         return dy * 3 * x * x
+    >>> x = md.Tensor([2.0], requires_grad=True)
+    >>> Cube.apply(x).backward()
+    >>> x.grad
+    Tensor([12.])
+    """
+
+    broadcasts = False  # the inputs broadcast against each other: the engine sums gradients back to their shapes
+    reads_inputs = True  # backward looks at self.inputs, so they must not change until then
+    reads_output = False  # backward looks at self.output
+    composition: Callable[..., Any] | None = None  # a fused op in small ops, for derivatives of derivatives
+
+    order: int
+    parents: Any = None
+    versions: tuple[int | None, ...]
+    needs: tuple[bool, ...]
+    n_outputs = 1
+    inputs: tuple[Any, ...]
+    output: Any
+    called_at: str
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, *dys: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no backward: it cannot be differentiated")
+
+    @classmethod
+    def apply(cls, *inputs: Any, **options: Any) -> Any:
+        """Compute, and record if an input requires a gradient. On arrays alone it just computes."""
+        op = cls()
+        arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
+        try:
+            result = op.forward(*arrays, **options)
+        except (TypeError, ValueError, IndexError) as error:
+            error.add_note(f"in {cls.name()} of {', '.join(map(_brief, inputs))}")
+            raise
+        if not any(isinstance(x, Tensor) for x in inputs):
+            return result
+        recording, watching = modes.get()
+        if watching:
+            anomaly.check_forward(op, arrays, result if isinstance(result, tuple) else (result,))
+        recorded = recording and any(isinstance(x, Tensor) and x._needs for x in inputs)
+        if recorded:
+            op.parents = inputs
+            op.versions = tuple(x._version() if isinstance(x, Tensor) else None for x in inputs)
+            op.order = next(_order)
+        maker = op if recorded else None
+        if isinstance(result, tuple):
+            op.n_outputs = len(result)
+            return tuple(_result(y, maker, slot, inputs) for slot, y in enumerate(result))
+        return _result(result, maker, 0, inputs)
+
+    @classmethod
+    def name(cls) -> str:
+        """As the function is called: `SoftmaxCrossEntropy` is softmax_cross_entropy."""
+        return re.sub("(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def free(self) -> None:
+        """Let go of the inputs and of all that forward kept."""
+        self.__dict__.clear()
+
+
+def wrap(array: Any) -> Tensor:
+    """A Tensor around an array that nobody else holds. No copy."""
+    t = Tensor.__new__(Tensor)
+    t._array = array if type(array) is np.ndarray else np.asarray(array)
+    return t
+
+
+def as_tensor(value: Any, dtype: Any = None) -> Tensor:
+    """The value itself if it is a Tensor of that type, else a Tensor that shares memory where it can."""
+    if isinstance(value, Tensor):
+        return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+    t = wrap(_to_array(value, dtype, copy=False))
+    if t._array is value or t._array.base is not None:
+        t._shared_memory().expose()
+    return t
+
+
+def from_dlpack(value: Any) -> Tensor:
+    """A Tensor over the memory of another library's array. No copy."""
+    return as_tensor(np.from_dlpack(value))
+
+
+def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Tensor:
+    t = Tensor.__new__(Tensor)
+    t._array = array if type(array) is np.ndarray else np.asarray(array)
+    if op is not None and array.dtype.kind == "f":
+        t._op = op
+        t._slot = slot
+        t._needs = True
+    if array.base is not None:  # perhaps a view of an input: then they share their fate
+        for x in inputs:
+            if isinstance(x, Tensor) and np.may_share_memory(x._array, array):
+                t._memory = x._shared_memory()
+    return t
+
+
+def _to_array(data: Any, dtype: Any, copy: bool) -> Array:
+    if isinstance(data, Tensor):
+        data = data._array
+    if dtype is None and not hasattr(data, "dtype"):
+        array = np.asarray(data)
+        dtype = np.float32 if array.dtype.kind == "f" else array.dtype
+    array = np.array(data, dtype=dtype) if copy else np.asarray(data, dtype=dtype)
+    if array.dtype.kind not in "fiubc":
+        raise TypeError(f"a Tensor holds numbers; {type(data).__name__} gives an array of {array.dtype}")
+    return array
+
+
+def seed_of(root: Tensor, gradient: Any, create_graph: bool) -> Any:
+    """The gradient that a backward pass starts from, checked."""
+    if gradient is None:
+        if root.size != 1:
+            raise RuntimeError(
+                f"backward() of a tensor of shape {root.shape} needs to know the gradient of something with respect to it: "
+                f"pass gradient=, or make it one number first, as in .sum().backward()"
+            )
+        gradient = np.ones(root.shape, root.dtype)
+    seed = as_tensor(gradient, root.dtype)
+    if seed.shape != root.shape:
+        raise ValueError(f"the gradient has shape {seed.shape} and the tensor {root.shape}; they must agree")
+    return seed if create_graph else seed._array
+
+
+def _plain_key(key: Any) -> Any:
+    if isinstance(key, tuple):
+        return tuple(_plain_key(k) for k in key)
+    return key._array if isinstance(key, Tensor) else key
+
+
+def _brief(x: Any) -> str:
+    return f"{x.dtype}{list(x.shape)}" if hasattr(x, "shape") else repr(x)[:40]
