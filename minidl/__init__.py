@@ -13,7 +13,7 @@ from typing import Any
 
 from minidl import kernels, random
 from minidl.autograd.modes import detect_anomaly, enable_grad, is_recording, no_grad
-from minidl.kernels import use
+from minidl.kernels import get_num_threads, set_num_threads, use
 from minidl.ops import (
     absolute,
     add,
@@ -58,6 +58,7 @@ from minidl.ops import (
     sigmoid,
     sigmoid_cross_entropy,
     sin,
+    softmax,
     softmax_cross_entropy,
     softplus,
     sparse_cross_entropy,
@@ -75,7 +76,6 @@ from minidl.ops import (
     var,
     where,
 )
-from minidl.ops.softmax import softmax
 from minidl.tensor import Op, Tensor, as_tensor, from_dlpack
 from minidl.transforms import grad, gradients, value_and_grad
 

@@ -47,5 +47,5 @@ class Memory:
 
 
 def _digest(array: Any) -> int:
-    # Python calls -1 and -2 the same hash of an int, and a plain sum misses a permutation: a CRC misses neither.
-    return zlib.crc32(memoryview(np.ascontiguousarray(array)).cast("B")) if array.size else 0
+    # A sum of the bytes would miss a permutation of them; a CRC does not.
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8)) if array.size else 0

@@ -46,6 +46,22 @@ def active() -> str:
     return _serving.__name__.rpartition(".")[2]
 
 
+def set_num_threads(n: int) -> None:
+    """Let the compiled kernels use at most n threads. Results are the same bits for any n.
+
+    The reference kernels have no threads of their own, so without compiled ones nothing changes.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"set_num_threads: the number of threads must be a positive integer, got {n!r}")
+    if cpu is not None:
+        cpu.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads the kernels use at most."""
+    return 1 if cpu is None else cpu.get_num_threads()
+
+
 class use:
     """Select the kernels that serve NumPy arrays, from now on or for a `with` block.
 

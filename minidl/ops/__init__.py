@@ -3,7 +3,7 @@
 This package also gives `Tensor` its operators and methods: `a + b` is `add(a, b)`.
 """
 
-from minidl.ops import arithmetic, elementary, linalg, reductions, shapes, softmax
+from minidl.ops import arithmetic, elementary, linalg, probabilities, reductions, shapes
 from minidl.ops.arithmetic import (
     absolute,
     add,
@@ -25,10 +25,18 @@ from minidl.ops.arithmetic import (
     subtract,
     where,
 )
-from minidl.ops.dropout import dropout
 from minidl.ops.elementary import cos, exp, log, log1p, relu, sigmoid, sin, softplus, sqrt, tanh
-from minidl.ops.embedding import embedding
 from minidl.ops.linalg import matmul
+from minidl.ops.lookup import embedding
+from minidl.ops.noise import dropout
+from minidl.ops.probabilities import (
+    log_softmax,
+    logsumexp,
+    sigmoid_cross_entropy,
+    softmax,
+    softmax_cross_entropy,
+    sparse_cross_entropy,
+)
 from minidl.ops.recurrent import lstm
 from minidl.ops.reductions import argmax, argmin, cumsum, max, mean, min, prod, std, sum, var
 from minidl.ops.shapes import (
@@ -44,9 +52,8 @@ from minidl.ops.shapes import (
     swapaxes,
     transpose,
 )
-from minidl.ops.softmax import log_softmax, logsumexp, sigmoid_cross_entropy, softmax_cross_entropy, sparse_cross_entropy
 from minidl.tensor import Tensor
 
-for _family in (arithmetic, elementary, linalg, reductions, shapes, softmax):
+for _family in (arithmetic, elementary, linalg, probabilities, reductions, shapes):
     for _name, _function in _family.METHODS.items():
         setattr(Tensor, _name, _function)
