@@ -59,7 +59,9 @@ class Generator:
     def uniform(self, shape: Shape = (), low: float = 0.0, high: float = 1.0, dtype: Any = np.float32) -> Any:
         """Uniform in [low, high)."""
         values = (low + (high - low) * self._unit(shape)).astype(dtype)
-        return np.minimum(values, np.nextafter(np.asarray(high, dtype), np.asarray(low, dtype)))  # rounding may reach high
+        return np.minimum(
+            values, np.nextafter(np.asarray(high, dtype), np.asarray(low, dtype))
+        )  # rounding may reach high
 
     def normal(self, shape: Shape = (), mean: float = 0.0, std: float = 1.0, dtype: Any = np.float32) -> Any:
         """Normal, from pairs of uniform numbers (Box and Muller 1958)."""

@@ -47,7 +47,7 @@ class Tensor:
     _needs = False
     _retains = False
     _memory: Memory | None = None
-    _logits: Tensor | None = None
+    _logits: tuple[str, Tensor, int] | None = None  # of a sigmoid or softmax: which, of what, and its version then
     name: str | None = None
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
@@ -114,7 +114,9 @@ class Tensor:
                 f'pass dtype="float32", or write 1.0 for 1'
             )
         if not value and self._op is not None:
-            raise RuntimeError("requires_grad can be turned off on leaves only; use .detach() to cut a result from its graph")
+            raise RuntimeError(
+                "requires_grad can be turned off on leaves only; use .detach() to cut a result from its graph"
+            )
         self._needs = bool(value)
 
     @property
@@ -410,23 +412,22 @@ def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Te
         t._op = op
         t._slot = slot
         t._needs = True
-    if array.base is not None:  # perhaps a view of an input: then they share their fate
-        for x in inputs:
-            if isinstance(x, Tensor) and np.may_share_memory(x._array, array):
-                t._memory = x._shared_memory()
+    view = array.base is not None
+    for x in inputs:  # a view of an input, or the input itself, shares its fate
+        if isinstance(x, Tensor) and (x._array is array or (view and np.may_share_memory(x._array, array))):
+            t._memory = x._shared_memory()
     return t
 
 
 def _to_array(data: Any, dtype: Any, copy: bool) -> Array:
     if isinstance(data, Tensor):
         data = data._array
-    if dtype is None and not hasattr(data, "dtype"):
-        array = np.asarray(data)
-        dtype = np.float32 if array.dtype.kind == "f" else array.dtype
-    array = np.array(data, dtype=dtype) if copy else np.asarray(data, dtype=dtype)
-    if array.dtype.kind not in "fiubc":
+    array = np.asarray(data)
+    if array.dtype.kind not in "fiubc":  # before a dtype can make nan of None, and 3.5 of "3.5"
         raise TypeError(f"a Tensor holds numbers; {type(data).__name__} gives an array of {array.dtype}")
-    return array
+    if dtype is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
+        dtype = np.float32
+    return np.array(array, dtype=dtype, copy=True if copy else None)
 
 
 def seed_of(root: Tensor, gradient: Any, create_graph: bool) -> Any:
@@ -434,10 +435,10 @@ def seed_of(root: Tensor, gradient: Any, create_graph: bool) -> Any:
     if gradient is None:
         if root.size != 1:
             raise RuntimeError(
-                f"backward() of a tensor of shape {root.shape} needs to know the gradient of something with respect to it: "
+                f"backward() of a tensor of shape {root.shape} needs the gradient of something with respect to it: "
                 f"pass gradient=, or make it one number first, as in .sum().backward()"
             )
-        gradient = np.ones(root.shape, root.dtype)
+        gradient = wrap(np.ones(root.shape, root.dtype))
     seed = as_tensor(gradient, root.dtype)
     if seed.shape != root.shape:
         raise ValueError(f"the gradient has shape {seed.shape} and the tensor {root.shape}; they must agree")

@@ -63,9 +63,7 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
     return both
 
 
-def gradients(
-    y: Tensor, xs: Any, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
-) -> Any:
+def gradients(y: Tensor, xs: Any, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> Any:
     """∂y/∂x for each x of xs, leaves or intermediate results; `.grad` is left alone.
 
     A tensor that requires a gradient but had no part in y gets zeros.
@@ -85,9 +83,15 @@ def gradients(
     for i, x in enumerate((y, *targets)):
         if not x.requires_grad:
             what = "y" if i == 0 else f"xs[{i - 1}]"
-            raise RuntimeError(f"gradients: {what}, of shape {x.shape}, requires no gradient; make it with requires_grad=True")
+            raise RuntimeError(
+                f"gradients: {what}, of shape {x.shape}, requires no gradient; make it with requires_grad=True"
+            )
     found = backpropagate(
-        [y], [seed_of(y, gradient, create_graph)], targets, retain_graph=retain_graph or create_graph, create_graph=create_graph
+        [y],
+        [seed_of(y, gradient, create_graph)],
+        targets,
+        retain_graph=retain_graph or create_graph,
+        create_graph=create_graph,
     )
     results = [_or_zeros(found, x) for x in targets]
     return results[0] if isinstance(xs, Tensor) else results

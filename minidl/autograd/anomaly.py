@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from minidl.tensor import Op
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_PACKAGE = str(Path(__file__).parent.parent) + os.sep
 
 
 def call_site() -> str:
@@ -41,7 +42,7 @@ def check_backward(op: Op, gradients: Iterable[Any]) -> None:
         if found:
             site = getattr(op, "called_at", "a call made outside detect_anomaly()")
             raise FloatingPointError(
-                f"the backward of {op.name()} gave {found} in the gradient of its input {i}; the op was called at\n  {site}"
+                f"the backward of {op.name()} gave {found} in the gradient of its input {i}; it was called at\n  {site}"
             )
 
 

@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from minidl.autograd import anomaly
-from minidl.autograd.modes import modes
+from minidl.autograd.modes import enable_grad, modes
 
 if TYPE_CHECKING:
     from minidl.tensor import Op, Tensor
@@ -94,7 +94,8 @@ class Graph:
         useful: set[int] = set()
         for op in reversed(self.ops):
             op.needs = tuple(
-                getattr(p, "_needs", False) and (wanted is None or id(p) in wanted or id(p) in useful) for p in op.parents
+                getattr(p, "_needs", False) and (wanted is None or id(p) in wanted or id(p) in useful)
+                for p in op.parents
             )
             if any(op.needs):
                 useful.update(id(t) for t in self.outputs[op] if t is not None)
@@ -116,7 +117,11 @@ def _gradients_of_inputs(op: Op, outputs: Sequence[Any], dys: list[Any], create_
     if create_graph:
         op.inputs = op.parents
         op.output = outputs[0]
-        gradients = op.backward(*dys) if op.composition is None else _through_composition(op, dys)
+        try:
+            with enable_grad():
+                gradients = op.backward(*dys) if op.composition is None else _through_composition(op, dys)
+        finally:
+            del op.output  # it leads back to the op: a cycle
     else:
         op.inputs = tuple(getattr(p, "_array", p) for p in op.parents)
         op.output = None if outputs[0] is None else outputs[0]._array
@@ -129,7 +134,9 @@ def _gradients_of_inputs(op: Op, outputs: Sequence[Any], dys: list[Any], create_
             f"return one for each, None where there is none"
         )
     pairs = enumerate(zip(op.parents, gradients, op.needs, strict=True))
-    fitted = tuple(_fitted(op, i, p, dx, create_graph) if need and dx is not None else None for i, (p, dx, need) in pairs)
+    fitted = tuple(
+        _fitted(op, i, p, dx, create_graph) if need and dx is not None else None for i, (p, dx, need) in pairs
+    )
     if modes.get().watching:
         anomaly.check_backward(op, fitted)
     return fitted

@@ -48,4 +48,4 @@ class Memory:
 
 def _digest(array: Any) -> int:
     # A sum of the bytes would miss a permutation of them; a CRC does not.
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8)) if array.size else 0
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data) if array.size else 0

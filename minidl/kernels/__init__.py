@@ -94,5 +94,7 @@ def _module(name: str) -> ModuleType:
     if name == "reference":
         return reference
     if cpu is None:
-        raise RuntimeError(f"the compiled kernels are missing ({cpu_missing}); reinstall minidl where gcc or clang is found")
+        raise RuntimeError(
+            f"the compiled kernels are missing ({cpu_missing}); reinstall minidl where gcc or clang is found"
+        )
     return cpu

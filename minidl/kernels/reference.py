@@ -166,7 +166,8 @@ def random_bits(n: int, seed: int, offset: int) -> Array:
     k0, k1 = seed & 0xFFFFFFFF, seed >> 32
     for _ in range(10):
         p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
-        c0, c1, c2, c3 = (p1 >> shift) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> shift) ^ c3 ^ np.uint64(k1), p0 & low
+        c0, c2 = (p1 >> shift) ^ c1 ^ np.uint64(k0), (p0 >> shift) ^ c3 ^ np.uint64(k1)
+        c1, c3 = p1 & low, p0 & low
         k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).reshape(-1)[:n]
 
@@ -188,8 +189,14 @@ def dropout(x: Array, rate: float, seed: int, offset: int) -> Array:
 
 
 def lstm_forward(
-    x: Array, h0: Array, c0: Array, kernel: Array, recurrent: Array, bias: Array,
-    mask: Array | None = None, reverse: bool = False,
+    x: Array,
+    h0: Array,
+    c0: Array,
+    kernel: Array,
+    recurrent: Array,
+    bias: Array,
+    mask: Array | None = None,
+    reverse: bool = False,
 ) -> tuple[Array, Array, Array, LSTMCache]:
     """Run an LSTM over a whole sequence (Hochreiter and Schmidhuber 1997, with forget gates).
 
@@ -225,23 +232,33 @@ def lstm_forward(
 
 
 def lstm_backward(
-    dy: Array | None, dh: Array | None, dc: Array | None,
-    x: Array, h0: Array, c0: Array, kernel: Array, recurrent: Array, bias: Array,
-    mask: Array | None, reverse: bool, cache: LSTMCache,
+    dy: Array | None,
+    dh: Array | None,
+    dc: Array | None,
+    x: Array,
+    h0: Array,
+    c0: Array,
+    kernel: Array,
+    recurrent: Array,
+    bias: Array,
+    mask: Array | None,
+    reverse: bool,
+    cache: LSTMCache,
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Back-propagation through time. A gradient of None stands for zeros.
 
         dh += dy_t            do = dh tanh(c)       dc += dh o (1 − tanh² c)
         di = dc g             df = dc c_before      dg = dc i          dc ← dc f
-        dz = (di σ'(i), df σ'(f), dg tanh'(g), do σ'(o))
-        dx_t = dz Wᵀ          dh ← dz Rᵀ            dW += x_tᵀ dz      dR += h_beforeᵀ dz     db += Σ dz
+        dz = (di i (1−i), df f (1−f), dg (1−g²), do o (1−o))
+        dx_t = dz Wᵀ          dh ← dz Rᵀ            dW += x_tᵀ dz
+        dR += h_beforeᵀ dz    db += Σ dz
 
     → dx (B, T, D), dh0, dc0 (B, U), dkernel (D, 4U), drecurrent (U, 4U), dbias (4U,)
     """
     validate.lstm("lstm_backward", x, h0, c0, kernel, recurrent, bias, mask)
     validate.lstm_gradients(x, recurrent, dy, dh, dc)
     gates, hs, cs = cache
-    time, units = x.shape[1], h0.shape[1]
+    time = x.shape[1]
     dx, dW, dR, db = (np.zeros_like(a) for a in (x, kernel, recurrent, bias))
     dh = np.zeros_like(h0) if dh is None else dh.copy()
     dc = np.zeros_like(c0) if dc is None else dc.copy()
@@ -254,10 +271,8 @@ def lstm_backward(
         tanh_c = tanh(f * cs[step] + i * g)
         dh_new = np.where(valid, dh + dlast, 0)
         dc_new = np.where(valid, dc, 0) + dh_new * o * (1 - tanh_c * tanh_c)
-        dz = np.concatenate(
-            [dc_new * g * i * (1 - i), dc_new * cs[step] * f * (1 - f), dc_new * i * (1 - g * g), dh_new * tanh_c * o * (1 - o)],
-            axis=1,
-        )
+        di, df, dg, do = dc_new * g, dc_new * cs[step], dc_new * i, dh_new * tanh_c
+        dz = np.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g * g), do * o * (1 - o)], axis=1)
         dx[:, t] = dz @ kernel.T
         dW += x[:, t].T @ dz
         dR += hs[step].T @ dz
@@ -294,7 +309,9 @@ def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float, nest
     w += momentum * v - lr * g if nesterov else v
 
 
-def adam_step(w: Array, g: Array, m: Array, v: Array, rate: float, beta_1: float, beta_2: float, epsilon: float) -> None:
+def adam_step(
+    w: Array, g: Array, m: Array, v: Array, rate: float, beta_1: float, beta_2: float, epsilon: float
+) -> None:
     """m ← m + (1−β₁)(g − m);  v ← v + (1−β₂)(g² − v);  w ← w − rate m / (√v + ε)
 
     (Kingma and Ba 2015, section 2's efficient form: `rate` already holds √(1−β₂ᵗ)/(1−β₁ᵗ).)

@@ -122,7 +122,9 @@ def embedding(table: Any, indices: Any) -> None:
 def embedding_backward(dy: Any, indices: Any, rows: int) -> None:
     floats("embedding_backward", dy=dy)
     if dy.ndim == 0 or dy.shape[:-1] != indices.shape:
-        raise ValueError(f"embedding_backward: dy must have shape ids.shape + (units,), got {dy.shape} for {indices.shape}")
+        raise ValueError(
+            f"embedding_backward: dy must have shape ids.shape + (units,), got {dy.shape} for {indices.shape}"
+        )
     ids("embedding_backward", "ids", indices, rows, "rows of the table")
 
 

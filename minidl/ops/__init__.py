@@ -25,7 +25,7 @@ from minidl.ops.arithmetic import (
     subtract,
     where,
 )
-from minidl.ops.elementary import cos, exp, log, log1p, relu, sigmoid, sin, softplus, sqrt, tanh
+from minidl.ops.elementary import cos, erf, exp, expm1, log, log1p, relu, sigmoid, sin, softplus, sqrt, tanh
 from minidl.ops.linalg import matmul
 from minidl.ops.lookup import embedding
 from minidl.ops.noise import dropout

@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl.ops.coercion import constant, operands
 from minidl.ops.elementary import Log
-from minidl.tensor import UFUNCS, Op, Tensor, wrap
+from minidl.tensor import UFUNCS, Op, Tensor, as_tensor, wrap
 
 
 class Add(Op):
@@ -180,7 +180,7 @@ class Alias(Op):
     reads_inputs = False
 
     def forward(self, x: Any) -> Any:
-        return x
+        return x[...]  # a view, so that a change of x in place is seen through the alias too
 
     def backward(self, dy: Any) -> Any:
         return dy
@@ -236,12 +236,12 @@ def minimum(a: Any, b: Any) -> Tensor:
 
 def negative(x: Any) -> Tensor:
     """−x"""
-    return Negative.apply(x)
+    return Negative.apply(as_tensor(x))
 
 
 def absolute(x: Any) -> Tensor:
     """|x|"""
-    return Absolute.apply(x)
+    return Absolute.apply(as_tensor(x))
 
 
 def square(x: Any) -> Tensor:
@@ -255,13 +255,14 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     return Where.apply(constant(condition), a, b)
 
 
-def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
+def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
     """x held in [low, high]; the gradient is that of x inside and 0 outside."""
-    return Clip.apply(x, low=low, high=high)
+    return Clip.apply(as_tensor(x), low=low, high=high)
 
 
-def astype(x: Tensor, dtype: Any) -> Tensor:
+def astype(x: Any, dtype: Any) -> Tensor:
     """x in another type. The gradient flows if both are floats."""
+    x = as_tensor(x)
     return x if x.dtype == np.dtype(dtype) else Astype.apply(x, dtype=np.dtype(dtype))
 
 
@@ -272,7 +273,8 @@ def alias(x: Tensor) -> Tensor:
 
 def _comparison(ufunc: np.ufunc) -> Any:
     def compare(a: Any, b: Any) -> Tensor:
-        return wrap(ufunc(constant(a), constant(b)))
+        a, b = operands(a, b)
+        return wrap(ufunc(*(x._array if isinstance(x, Tensor) else x for x in (a, b))))
 
     compare.__name__ = ufunc.__name__
     compare.__doc__ = f"np.{ufunc.__name__} as a tensor of booleans, through which no gradient flows."

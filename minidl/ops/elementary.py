@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,20 @@ class Exp(Op):
 
     def backward(self, dy: Any) -> Any:
         return dy * self.output
+
+
+class Expm1(Op):
+    """y = eˣ − 1;  dx = dy (y + 1)"""
+
+    reads_inputs = False
+    reads_output = True
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(over="ignore"):
+            return np.expm1(x)
+
+    def backward(self, dy: Any) -> Any:
+        return dy * (self.output + 1)
 
 
 class Log(Op):
@@ -129,9 +144,33 @@ class Softplus(Op):
         return dy * Sigmoid.apply(self.inputs[0])
 
 
+class Erf(Op):
+    """y = 2/√π ∫₀ˣ e^(−t²) dt;  dx = dy 2/√π e^(−x²)"""
+
+    def forward(self, x: Any) -> Any:
+        return np.asarray(_erf(x)).astype(x.dtype)
+
+    def backward(self, dy: Any) -> Any:
+        x = self.inputs[0]
+        return dy * (2 / math.sqrt(math.pi)) * Exp.apply(-x * x)
+
+
+_erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has none, and this one is exact to the last bits
+
+
 def exp(x: Any) -> Tensor:
     """eˣ"""
     return Exp.apply(floating(x))
+
+
+def expm1(x: Any) -> Tensor:
+    """eˣ − 1, exact for small x."""
+    return Expm1.apply(floating(x))
+
+
+def erf(x: Any) -> Tensor:
+    """The error function, 2/√π ∫₀ˣ e^(−t²) dt."""
+    return Erf.apply(floating(x))
 
 
 def log(x: Any) -> Tensor:
@@ -168,7 +207,7 @@ def sigmoid(x: Any) -> Tensor:
     """1 / (1 + e⁻ˣ). A cross-entropy of the result goes back to x, which is stable where the sigmoid saturates."""
     x = floating(x)
     y = Sigmoid.apply(x)
-    y._logits = x
+    y._logits = "sigmoid", x, x._version()
     return y
 
 
@@ -183,4 +222,4 @@ def softplus(x: Any) -> Tensor:
 
 
 METHODS = {f.__name__: f for f in (exp, log, sqrt, tanh, sigmoid, relu)}
-UFUNCS |= {f.__name__: f for f in (exp, log, log1p, sqrt, sin, cos, tanh)}
+UFUNCS |= {f.__name__: f for f in (exp, expm1, log, log1p, sqrt, sin, cos, tanh)}

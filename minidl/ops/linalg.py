@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     if b.ndim == 1:
         return _without_axis(matmul(a, b.reshape(-1, 1)), -1)
     if a.ndim > 2 and b.ndim == 2:  # one large product instead of a stack, forward and backward
-        return MatMul.apply(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
+        return MatMul.apply(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
     return MatMul.apply(a, b)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from minidl import kernels
 from minidl.ops.coercion import constant
-from minidl.tensor import Op, Tensor
+from minidl.tensor import Op, Tensor, as_tensor
 
 
 class Embedding(Op):
@@ -35,7 +35,7 @@ class ScatterRows(Op):
         return Embedding.apply(dy, ids=self.ids)
 
 
-def embedding(table: Tensor, ids: Any) -> Tensor:
+def embedding(table: Any, ids: Any) -> Tensor:
     """The rows of the table at the ids. Table (N, U), integer ids of any shape → ids.shape + (U,)
 
     >>> import minidl as md
@@ -44,4 +44,4 @@ def embedding(table: Tensor, ids: Any) -> Tensor:
             [1., 2.],
             [3., 4.]])
     """
-    return Embedding.apply(table, ids=constant(ids).copy())
+    return Embedding.apply(as_tensor(table), ids=constant(ids).copy())

@@ -25,7 +25,9 @@ class Dropout(Op):
         return Dropout.apply(dy, **self.draw)
 
 
-def dropout(x: Any, rate: float, noise_shape: Sequence[int | None] | None = None, rng: random.Generator | None = None) -> Tensor:
+def dropout(
+    x: Any, rate: float, noise_shape: Sequence[int | None] | None = None, rng: random.Generator | None = None
+) -> Tensor:
     """Set elements to 0 with probability `rate` and scale the others by 1 / (1 − rate).
 
     With `noise_shape` one draw serves all elements along the axes where it is 1 (None: as x).

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import kernels
 from minidl.ops.coercion import constant, floating, operands
 from minidl.ops.elementary import Exp, exp, softplus
 from minidl.ops.reductions import sum
 from minidl.ops.shapes import swapaxes
-from minidl.tensor import Op, Tensor, wrap
+from minidl.tensor import Op, Tensor, as_tensor
 
 
 class Softmax(Op):
@@ -97,10 +98,10 @@ class SigmoidCrossEntropy(Op):
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """eˣ / Σ eˣ along the axis. A cross-entropy of the result goes back to x, which is stable."""
     x = floating(x)
-    if axis % x.ndim != x.ndim - 1:
+    if normalize_axis_index(axis, x.ndim) != x.ndim - 1:
         return swapaxes(softmax(swapaxes(x, axis, -1)), axis, -1)
     y = Softmax.apply(x)
-    y._logits = x
+    y._logits = "softmax", x, x._version()
     return y
 
 
@@ -127,7 +128,7 @@ def softmax_cross_entropy(logits: Any, targets: Any) -> Tensor:
 
 def sparse_cross_entropy(logits: Any, labels: Any) -> Tensor:
     """−log softmax(logits)[label] over the last axis. Logits (…, K), integer labels (…,) → (…,)"""
-    return SparseCrossEntropy.apply(floating(logits), wrap(constant(labels)))
+    return SparseCrossEntropy.apply(floating(logits), as_tensor(labels))
 
 
 def sigmoid_cross_entropy(logits: Any, targets: Any) -> Tensor:
@@ -139,7 +140,7 @@ def sigmoid_cross_entropy(logits: Any, targets: Any) -> Tensor:
 
 
 def _pair(logits: Any, targets: Any) -> tuple[Tensor, Tensor]:
-    logits, targets = operands(floating(logits), floating(targets))
+    logits, targets = operands(floating(logits), targets if isinstance(targets, Tensor) else np.asarray(targets))
     return logits, targets
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,14 @@ class LSTM(Op):
 
 
 def lstm(
-    x: Tensor, h0: Any, c0: Any, kernel: Tensor, recurrent: Tensor, bias: Tensor, mask: Any = None, reverse: bool = False
+    x: Tensor,
+    h0: Any,
+    c0: Any,
+    kernel: Tensor,
+    recurrent: Tensor,
+    bias: Tensor,
+    mask: Any = None,
+    reverse: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run an LSTM over a sequence; the equations and the shapes are those of `kernels.reference.lstm_forward`.
 
@@ -54,17 +62,22 @@ def lstm_composition(
     mask: Any = None,
     reverse: bool = False,
     recurrent_noise: Any = 1.0,
+    activation: Callable[[Tensor], Tensor] = tanh,
+    recurrent_activation: Callable[[Tensor], Tensor] = sigmoid,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The LSTM in small ops: what the kernels fuse, what its second derivatives are computed from,
-    and what recurrent dropout uses, whose noise (B, U) multiplies h on its way into the gates.
+    """The LSTM in small ops: what the kernels fuse, and what its second derivatives are computed from.
+
+    Also what an LSTM runs on that the kernels do not know: one with recurrent dropout, whose
+    noise (B, U) multiplies h on its way into the gates, or with other functions in place of
+    tanh and of the sigmoid of the gates.
     """
     projected = matmul(x, kernel) + bias
     last = wrap(np.zeros(h.shape, h.dtype))
     outputs = []
     for t in reversed(range(x.shape[1])) if reverse else range(x.shape[1]):
         i, f, g, o = split(projected[:, t] + matmul(h * recurrent_noise, recurrent), 4, axis=1)
-        c_new = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        h_new = sigmoid(o) * tanh(c_new)
+        c_new = recurrent_activation(f) * c + recurrent_activation(i) * activation(g)
+        h_new = recurrent_activation(o) * activation(c_new)
         if mask is None:
             h, c, last = h_new, c_new, h_new
         else:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from minidl.ops.arithmetic import square
 from minidl.ops.coercion import constant, floating
@@ -42,7 +43,8 @@ class Extreme(Op):
         raise NotImplementedError
 
     def backward(self, dy: Any) -> Any:
-        ties = constant(self.inputs[0]) == constant(self.output).reshape(self.kept)
+        x = constant(self.inputs[0])
+        ties = (x == constant(self.output).reshape(self.kept)) | np.isnan(x)  # a NaN is the extreme, and equals nothing
         share = ties / ties.sum(self.axis, keepdims=True)
         return dy.reshape(self.kept) * share.astype(dy.dtype)
 
@@ -75,7 +77,7 @@ class Prod(Op):
     """y = Π x over one axis;  dxᵢ = dy times the product of the others, right also where some are 0"""
 
     def forward(self, x: Any, axis: int, keepdims: bool) -> Any:
-        self.axis = axis % x.ndim
+        self.axis = normalize_axis_index(axis, x.ndim)
         self.keepdims = keepdims
         return x.prod(self.axis, keepdims=keepdims, dtype=x.dtype)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from minidl.ops.coercion import operands
 from minidl.tensor import Op, Tensor, as_tensor
@@ -157,7 +158,7 @@ def getitem(x: Any, key: Any) -> Tensor:
 def flip(x: Any, axis: int) -> Tensor:
     """Backwards along an axis."""
     x = as_tensor(x)
-    return getitem(x, (slice(None),) * (axis % x.ndim) + (slice(None, None, -1),))
+    return getitem(x, (slice(None),) * normalize_axis_index(axis, x.ndim) + (slice(None, None, -1),))
 
 
 def concatenate(tensors: Sequence[Any], axis: int = 0) -> Tensor:
@@ -199,7 +200,9 @@ def _frozen(key: Any) -> Any:
         return tuple(_frozen(k) for k in key)
     if isinstance(key, Tensor):
         return key._array.copy()
-    return np.array(key) if isinstance(key, (list, np.ndarray)) else key
+    if isinstance(key, list):
+        return np.array(key) if key else np.zeros(0, np.intp)  # NumPy takes [] for floats
+    return key.copy() if isinstance(key, np.ndarray) else key
 
 
 def _may_repeat(key: Any) -> bool:

@@ -1,0 +1,39 @@
+"""Layers: what models are made of. Each stands in the file of its family; `base` tells how to write one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from minidl import naming
+from minidl.layers.activation import Activation
+from minidl.layers.base import Layer
+from minidl.layers.dense import Dense
+from minidl.layers.dropout import Dropout, SpatialDropout1D
+from minidl.layers.embedding import Embedding
+from minidl.layers.input import Input, InputLayer
+from minidl.layers.masking import Masking
+from minidl.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from minidl.layers.recurrent import LSTM
+from minidl.layers.shaping import Flatten, Reshape
+from minidl.layers.wrappers import Bidirectional, TimeDistributed
+
+_CLASSES = (
+    Activation, Bidirectional, Dense, Dropout, Embedding, Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D,
+    InputLayer, LSTM, Masking, Reshape, SpatialDropout1D, TimeDistributed,
+)  # fmt: skip
+_TABLE: dict[str, type[Layer]] = {cls.__name__: cls for cls in _CLASSES}
+
+
+def serialize(layer: Layer) -> dict[str, Any]:
+    """What `deserialize` makes the layer from again, without its weights."""
+    return naming.serialize(layer)
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type[Layer]] | None = None) -> Layer:
+    """A layer from what `serialize` made of one; classes that are not minidl's are given by name in `custom_objects`.
+
+    >>> deserialize(serialize(Dense(3, name="last")))
+    <Dense last, not built>
+    """
+    return naming.resolve("layer", _TABLE | dict(custom_objects or {}), config, Layer)

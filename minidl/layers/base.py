@@ -1,0 +1,344 @@
+"""Layer: weights, and a function of them. Subclass it for your own.
+
+Write `build` to make the weights once the shape of the input is known, and `call` to compute
+the output from Tensors. Layers kept as attributes, or in lists and dicts that are attributes,
+are found by themselves: their weights belong to the layer.
+
+>>> import minidl as md
+>>> class Scale(md.layers.Layer):
+...     def build(self, input_shape):
+...         self.factor = self.add_weight((input_shape[-1],), initializer="ones", name="factor")
+...     def call(self, x):
+...         return x * self.factor
+>>> layer = Scale()
+>>> layer([[1.0, 2.0]])
+Tensor([[1., 2.]], op=multiply)
+>>> layer.count_params()
+2
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any, Self
+
+import numpy as np
+
+from minidl import initializers, regularizers
+from minidl.autograd.modes import no_grad
+from minidl.naming import snake_case
+from minidl.ops.coercion import constant
+from minidl.tensor import Tensor, as_tensor, wrap
+
+Shape = tuple[int | None, ...]
+
+# Whether the call that surrounds this one trains: layers inside a layer need not be told.
+_training: ContextVar[bool] = ContextVar("training", default=False)
+_names_given: dict[str, int] = {}
+
+
+class Layer:
+    """A function with weights.
+
+    Args:
+        name: the layer's name in summaries and errors; made from the class if left out (`lstm`, `lstm_1`).
+        dtype: of the weights and of the computation, "float32" (the default) or "float64".
+        trainable: whether training changes the weights.
+        input_shape: the shape of one sample, for a first layer: the model is then built at once.
+    """
+
+    supports_masking = False  # whether a mask that comes in goes on unchanged
+    autocast = True  # whether floats that come in are converted to the layer's own type
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _once(cls.build)  # type: ignore[method-assign]
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        input_shape: Sequence[int | None] | None = None,
+    ) -> None:
+        self.name = name or _unique_name(type(self))
+        self.dtype = np.dtype(dtype or np.float32)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"{self.name}: dtype must be float32 or float64, got {self.dtype}")
+        if not (input_shape is None or isinstance(input_shape, (tuple, list))):
+            raise ValueError(f"{self.name}: input_shape must be a tuple such as ({input_shape},), got {input_shape!r}")
+        self.built = False
+        self.batch_shape: Shape | None = None if input_shape is None else (None, *input_shape)
+        self._trainable = trainable
+        self._parameters: list[Tensor] = []
+        self._buffers: list[Tensor] = []
+        self._penalties: list[tuple[Callable[[Tensor], Tensor], Tensor]] = []
+
+    # ---- to be written by a subclass
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights. `input_shape` has None for the batch; several inputs give a list of shapes."""
+
+    def call(self, *inputs: Any, **kwargs: Any) -> Any:
+        """The output. May take `training` and `mask`, and gets them if it does."""
+        raise NotImplementedError(f"{type(self).__name__} has no call(self, x): write one that returns the output")
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The output's shape for an input's; found by calling the layer on zeros unless it is written."""
+        small, large = (self._output_shape_of_zeros(input_shape, unknown) for unknown in (2, 3))
+        return tuple(a if a == b else None for a, b in zip(small, large, strict=True))
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """The mask that goes on with the output: booleans, True for what counts."""
+        return mask if self.supports_masking else None
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again: from_config(layer.get_config())."""
+        config = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype.name}
+        return config if self.batch_shape is None else config | {"input_shape": self.batch_shape[1:]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(**config)
+
+    # ---- calling
+
+    def __call__(self, *inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
+        inputs = tuple(self._prepared(x) for x in inputs)
+        if mask is not None:
+            mask = _as_mask(self, mask).copy()
+        elif inputs:
+            mask = _mask_of(inputs[0])
+        if not self.built:
+            self._build_for(inputs)
+        training = _training.get() if training is None else bool(training)
+        accepted = self._call_accepts()
+        if "training" in accepted:
+            kwargs["training"] = training
+        if "mask" in accepted:
+            kwargs["mask"] = mask
+        token = _training.set(training)
+        try:
+            outputs = self.call(*inputs, **kwargs)
+        finally:
+            _training.reset(token)
+        return _with_mask(outputs, _as_mask(self, self.compute_mask(inputs[0] if inputs else None, mask)), inputs)
+
+    def _prepared(self, x: Any) -> Any:
+        """Data as tensors; floats in the layer's own type, integers as they are."""
+        if x is None:
+            return None
+        if isinstance(x, (list, tuple)) and any(isinstance(e, (Tensor, np.ndarray)) for e in x):
+            return [self._prepared(e) for e in x]
+        if isinstance(x, dict):
+            return {key: self._prepared(value) for key, value in x.items()}
+        given = x if hasattr(x, "dtype") else np.asarray(x)  # Python's floats are float64: not by way of float32
+        if not self.autocast or given.dtype.kind != "f" or given.dtype == self.dtype:
+            return as_tensor(given)
+        cast = as_tensor(given).astype(self.dtype)
+        return _with_mask(cast, _mask_of(given))
+
+    def _build_for(self, inputs: tuple[Any, ...]) -> None:
+        shapes = [shapes_of(x) for x in inputs if x is not None]
+        self.build(shapes[0] if len(shapes) == 1 else shapes)
+        self.built = True
+
+    @classmethod
+    def _call_accepts(cls) -> frozenset[str]:
+        accepted = cls.__dict__.get("_accepted")
+        if accepted is None:
+            accepted = frozenset(inspect.signature(cls.call).parameters)
+            cls._accepted = accepted  # type: ignore[attr-defined]
+        return accepted
+
+    def _output_shape_of_zeros(self, input_shape: Shape, unknown: int) -> tuple[int, ...]:
+        zeros = wrap(np.zeros([unknown if n is None else n for n in input_shape], self.dtype))
+        with no_grad():
+            return self(zeros).shape
+
+    # ---- weights
+
+    def add_weight(
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = "glorot_uniform",
+        name: str | None = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        dtype: Any = None,
+    ) -> Tensor:
+        """A new weight of this layer. Keep it as an attribute; training updates it if `trainable`."""
+        shape, dtype = tuple(shape), np.dtype(dtype or self.dtype)
+        values = np.asarray(initializers.get(initializer)(shape, dtype=dtype))
+        if values.shape != shape:
+            raise ValueError(f"{self.name}: the initializer of {name or 'a weight'} gave shape {values.shape} for {shape}")
+        weight = Tensor(values, requires_grad=trainable and self._trainable, dtype=dtype, name=name)
+        (self._parameters if trainable else self._buffers).append(weight)
+        penalty = regularizers.get(regularizer)
+        if penalty is not None:
+            self._penalties.append((penalty, weight))
+        return weight
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; set it to False to freeze the layer and all inside it."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self._descendants():
+            layer._trainable = bool(value)
+            for weight in layer._parameters:
+                weight.requires_grad = bool(value)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """All weights: the layer's own, then those of the layers inside it, in the order they were set."""
+        return _unique(w for layer in self._descendants() for w in (*layer._parameters, *layer._buffers))
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        return [w for w in self.weights if w.requires_grad]
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        return [w for w in self.weights if not w.requires_grad]
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The penalties of the regularizers, to be added to the loss."""
+        return [penalty(w) for layer in self._descendants() for penalty, w in layer._penalties]
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        if not self.built and not self.weights:
+            raise ValueError(f"{self.name} has no weights yet: they are made when it sees its first input, or by build(shape)")
+        return sum(w.size for w in self.weights)
+
+    def get_weights(self) -> list[Any]:
+        """Copies of all weights, as arrays."""
+        return [w._array.copy() for w in self.weights]
+
+    def set_weights(self, values: Sequence[Any]) -> None:
+        """Replace all weights; nothing is changed if any of the shapes does not fit."""
+        weights = self.weights
+        arrays = [np.asarray(v) for v in values]
+        if len(arrays) != len(weights):
+            raise ValueError(f"{self.name} has {len(weights)} weights and got {len(arrays)} arrays")
+        for i, (weight, array) in enumerate(zip(weights, arrays, strict=True)):
+            if weight.shape != array.shape:
+                raise ValueError(f"{self.name}: weight {i} ({weight.name}) has shape {weight.shape}, got {array.shape}")
+        for weight, array in zip(weights, arrays, strict=True):
+            weight.data = array
+
+    # ---- the layers inside
+
+    def _children(self) -> Iterator[Layer]:
+        for value in self.__dict__.values():
+            yield from _layers_in(value)
+
+    def _descendants(self) -> list[Layer]:
+        """This layer and all inside it, each once, parents first."""
+        return _unique(self._walk())
+
+    def _walk(self) -> Iterator[Layer]:
+        yield self
+        for child in self._children():
+            yield from child._walk()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}{'' if self.built else ', not built'}>"
+
+
+def _once(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """A `build` that marks the layer as built, and never adds the weights a second time."""
+
+    @functools.wraps(build)
+    def wrapped(self: Layer, input_shape: Any = None) -> None:
+        if self.built and (self._parameters or self._buffers):
+            raise ValueError(f"{self.name} has its weights already; make a new layer for inputs of shape {input_shape}")
+        build(self, input_shape)
+        self.built = True
+
+    return wrapped
+
+
+def as_floats(layer: Layer, x: Tensor) -> Tensor:
+    """An input in the layer's type. Floats come in it already, see `autocast`; integers are converted here."""
+    return x if x.dtype == layer.dtype else x.astype(layer.dtype)
+
+
+def check_rank(layer: Layer, shape: Shape, rank: int, legend: str, hint: str = "") -> None:
+    """Refuse an input of the wrong number of axes, saying what the usual cause is."""
+    if len(shape) != rank:
+        raise ValueError(
+            f"{layer.name} expects an input of shape {legend}, got {len(shape)} axes: {shape}{'; ' if hint else ''}{hint}"
+        )
+
+
+def reset_names() -> None:
+    """Start numbering layers anew, as in a new process."""
+    _names_given.clear()
+
+
+def _unique_name(cls: type) -> str:
+    base = snake_case(cls.__name__)
+    n = _names_given.get(base, 0)
+    _names_given[base] = n + 1
+    return f"{base}_{n}" if n else base
+
+
+def _layers_in(value: Any) -> Iterator[Layer]:
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for element in value:
+            yield from _layers_in(element)
+    elif isinstance(value, dict):
+        for element in value.values():
+            yield from _layers_in(element)
+
+
+def _unique(items: Iterator[Any]) -> list[Any]:
+    return list({id(item): item for item in items}.values())
+
+
+def shapes_of(x: Any) -> Any:
+    if isinstance(x, list):
+        return [shapes_of(e) for e in x]
+    if isinstance(x, dict):
+        return {key: shapes_of(value) for key, value in x.items()}
+    return (None, *x.shape[1:])
+
+
+def _mask_of(x: Any) -> Any:
+    return getattr(x, "_mask", None)
+
+
+def _as_mask(layer: Layer, mask: Any) -> Any:
+    """A mask as an array of booleans; 0 and 1 will do."""
+    if mask is None:
+        return None
+    array = constant(mask)
+    if array.dtype == np.bool_:
+        return array
+    if array.dtype.kind not in "iuf" or not ((array == 0) | (array == 1)).all():
+        raise ValueError(f"{layer.name}: a mask holds booleans, True for the steps that count, got {array.dtype}: {array}")
+    return array.astype(np.bool_)
+
+
+def _with_mask(outputs: Any, mask: Any, inputs: tuple[Any, ...] = ()) -> Any:
+    """Attach a mask to the output, or to the first of several. An input that comes out again keeps its own."""
+    several = isinstance(outputs, (list, tuple))
+    first = outputs[0] if several and outputs else outputs
+    if any(first is x for x in inputs) and _mask_of(first) is not mask:
+        first = first.alias()
+        outputs = type(outputs)((first, *outputs[1:])) if several else first
+    if mask is not None:
+        first._mask = mask
+    return outputs

@@ -1,0 +1,485 @@
+"""fit, evaluate, predict and what surrounds them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import callbacks, layers
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    md.random.set_seed(7)
+
+
+def line() -> tuple[Any, Any]:
+    """y = 2 a − b + 1"""
+    x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+    return x, x @ np.array([2.0, -1.0], "float32") + 1
+
+
+def regressor(**compile_options: Any) -> md.Sequential:
+    model = md.Sequential([layers.Dense(1, input_shape=(2,))])
+    model.compile(**({"optimizer": "sgd", "loss": "mse"} | compile_options))
+    return model
+
+
+class Recorder(callbacks.Callback):
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in callbacks.HOOKS:
+            self.calls.append(name.removeprefix("on_"))
+        return super().__getattribute__(name)
+
+
+# ---- fit
+
+
+def test_fit_finds_a_line() -> None:
+    x, y = line()
+    model = regressor(optimizer=md.optimizers.SGD(learning_rate=0.1))
+    history = model.fit(x, y, epochs=60, verbose=0)
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(kernel[:, 0], [2, -1], atol=1e-3)
+    np.testing.assert_allclose(bias, [1], atol=1e-3)
+    assert history.history["loss"][-1] < 1e-5 < history.history["loss"][0]
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_samples_of_its_batches() -> None:
+    x, y = line()
+    model = regressor(optimizer=md.optimizers.SGD(learning_rate=0.0))
+    history = model.fit(x[:50], y[:50], batch_size=16, verbose=0)
+    predicted = model.predict(x[:50], verbose=0)[:, 0]
+    assert history.history["loss"][0] == pytest.approx(float(np.mean((predicted - y[:50]) ** 2)), rel=1e-6)
+
+
+def test_one_epoch_visits_each_sample_once_in_an_order_drawn_from_the_default_stream() -> None:
+    seen: list[int] = []
+
+    class Look(layers.Layer):
+        def call(self, x: Any) -> Any:
+            seen.extend(x.numpy()[:, 0].astype(int).tolist())
+            return x
+
+    model = md.Sequential([Look(), layers.Dense(1)])
+    model.build((None, 1))
+    model.compile(loss="mse")
+    x = np.arange(20.0)[:, None]
+    orders = []
+    for shuffle in (True, True, False):
+        seen.clear()
+        md.random.set_seed(3)
+        model.fit(x, x[:, 0], batch_size=6, shuffle=shuffle, verbose=0)
+        orders.append(list(seen))
+    assert sorted(orders[0]) == list(range(20))
+    assert orders[0] == orders[1] != orders[2] == list(range(20))
+
+
+def test_validation_split_takes_the_last_samples_before_shuffling() -> None:
+    x, y = line()
+    model = regressor(optimizer=md.optimizers.SGD(learning_rate=0.0))
+    history = model.fit(x, y, validation_split=0.25, epochs=2, verbose=0)
+    assert history.history["val_loss"][0] == pytest.approx(model.evaluate(x[48:], y[48:], verbose=0), rel=1e-6)
+
+
+def test_validation_data_and_frequency() -> None:
+    x, y = line()
+    history = regressor().fit(x, y, validation_data=(x[:8], y[:8]), validation_freq=2, epochs=4, verbose=0)
+    assert len(history.history["val_loss"]) == 2
+    assert len(history.history["loss"]) == 4
+
+
+def test_same_seed_same_bits() -> None:
+    def trained() -> list[Any]:
+        md.random.set_seed(1)
+        model = md.Sequential([layers.Dense(8, activation="tanh"), layers.Dropout(0.5), layers.Dense(1)])
+        model.compile("adam", "mse")
+        model.fit(*line(), epochs=3, verbose=0)
+        return model.get_weights()
+
+    for a, b in zip(trained(), trained(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_sample_weights_and_class_weights_agree() -> None:
+    x, _ = line()
+    labels = (x[:, 0] > 0).astype(int)
+    results = []
+    for options in ({"class_weight": {0: 1.0, 1: 3.0}}, {"sample_weight": np.where(labels == 1, 3.0, 1.0)}):
+        md.random.set_seed(2)
+        model = md.Sequential([layers.Dense(1, activation="sigmoid", input_shape=(2,))])
+        model.compile("sgd", "binary_crossentropy")
+        model.fit(x, labels, verbose=0, **options)
+        results.append(model.get_weights())
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_generators_and_sequences() -> None:
+    x, y = line()
+
+    def endless() -> Any:
+        while True:
+            yield x[:16], y[:16]
+
+    class Batches:
+        ended = 0
+
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, i: int) -> Any:
+            return x[16 * i : 16 * i + 16], y[16 * i : 16 * i + 16], np.ones(16)
+
+        def on_epoch_end(self) -> None:
+            self.ended += 1
+
+    model = regressor()
+    assert len(model.fit(endless(), steps_per_epoch=3, epochs=2, verbose=0).history["loss"]) == 2
+    batches = Batches()
+    model.fit(batches, epochs=2, verbose=0)
+    assert batches.ended == 2
+    assert model.evaluate(batches, verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0), rel=1e-5)
+    assert model.predict((x[i : i + 8] for i in range(0, 64, 8)), verbose=0).shape == (64, 1)
+
+
+def test_several_inputs() -> None:
+    class Add(md.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = layers.Dense(1)
+
+        def call(self, inputs: Any) -> Any:
+            a, b = (inputs["a"], inputs["b"]) if isinstance(inputs, dict) else inputs
+            return self.out(a + b)
+
+    x, y = line()
+    for inputs in ([x, x], {"a": x, "b": x}):
+        model = Add()
+        model.compile("adam", "mse")
+        model.fit(inputs, y, verbose=0)
+        assert model.predict(inputs, verbose=0).shape == (64, 1)
+
+
+def test_labels_and_data_may_be_lists() -> None:
+    model = regressor()
+    model.fit([[0.0, 1.0], [1.0, 0.0]], [1, 2], verbose=0)
+    assert model.predict([[0.0, 1.0]], verbose=0).shape == (1, 1)
+
+
+def test_initial_epoch_goes_on_counting() -> None:
+    assert regressor().fit(*line(), initial_epoch=3, epochs=5, verbose=0).epoch == [3, 4]
+
+
+def test_regularizers_are_part_of_the_loss_and_of_its_gradient() -> None:
+    x, y = line()
+    model = md.Sequential([layers.Dense(1, kernel_regularizer=md.regularizers.L2(0.5), input_shape=(2,))])
+    model.compile(md.optimizers.SGD(learning_rate=0.1), "mse")
+    kernel, bias = model.get_weights()
+    error = x @ kernel[:, 0] + bias - y
+    expected = kernel[:, 0] - 0.1 * (2 * x.T @ error / 64 + 2 * 0.5 * kernel[:, 0])
+    assert model.train_on_batch(x, y) == pytest.approx(float(np.mean(error**2) + 0.5 * np.sum(kernel**2)), rel=1e-5)
+    np.testing.assert_allclose(model.get_weights()[0][:, 0], expected, rtol=1e-5)
+
+
+def test_frozen_layers_stay_as_they_are() -> None:
+    model = md.Sequential([layers.Dense(3, input_shape=(2,)), layers.Dense(1)])
+    model.layers[0].trainable = False
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.fit(*line(), verbose=0)
+    after = model.get_weights()
+    np.testing.assert_array_equal(before[0], after[0])
+    assert not np.array_equal(before[2], after[2])
+
+
+def test_the_mask_reaches_the_loss() -> None:
+    ids = np.array([[1, 2, 0], [3, 0, 0]])
+    targets = np.ones((2, 3, 1), "float32")
+    model = md.Sequential([layers.Embedding(4, 2, mask_zero=True), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    errors = (model.predict(ids, verbose=0) - 1) ** 2
+    valid = ids != 0
+    assert model.evaluate(ids, targets, verbose=0) == pytest.approx(float(errors[..., 0][valid].mean()), rel=1e-6)
+
+
+# ---- evaluate, predict, single batches
+
+
+def test_evaluate_returns_what_keras_returns() -> None:
+    x, y = line()
+    assert isinstance(regressor().evaluate(x, y, verbose=0), float)
+    model = regressor(metrics=["mae"])
+    loss, mae = model.evaluate(x, y, verbose=0)
+    assert model.evaluate(x, y, verbose=0, return_dict=True) == {"loss": loss, "mae": mae}
+
+
+def test_single_batches() -> None:
+    x, y = line()
+    model = regressor(metrics=["mae"])
+    before = model.test_on_batch(x, y)
+    assert model.train_on_batch(x, y) == pytest.approx(before)
+    assert model.test_on_batch(x, y, return_dict=True)["loss"] < before[0]
+    np.testing.assert_array_equal(model.predict_on_batch(x), model.predict(x, batch_size=64, verbose=0))
+
+
+def test_dropout_acts_in_training_only() -> None:
+    model = md.Sequential([layers.Dropout(0.5)])
+    x = np.ones((4, 50), "float32")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), x)
+    assert (model(x, training=True).numpy() == 0).any()
+
+
+def test_float64_models_compute_in_float64() -> None:
+    model = md.Sequential([layers.Dense(1, dtype="float64", input_shape=(2,))])
+    model.compile("adam", "mse")
+    x, y = line()
+    model.fit(x, y, verbose=0)
+    assert model.predict(x.astype("float64"), verbose=0).dtype == np.float64
+    assert all(w.dtype == np.float64 for w in model.weights)
+
+
+# ---- structure
+
+
+def test_the_documents_model_has_its_parameters_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    model = md.Sequential(
+        [
+            layers.Embedding(1000, 64, input_length=100),
+            layers.LSTM(128, return_sequences=True),
+            layers.Dropout(0.5),
+            layers.LSTM(128),
+            layers.Dropout(0.5),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    assert model.count_params() == 64_000 + 98_816 + 131_584 + 129 == 294_529
+    model.summary()
+    printed = capsys.readouterr().out
+    for part in ("(None, 100, 64)", "(None, 100, 128)", "(None, 128)", "98,816", "131,584", "294,529", "1.12 MB"):
+        assert part in printed
+
+
+def test_add_pop_and_names() -> None:
+    model = md.Sequential()
+    model.add(layers.Input((3,)))
+    model.add(layers.Dense(4, name="first"))
+    model.add(layers.Dense(2))
+    assert model.output_shape == (None, 2)
+    assert model.get_layer("first").count_params() == 16
+    model.pop()
+    assert model.output_shape == (None, 4)
+    with pytest.raises(ValueError, match="already"):
+        model.add(layers.Dense(4, name="first"))
+    with pytest.raises(TypeError, match="takes layers, got int"):
+        md.Sequential([3])
+    with pytest.raises(ValueError, match="no layer 'second'.*first"):
+        model.get_layer("second")
+
+
+def test_weights_of_subclassed_models_are_found_in_lists_and_dicts_once() -> None:
+    class Deep(md.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stack = [layers.Dense(2), layers.Dense(2)]
+            self.named = {"out": layers.Dense(1)}
+            self.again = self.stack[0]
+
+        def call(self, x: Any) -> Any:
+            for layer in self.stack:
+                x = layer(x)
+            return self.named["out"](x)
+
+    model = Deep()
+    model.build((None, 2))
+    assert len(model.weights) == 6
+    assert model.count_params() == 6 + 6 + 3
+
+
+def test_set_weights_changes_nothing_if_a_shape_is_wrong() -> None:
+    model = regressor()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"weight 1 \(bias\) has shape \(1,\), got \(2,\)"):
+        model.set_weights([np.zeros((2, 1)), np.zeros(2)])
+    np.testing.assert_array_equal(before[0], model.get_weights()[0])
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.zeros((3, 2)), np.zeros(4), "x holds 3 samples and y holds 4"),
+        (np.zeros((0, 2)), np.zeros(0), "no samples"),
+        (np.array([[1.0, np.nan]]), [0.0], r"x holds nan at position \(0, 1\)"),
+        (np.zeros((1, 2)), [np.inf], r"y holds inf at position \(0,\)"),
+        (np.zeros((2, 2)), ["a", "b"], "y must hold numbers.*map the classes"),
+        ([["a", "b"]], [0.0], "x must hold numbers.*Tokenizer"),
+        ([[1.0], [1.0, 2.0]], [0, 1], "x is ragged.*pad_sequences"),
+        (3.0, [1.0], "x must hold one entry a sample"),
+    ],
+)
+def test_bad_data_is_refused_and_changes_nothing(x: Any, y: Any, message: str) -> None:
+    model = regressor()
+    before = model.get_weights()
+    with pytest.raises((ValueError, TypeError), match=message):
+        model.fit(x, y, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be a positive integer, got 0"),
+        ({"validation_split": 1.5}, "validation_split must lie between 0 and 1"),
+        ({"validation_split": 0.999}, "leaves one side empty"),
+        ({"validation_data": (1, 2, 3, 4)}, "got 4 parts"),
+        ({"class_weight": {0: 1.0}, "sample_weight": np.ones(64)}, "cannot be combined"),
+        ({"verbose": 7}, "verbose must be"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        regressor().fit(*line(), **({"verbose": 0} | options))
+
+
+def test_uncompiled_and_unknown() -> None:
+    with pytest.raises(RuntimeError, match=r"call model.compile"):
+        md.Sequential([layers.Dense(1)]).fit(*line())
+    with pytest.raises(ValueError, match="did you mean '[Aa]dam'"):
+        regressor(optimizer="adan")
+    with pytest.raises(ValueError, match="did you mean"):
+        regressor(loss="binary_crossentropi")
+
+
+def test_a_model_that_does_not_return_a_tensor() -> None:
+    class Pair(md.Model):
+        def call(self, x: Any) -> Any:
+            return x, x
+
+    model = Pair()
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match="must return one Tensor"):
+        model.fit(*line(), verbose=0)
+
+
+def test_ctrl_c_keeps_history_and_weights() -> None:
+    class Interrupt(callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if len(self.model.history.epoch) == 2 and batch == 1:
+                raise KeyboardInterrupt
+
+    model = regressor()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*line(), epochs=9, verbose=1, callbacks=[Interrupt()])
+    assert model.history.epoch == [0, 1]
+    assert np.isfinite(model.predict(line()[0], verbose=0)).all()
+    model.fit(*line(), verbose=0)
+
+
+def test_a_loss_that_is_not_finite_warns() -> None:
+    x, y = line()
+    model = regressor(optimizer=md.optimizers.SGD(learning_rate=1e30))
+    with pytest.warns(RuntimeWarning, match="TerminateOnNaN"), np.errstate(all="ignore"):
+        model.fit(x, y, epochs=1, batch_size=8, verbose=0)
+
+
+# ---- callbacks
+
+
+def test_the_order_of_the_hooks() -> None:
+    x, y = line()
+    recorder = Recorder()
+    regressor().fit(
+        x, y, batch_size=64, validation_data=(x, y), validation_batch_size=64, verbose=0, callbacks=[recorder]
+    )
+    assert recorder.calls == [
+        "train_begin", "epoch_begin", "train_batch_begin", "train_batch_end",
+        "test_begin", "test_batch_begin", "test_batch_end", "test_end", "epoch_end", "train_end",
+    ]  # fmt: skip
+    recorder.calls.clear()
+    regressor().predict(x, batch_size=64, verbose=0, callbacks=[recorder])
+    assert recorder.calls == ["predict_begin", "predict_batch_begin", "predict_batch_end", "predict_end"]
+
+
+def test_early_stopping_restores_the_best_weights() -> None:
+    values = iter([3.0, 1.0, 2.0, 2.0, 2.0])
+    snapshots: list[Any] = []
+
+    class Script(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["val_loss"] = next(values)
+            snapshots.append(self.model.get_weights())
+
+    model = regressor()
+    stop = callbacks.EarlyStopping(patience=2, restore_best_weights=True)
+    history = model.fit(*line(), epochs=9, verbose=0, callbacks=[Script(), stop])
+    assert (len(history.epoch), stop.best_epoch, stop.stopped_epoch, stop.best) == (4, 1, 3, 1.0)
+    np.testing.assert_array_equal(model.get_weights()[0], snapshots[1][0])
+
+
+@pytest.mark.parametrize(("monitor", "better"), [("val_loss", 0.5), ("val_accuracy", 1.5), ("auc", 1.5)])
+def test_early_stopping_knows_what_is_better(monitor: str, better: float) -> None:
+    assert callbacks.EarlyStopping(monitor)._improves(better, 1.0)
+    assert not callbacks.EarlyStopping(monitor)._improves(2 - better, 1.0)
+
+
+def test_early_stopping_warns_of_a_result_that_is_not_there() -> None:
+    with pytest.warns(UserWarning, match="waits for 'val_loss', but the results hold loss"):
+        regressor().fit(*line(), verbose=0, callbacks=[callbacks.EarlyStopping()])
+
+
+def test_learning_rate_scheduler() -> None:
+    model = regressor()
+    schedule = callbacks.LearningRateScheduler(lambda epoch, rate: 0.1 / (epoch + 1))
+    history = model.fit(*line(), epochs=3, verbose=0, callbacks=[schedule])
+    np.testing.assert_allclose(history.history["learning_rate"], [0.1, 0.05, 0.1 / 3])
+    callbacks.LearningRateScheduler(lambda epoch: 0.5)
+    with pytest.raises(ValueError, match="must return a number"):
+        model.fit(*line(), verbose=0, callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: "fast")])
+
+
+def test_terminate_on_nan() -> None:
+    x, y = line()
+    model = regressor(optimizer=md.optimizers.SGD(learning_rate=1e30))
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        history = model.fit(x, y, epochs=5, batch_size=8, verbose=0, callbacks=[callbacks.TerminateOnNaN()])
+    assert len(history.epoch) == 1
+
+
+def test_lambda_callback() -> None:
+    seen: list[int] = []
+    hook = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    regressor().fit(*line(), epochs=2, verbose=0, callbacks=[hook])
+    assert seen == [0, 1]
+    with pytest.raises(ValueError, match="unknown hook 'on_epoch'"):
+        callbacks.LambdaCallback(on_epoch=print)
+    with pytest.raises(TypeError, match="use LambdaCallback"):
+        regressor().fit(*line(), verbose=0, callbacks=[print])
+
+
+def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = line()
+    model = regressor(metrics=["mae"])
+    model.fit(x, y, epochs=2, validation_data=(x, y), verbose=1)
+    bar = capsys.readouterr().err
+    assert "epoch 2/2: 100%" in bar and "val_mae" in bar and "loss" in bar
+    model.fit(x, y, epochs=2, verbose=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and lines[1].startswith("epoch 2/2")
+    model.evaluate(x, y, verbose=1)
+    model.predict(x, verbose=1)
+    shown = capsys.readouterr().err
+    assert "evaluate: 100%" in shown and "predict: 100%" in shown
+    model.fit(x, y, verbose=0)
+    assert capsys.readouterr() == ("", "")

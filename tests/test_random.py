@@ -1,0 +1,92 @@
+"""The random streams: known answers, independence of the kernels, and the shape of the distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl.kernels import reference
+from minidl.random import Generator
+
+
+def test_the_generator_is_philox() -> None:
+    """Known answers of Philox4x32-10 from the authors' own test vectors (Random123, kat_vectors)."""
+    zero = [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
+    assert reference.random_bits(4, 0, 0).tolist() == zero
+
+
+def test_numpys_philox_of_twice_the_width_is_not_ours_but_blocks_are_independent() -> None:
+    whole = reference.random_bits(40, 123, 2**63)
+    parts = [reference.random_bits(4, 123, 2**63 + i) for i in range(10)]
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+    np.testing.assert_array_equal(reference.random_bits(7, 123, 2**63), whole[:7])
+
+
+def test_one_seed_gives_the_same_numbers_on_every_kernel_module(kernel_module: str) -> None:
+    rng = Generator(2**64 - 1)
+    drawn = [rng.uniform(5), rng.normal((3, 3)), rng.permutation(20), rng.integers(0, 9, 7), rng.bits(9)]
+    with md.use("reference"):
+        rng = Generator(2**64 - 1)
+        expected = [rng.uniform(5), rng.normal((3, 3)), rng.permutation(20), rng.integers(0, 9, 7), rng.bits(9)]
+    for a, b in zip(drawn, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_draws_do_not_overlap() -> None:
+    rng = Generator(0)
+    words = np.concatenate([rng.bits(n) for n in (1, 3, 4, 5, 1000)])
+    assert len(np.unique(words)) == len(words)
+
+
+def test_float32_numbers_are_the_rounded_float64_numbers() -> None:
+    wide, narrow = (Generator(5).normal(1000, dtype=dtype) for dtype in ("float64", "float32"))
+    np.testing.assert_array_equal(wide.astype("float32"), narrow)
+
+
+def test_distributions() -> None:
+    rng = Generator(11)
+    u, z = rng.uniform(100_000, -1, 3), rng.normal(100_001, mean=2, std=3)
+    assert u.min() >= -1 and u.max() < 3
+    assert abs(u.mean() - 1) < 0.02 and abs(u.std() - 4 / np.sqrt(12)) < 0.01
+    assert abs(z.mean() - 2) < 0.03 and abs(z.std() - 3) < 0.03
+    assert abs(((z - 2) ** 3).mean()) < 1 and abs((((z - 2) / 3) ** 4).mean() - 3) < 0.1
+    counts = np.bincount(rng.integers(0, 10, 100_000), minlength=10)
+    assert (abs(counts - 10_000) < 500).all()
+
+
+def test_a_permutation_holds_each_place_once_and_is_uniform() -> None:
+    rng = Generator(4)
+    assert sorted(rng.permutation(1000).tolist()) == list(range(1000))
+    first = np.bincount([rng.permutation(5)[0] for _ in range(5000)], minlength=5)
+    assert (abs(first - 1000) < 150).all()
+    assert rng.permutation(0).shape == (0,)
+
+
+def test_spawned_streams_depend_on_seed_and_key_alone() -> None:
+    rng = Generator(3)
+    a = rng.spawn("dropout", 1).bits(8)
+    rng.bits(100)
+    np.testing.assert_array_equal(a, rng.spawn("dropout", 1).bits(8))
+    assert not np.array_equal(a, rng.spawn("dropout", 2).bits(8))
+
+
+def test_the_default_stream_starts_anew_from_a_seed() -> None:
+    md.keras.utils.set_random_seed(9)
+    a = md.random.default().bits(5)
+    md.random.set_seed(9)
+    np.testing.assert_array_equal(a, md.random.default().bits(5))
+    state = np.random.get_state()[1].copy()
+    md.layers.Dense(3)(np.zeros((2, 2), "float32"))
+    np.testing.assert_array_equal(state, np.random.get_state()[1])
+
+
+def test_without_a_seed_streams_differ() -> None:
+    assert not np.array_equal(Generator().bits(8), Generator().bits(8))
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(TypeError, match="seed must be an integer or None, got 1.5"):
+        Generator(1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="high must exceed low"):
+        Generator(0).integers(3, 3)
