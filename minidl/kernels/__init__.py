@@ -8,7 +8,6 @@ module lacks is an error, and where no compiler was found when minidl was instal
 
 from __future__ import annotations
 
-import difflib
 from types import ModuleType
 from typing import Any
 
@@ -88,6 +87,8 @@ class use:
 
 def _module(name: str) -> ModuleType:
     if name not in MODULES:
+        import difflib
+
         near = difflib.get_close_matches(str(name), MODULES, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"unknown kernels {name!r}: expected one of {', '.join(map(repr, MODULES))}{hint}")

@@ -137,7 +137,7 @@ def _log_softmax(x: Array) -> Array:
 def embedding_forward(table: Array, ids: Array) -> Array:
     """y[…] = table[ids[…]].  (N, U), integers (…,) → (…, U)"""
     validate.embedding(table, ids)
-    return table[ids]
+    return np.take(table, ids, 0)  # table[ids] would be a view for a single id
 
 
 def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:

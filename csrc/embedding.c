@@ -1,0 +1,44 @@
+#include "simd.h"
+
+#include "kernels.h"
+#include "parallel.h"
+
+typedef struct {
+    ptrdiff_t n, units;
+    const real *from;
+    const int64_t *ids;
+    real *to;
+} Job;
+
+static void gather(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Job job = *(const Job *)context;
+    for (ptrdiff_t i = begin; i < end; i++)
+        memcpy(job.to + i * job.units, job.from + job.ids[i] * job.units, (size_t)job.units * sizeof(real));
+}
+
+int NAME(embedding_forward)(ptrdiff_t n, ptrdiff_t units, const real *table, const int64_t *ids, real *y)
+{
+    parallel_for(n, 1 + 16384 / (units + 1), gather, &(Job){n, units, table, ids, y});
+    return 0;
+}
+
+/* A thread has some columns of the table to itself and adds all of dy's rows to them in order. */
+static void scatter_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Job job = *(const Job *)context;
+    for (ptrdiff_t row = 0; row < job.n; row++) {
+        const real *from = job.from + row * job.units;
+        real *to = job.to + job.ids[row] * job.units;
+        FOR_VECTORS(begin, end, vstore_n(to + i, vload_n(to + i, n) + vload_n(from + i, n), n););
+    }
+}
+
+int NAME(embedding_backward)(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t units, const real *dy, const int64_t *ids,
+                             real *dtable)
+{
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(real);
+    memset(dtable, 0, (size_t)(rows * units) * sizeof(real));
+    parallel_for(units, n < 512 ? units : line, scatter_columns, &(Job){n, units, dy, ids, dtable});
+    return 0;
+}

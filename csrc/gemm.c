@@ -1,0 +1,275 @@
+/* c = a b and c += a b for matrices with any strides.
+
+   1. Blocks. c is cut into tiles and a tile into register blocks (block.h). The sum over k is cut into
+      runs of DEPTH, so that a sliver of b, DEPTH rows by SLIVER columns, stays in the first-level cache
+      while it meets every row of the tile.
+   2. Copies. A sliver is copied to [k][column] when its turn comes. A run of a is read where it lies if its
+      rows are dense, and else copied to [k][row]. So no strides are slow, and transposed views are never
+      made dense as a whole.
+   3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
+   4. Bits. An entry of c is the sum of its runs in order, each run summed in order. Neither copies, tiles
+      and threads nor the other rows and columns have a part in it. */
+
+#include "block.h"
+
+#include "gemm.h"
+#include "kernels.h"
+#include "memory.h"
+#include "parallel.h"
+
+#define DEPTH (32768 / (SLIVER * (ptrdiff_t)sizeof(real))) /* a sliver takes 32 KiB */
+#define TILE_ROWS (64 * BLOCK_ROWS)
+#define TILE_COLUMNS (16 * SLIVER)
+#define THREAD_WORK 1e5 /* multiplications that are worth waking a thread for */
+
+static ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t step) { return (n + step - 1) / step * step; }
+
+/* ---- one sliver of b ----------------------------------------------------------------------------- */
+
+typedef struct {
+    ptrdiff_t k;
+    const real *a;
+    ptrdiff_t a_row, a_col;
+    const real *b, *ahead; /* packed, and what follows it */
+    real *c;
+    ptrdiff_t c_row;
+    ptrdiff_t last; /* columns in the last vector */
+    int accumulate;
+} Product;
+
+INLINE void multiply_block(const int rows, const int vecs, const Product *p)
+{
+    vec sum[BLOCK_ROWS][BLOCK_VECS];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vecs; v++)
+            sum[r][v] = vset(0);
+    block_accumulate(rows, vecs, sum, p->k, p->a, p->a_row, p->a_col, p->b, p->ahead);
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vecs; v++) {
+            const ptrdiff_t n = v == vecs - 1 ? p->last : LANES;
+            real *c = p->c + r * p->c_row + v * LANES;
+            vstore_n(c, p->accumulate ? vload_n(c, n) + sum[r][v] : sum[r][v], n);
+        }
+}
+
+#define SIZE(rows, vecs) ((rows) * (BLOCK_VECS + 1) + (vecs))
+#define CASE(rows, vecs)                                                                                  \
+    case SIZE(rows, vecs):                                                                                \
+        multiply_block(rows, vecs, p);                                                                    \
+        break;
+#define CASES(rows) CASE(rows, 1) CASE(rows, 2) CASE(rows, 3) CASE(rows, 4)
+
+static void multiply_rows(ptrdiff_t rows, ptrdiff_t vecs, const Product *p)
+{
+    switch (SIZE(rows, vecs)) {
+        FOR_EACH_ROW_COUNT(CASES)
+    }
+}
+
+/* p is the product of the first row block. All blocks have about the same number of rows. */
+static void multiply_sliver(ptrdiff_t m, ptrdiff_t columns, Product p)
+{
+    const ptrdiff_t vecs = (columns + LANES - 1) / LANES, blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    p.last = columns - (vecs - 1) * LANES;
+    for (ptrdiff_t block = 0; block < blocks; block++) {
+        const ptrdiff_t rows = (block + 1) * m / blocks - block * m / blocks;
+        multiply_rows(rows, vecs, &p);
+        p.a += rows * p.a_row;
+        p.c += rows * p.c_row;
+        p.ahead += p.k * SLIVER / blocks; /* all of the next sliver by the last block */
+    }
+}
+
+/* ---- copies -------------------------------------------------------------------------------------- */
+
+#if defined(__GNUC__)
+typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+typedef integer quad_index __attribute__((vector_size(4 * sizeof(real))));
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (quad_index){__VA_ARGS__})
+#endif
+
+/* to[k][j] = from[j][k] for four of each, four times as fast as number by number */
+static void transpose_quad(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row)
+{
+    quad row[4];
+    UNROLL for (int j = 0; j < 4; j++)
+        memcpy(&row[j], from + j * from_row, sizeof row[j]);
+    const quad low_01 = SHUFFLE(row[0], row[1], 0, 4, 1, 5), high_01 = SHUFFLE(row[0], row[1], 2, 6, 3, 7);
+    const quad low_23 = SHUFFLE(row[2], row[3], 0, 4, 1, 5), high_23 = SHUFFLE(row[2], row[3], 2, 6, 3, 7);
+    const quad column[4] = {SHUFFLE(low_01, low_23, 0, 1, 4, 5), SHUFFLE(low_01, low_23, 2, 3, 6, 7),
+                            SHUFFLE(high_01, high_23, 0, 1, 4, 5), SHUFFLE(high_01, high_23, 2, 3, 6, 7)};
+    UNROLL for (int k = 0; k < 4; k++)
+        memcpy(to + k * to_row, &column[k], sizeof column[k]);
+}
+#else
+static void transpose_quad(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row)
+{
+    for (int k = 0; k < 4; k++)
+        for (int j = 0; j < 4; j++)
+            to[k * to_row + j] = from[j * from_row + k];
+}
+#endif
+
+static void copy_rows(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row)
+{
+    for (ptrdiff_t row = 0; row < rows; row++, from += from_row, to += to_row)
+        FOR_VECTORS(0, columns, vstore_n(to + i, vload_n(from + i, n), n););
+}
+
+/* to (rows, columns), its rows to_row apart, from any strides */
+static void copy_matrix(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptrdiff_t from_row, ptrdiff_t from_col,
+                        real *to, ptrdiff_t to_row)
+{
+    if (from_col == 1) {
+        copy_rows(rows, columns, from, from_row, to, to_row);
+        return;
+    }
+    const ptrdiff_t quad_rows = from_row == 1 ? rows / 4 * 4 : 0, quad_columns = columns / 4 * 4;
+    for (ptrdiff_t i = 0; i < quad_rows; i += 4)
+        for (ptrdiff_t j = 0; j < quad_columns; j += 4)
+            transpose_quad(from + i + j * from_col, from_col, to + i * to_row + j, to_row);
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = i < quad_rows ? quad_columns : 0; j < columns; j++)
+            to[i * to_row + j] = from[i * from_row + j * from_col];
+}
+
+/* A sliver as [k][whole vectors], zeros after the last column. */
+static void pack_sliver(ptrdiff_t columns, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *packed)
+{
+    const ptrdiff_t width = round_up(columns, LANES);
+    copy_matrix(k, columns, b, b_row, b_col, packed, width);
+    for (ptrdiff_t i = 0; i < k && columns < width; i++)
+        memset(packed + i * width + columns, 0, (size_t)(width - columns) * sizeof(real));
+}
+
+/* ---- a packed once and for all ------------------------------------------------------------------- */
+
+ptrdiff_t NAME(gemm_packed_size)(ptrdiff_t n, ptrdiff_t k) { return round_up(k * round_up(n, LANES), LINE); }
+
+void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *packed)
+{
+    for (ptrdiff_t j = 0; j < n; j += SLIVER)
+        pack_sliver(min_of(SLIVER, n - j), k, b + j * b_col, b_row, b_col, packed + j * k);
+}
+
+void NAME(gemm_packed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
+                       const real *packed, real *c, ptrdiff_t c_row, int accumulate)
+{
+    for (ptrdiff_t j = 0; j < n; j += SLIVER) {
+        const ptrdiff_t columns = min_of(SLIVER, n - j);
+        const Product p = {k, a, a_row, a_col, packed + j * k, packed + (j + SLIVER) * k,
+                           c + j, c_row, 0, accumulate};
+        multiply_sliver(m, columns, p);
+    }
+}
+
+/* ---- tiles --------------------------------------------------------------------------------------- */
+
+typedef struct {
+    ptrdiff_t m, n, k;
+    const real *a;
+    ptrdiff_t a_row, a_col;
+    const real *b;
+    ptrdiff_t b_row, b_col;
+    real *c;
+    ptrdiff_t c_row;
+    int flags;
+    ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
+    ptrdiff_t tasks;                                  /* each takes its share of the tiles */
+    real *copies;                                     /* of a and b, for each task */
+} Gemm;
+
+/* Columns of a copied a lie an odd number of lines apart, and so in different sets of the cache. */
+static ptrdiff_t column_step(ptrdiff_t rows) { return round_up(rows, 2 * LINE) + LINE; }
+
+static ptrdiff_t a_copy_size(const Gemm *g) { return g->a_col == 1 ? 0 : min_of(DEPTH, g->k) * column_step(g->tile_rows); }
+static ptrdiff_t b_copy_size(const Gemm *g) { return min_of(DEPTH, g->k) * SLIVER; }
+
+/* One run of k: c (m, n) += the a of p times b. */
+static void multiply_run(const Gemm *g, ptrdiff_t m, ptrdiff_t n, Product p, const real *b, real *b_copy)
+{
+    for (ptrdiff_t j = 0; j < n; j += SLIVER, p.c += SLIVER) {
+        const ptrdiff_t columns = min_of(SLIVER, n - j);
+        pack_sliver(columns, p.k, b + j * g->b_col, g->b_row, g->b_col, b_copy);
+        p.b = p.ahead = b_copy;
+        multiply_sliver(m, columns, p);
+    }
+}
+
+static void multiply_tile(const Gemm *g, ptrdiff_t i, ptrdiff_t j, real *a_copy, real *b_copy)
+{
+    const ptrdiff_t m = min_of(g->tile_rows, g->m - i), n = min_of(g->tile_columns, g->n - j);
+    Product p = {.c = g->c + i * g->c_row + j, .c_row = g->c_row, .accumulate = g->flags & GEMM_ACCUMULATE};
+    for (ptrdiff_t k = 0; k < g->k; k += DEPTH, p.accumulate = 1) {
+        p.k = min_of(DEPTH, g->k - k);
+        p.a = g->a + i * g->a_row + k * g->a_col;
+        p.a_row = g->a_row;
+        p.a_col = 1;
+        if (g->a_col != 1) {
+            copy_matrix(p.k, m, p.a, g->a_col, g->a_row, a_copy, column_step(m));
+            p.a = a_copy;
+            p.a_row = 1;
+            p.a_col = column_step(m);
+        }
+        multiply_run(g, m, n, p, g->b + k * g->b_row + j * g->b_col, b_copy);
+    }
+}
+
+static void multiply_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Gemm *g = context;
+    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    for (ptrdiff_t task = begin; task < end; task++) {
+        real *a_copy = g->copies + task * (a_copy_size(g) + b_copy_size(g)), *b_copy = a_copy + a_copy_size(g);
+        for (ptrdiff_t tile = task * g->tiles / g->tasks; tile < (task + 1) * g->tiles / g->tasks; tile++)
+            multiply_tile(g, tile / g->across * g->tile_rows, tile % g->across * g->tile_columns, a_copy, b_copy);
+    }
+    if (g->flags & GEMM_FLUSH)
+        denormals_restore(before);
+}
+
+/* Large tiles, but enough of them to give each thread its share. */
+static void choose_tiles(Gemm *g)
+{
+    const double work = (double)g->m * (double)g->n * (double)g->k;
+    const ptrdiff_t threads = min_of(parallel_threads(), 1 + (ptrdiff_t)(work / THREAD_WORK));
+    g->tile_rows = min_of(TILE_ROWS, round_up(g->m, BLOCK_ROWS));
+    g->tile_columns = min_of(TILE_COLUMNS, round_up(g->n, SLIVER));
+    for (;;) {
+        g->across = (g->n + g->tile_columns - 1) / g->tile_columns;
+        g->tiles = g->across * ((g->m + g->tile_rows - 1) / g->tile_rows);
+        if (g->tiles % threads == 0 || g->tiles > 4 * threads)
+            break;
+        if (g->tile_columns > SLIVER)
+            g->tile_columns = round_up(g->tile_columns / 2, SLIVER);
+        else if (g->tile_rows > BLOCK_ROWS)
+            g->tile_rows = round_up(g->tile_rows / 2, BLOCK_ROWS);
+        else
+            break;
+    }
+    g->tasks = min_of(g->tiles, threads);
+}
+
+int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, const real *b,
+               ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags)
+{
+    if (m == 0 || n == 0)
+        return 0;
+    if (k == 0) {
+        for (ptrdiff_t i = 0; i < m && !(flags & GEMM_ACCUMULATE); i++)
+            memset(c + i * c_row, 0, (size_t)n * sizeof(real));
+        return 0;
+    }
+    Gemm g = {m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags, .copies = NULL};
+    choose_tiles(&g);
+    g.copies = memory_take((size_t)(g.tasks * (a_copy_size(&g) + b_copy_size(&g))) * sizeof(real));
+    if (!g.copies)
+        return -1;
+    parallel_for(g.tasks, 1, multiply_tasks, &g);
+    memory_give(g.copies);
+    return 0;
+}

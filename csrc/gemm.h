@@ -1,0 +1,18 @@
+/* What kernels that are made of products need of gemm.c. Strides count numbers, not bytes. */
+#ifndef MINIDL_GEMM_H
+#define MINIDL_GEMM_H
+
+#include "simd.h"
+
+/* flags of the kernel gemm */
+#define GEMM_ACCUMULATE 1 /* c += a b, not c = a b */
+#define GEMM_FLUSH 2      /* denormals count as zero */
+
+/* For a b that is used again and again: packed once, into so many numbers, */
+ptrdiff_t NAME(gemm_packed_size)(ptrdiff_t n, ptrdiff_t k);
+void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *packed);
+/* then c = a b, or += with accumulate, in the calling thread, every entry one sum from k = 0 on. */
+void NAME(gemm_packed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
+                       const real *packed, real *c, ptrdiff_t c_row, int accumulate);
+
+#endif

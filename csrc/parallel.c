@@ -1,0 +1,201 @@
+/* One job at a time, cut into as many parts as there are threads. Part 0 runs in the calling thread, the
+   others in workers that wait for the job's number to change: for SPINS turns in a loop, because the next
+   kernel usually comes within microseconds, then asleep. */
+
+#include "parallel.h"
+
+#include "threads.h"
+
+#if defined(__GNUC__)
+#define SPINS 2000
+#define LOAD(variable) __atomic_load_n(&(variable), __ATOMIC_ACQUIRE)
+#else
+#define SPINS 0
+#define LOAD(variable) (variable)
+#endif
+
+#if defined(__x86_64__) || defined(__i386__)
+#define PAUSE() __builtin_ia32_pause()
+#elif defined(__aarch64__) && defined(__GNUC__)
+#define PAUSE() __asm__ volatile("yield")
+#else
+#define PAUSE() ((void)0)
+#endif
+
+typedef struct {
+    range_fn body;
+    void *context;
+    ptrdiff_t count, grain;
+    int parts;
+} Job;
+
+/* Everything is written under the mutex; `number` and `unfinished` are also read without it by spinners. */
+typedef struct {
+    Mutex mutex;
+    Condition started, finished;
+    Job job;
+    unsigned number; /* of the current job */
+    int unfinished;  /* workers that have not ended their part of it */
+    int busy;
+    int workers;
+    int threads;
+} Pool;
+
+static Pool pool = {.mutex = MUTEX_INIT, .started = CONDITION_INIT, .finished = CONDITION_INIT, .threads = 1};
+
+static void run_part(const Job *job, int part)
+{
+    ptrdiff_t grains = (job->count + job->grain - 1) / job->grain;
+    ptrdiff_t begin = grains * part / job->parts * job->grain;
+    ptrdiff_t end = part + 1 == job->parts ? job->count : grains * (part + 1) / job->parts * job->grain;
+    job->body(job->context, begin, end);
+}
+
+static void work(int part, unsigned seen)
+{
+    for (;;) {
+        for (int spin = 0; spin < SPINS && LOAD(pool.number) == seen; spin++)
+            PAUSE();
+        mutex_lock(&pool.mutex);
+        while (pool.number == seen)
+            condition_wait(&pool.started, &pool.mutex);
+        seen = pool.number;
+        Job job = pool.job;
+        mutex_unlock(&pool.mutex);
+        if (part >= job.parts)
+            continue;
+        run_part(&job, part);
+        mutex_lock(&pool.mutex);
+        if (--pool.unfinished == 0)
+            condition_signal_all(&pool.finished);
+        mutex_unlock(&pool.mutex);
+    }
+}
+
+/* ---- making threads ------------------------------------------------------------------------------ */
+
+#if defined(_WIN32)
+
+static DWORD WINAPI worker(void *part)
+{
+    work((int)(intptr_t)part, 0);
+    return 0;
+}
+
+static int start_worker(int part)
+{
+    HANDLE thread = CreateThread(NULL, 0, worker, (void *)(intptr_t)part, 0, NULL);
+    if (thread)
+        CloseHandle(thread);
+    return thread != NULL;
+}
+
+#else
+
+#include <signal.h>
+#include <stdint.h>
+
+static void *worker(void *part)
+{
+    work((int)(intptr_t)part, 0);
+    return NULL;
+}
+
+/* The child of a fork has none of the parent's workers, and perhaps its locked mutex. */
+static void forget_workers(void)
+{
+    pool = (Pool){.mutex = MUTEX_INIT, .started = CONDITION_INIT, .finished = CONDITION_INIT, .threads = pool.threads};
+}
+
+/* Workers take no signals: Python expects them in its own threads. */
+static int start_worker(int part)
+{
+    static int registered = 0;
+    if (!registered)
+        registered = !pthread_atfork(NULL, NULL, forget_workers);
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, 4 << 20);
+    int failed = pthread_create(&thread, &attributes, worker, (void *)(intptr_t)part);
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return !failed;
+}
+
+#endif
+
+/* ---- the calling thread -------------------------------------------------------------------------- */
+
+/* Take the pool for a job of up to `wanted` parts, and give how many it can have: 1 is no pool at all.
+   A new worker's part is beyond the parts of every job before it, so it waits for one of its own. */
+static int claim(ptrdiff_t wanted)
+{
+    mutex_lock(&pool.mutex);
+    int parts = wanted < pool.threads ? (int)wanted : pool.threads;
+    if (pool.busy)
+        parts = 1;
+    while (pool.workers < parts - 1 && start_worker(pool.workers + 1))
+        pool.workers++;
+    if (parts > pool.workers + 1)
+        parts = pool.workers + 1;
+    if (parts > 1)
+        pool.busy = 1;
+    mutex_unlock(&pool.mutex);
+    return parts;
+}
+
+static void publish(const Job *job)
+{
+    mutex_lock(&pool.mutex);
+    pool.job = *job;
+    pool.unfinished = job->parts - 1;
+    pool.number++;
+    condition_signal_all(&pool.started);
+    mutex_unlock(&pool.mutex);
+}
+
+static void wait_and_release(void)
+{
+    for (int spin = 0; spin < SPINS && LOAD(pool.unfinished); spin++)
+        PAUSE();
+    mutex_lock(&pool.mutex);
+    while (pool.unfinished)
+        condition_wait(&pool.finished, &pool.mutex);
+    pool.busy = 0;
+    mutex_unlock(&pool.mutex);
+}
+
+void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context)
+{
+    if (count <= 0)
+        return;
+    int parts = count <= grain ? 1 : claim((count + grain - 1) / grain);
+    if (parts == 1) {
+        body(context, 0, count);
+        return;
+    }
+    Job job = {body, context, count, grain, parts};
+    publish(&job);
+    run_part(&job, 0);
+    wait_and_release();
+}
+
+void parallel_set_threads(int threads)
+{
+    mutex_lock(&pool.mutex);
+    pool.threads = threads < 1 ? 1 : threads > PARALLEL_MAX ? PARALLEL_MAX : threads;
+    mutex_unlock(&pool.mutex);
+}
+
+int parallel_threads(void)
+{
+    mutex_lock(&pool.mutex);
+    int threads = pool.threads;
+    mutex_unlock(&pool.mutex);
+    return threads;
+}

@@ -1,0 +1,22 @@
+/* A small pool of threads. Idle threads sleep; a forked child builds a pool of its own when it needs one. */
+#ifndef MINIDL_PARALLEL_H
+#define MINIDL_PARALLEL_H
+
+#include <stddef.h>
+
+typedef void (*range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
+
+/* Call body on ranges that cover [0, count) once: at most one range per thread, contiguous, every
+   bound but the last a multiple of grain, and none where count is 0. Returns when all are done.
+
+   The ranges depend on the number of threads, so a body must give each element the same bits whatever
+   range it falls in: split the outputs, never a sum. Called from a body, or while another thread of the
+   program is using the pool, it runs everything in the calling thread. */
+void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context);
+
+/* From 1 to PARALLEL_MAX; the threads are made when first needed. */
+#define PARALLEL_MAX 256
+void parallel_set_threads(int threads);
+int parallel_threads(void);
+
+#endif

@@ -1,0 +1,519 @@
+# cython: language_level=3
+"""The C kernels as Python functions of arrays: memory addresses, the GIL released, errors raised.
+
+`minidl.kernels.cpu` prepares the arguments. What could crash the process is checked here once
+more: each array is dense, native, aligned, of the type and the number of items that C will assume.
+"""
+
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+)
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport strchr
+
+cdef extern from "memory.h" nogil:
+    void *memory_take(size_t bytes)
+    void memory_give(void *block)
+
+cdef extern from "parallel.h" nogil:
+    void parallel_set_threads(int threads)
+    int parallel_threads()
+
+cdef extern from "dispatch.h" nogil:
+    const char *isa_name(int index)
+    int isa_supported(int index)
+    void isa_select(int index)
+    const char *compiler_name()
+
+    int kernel_exp(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_tanh(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_sigmoid(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_gemm(
+        int bits, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const void *a, Py_ssize_t a_row, Py_ssize_t a_col,
+        const void *b, Py_ssize_t b_row, Py_ssize_t b_col, void *c, Py_ssize_t c_row, int flags)
+    int kernel_softmax_forward(int bits, Py_ssize_t batch, Py_ssize_t classes, const void *x, void *y)
+    int kernel_softmax_backward(
+        int bits, Py_ssize_t batch, Py_ssize_t classes, const void *dy, const void *y, void *dx)
+    int kernel_softmax_cross_entropy_forward(
+        int bits, Py_ssize_t batch, Py_ssize_t classes, const void *logits, const void *targets, void *loss,
+        void *probabilities)
+    int kernel_softmax_cross_entropy_backward(
+        int bits, Py_ssize_t batch, Py_ssize_t classes, const void *dloss, const void *probabilities,
+        const void *targets, void *dlogits)
+    int kernel_sparse_cross_entropy_forward(
+        int bits, Py_ssize_t batch, Py_ssize_t classes, const void *logits, const int64_t *labels, void *loss,
+        void *probabilities)
+    int kernel_sparse_cross_entropy_backward(
+        int bits, Py_ssize_t batch, Py_ssize_t classes, const void *dloss, const void *probabilities,
+        const int64_t *labels, void *dlogits)
+    int kernel_sigmoid_cross_entropy_forward(
+        int bits, Py_ssize_t n, const void *logits, const void *targets, void *loss)
+    int kernel_sigmoid_cross_entropy_backward(
+        int bits, Py_ssize_t n, const void *dloss, const void *logits, const void *targets, void *dlogits)
+    int kernel_embedding_forward(
+        int bits, Py_ssize_t n, Py_ssize_t units, const void *table, const int64_t *ids, void *y)
+    int kernel_embedding_backward(
+        int bits, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t units, const void *dy, const int64_t *ids, void *dtable)
+    int kernel_random_bits(int bits, Py_ssize_t n, uint64_t seed, uint64_t offset, uint32_t *words)
+    int kernel_dropout(
+        int bits, Py_ssize_t n, uint64_t threshold, double scale, uint64_t seed, uint64_t offset, const void *x,
+        void *y)
+    int kernel_lstm_forward(
+        int bits, Py_ssize_t batch, Py_ssize_t time, Py_ssize_t features, Py_ssize_t units, const void *x,
+        const void *h0, const void *c0, const void *kernel, const void *recurrent, const void *bias,
+        const uint8_t *mask, int reverse, void *y, void *h, void *c, void *gates, void *h_before, void *c_before)
+    int kernel_lstm_backward(
+        int bits, Py_ssize_t batch, Py_ssize_t time, Py_ssize_t features, Py_ssize_t units, const void *dy,
+        const void *dh, const void *dc, const void *x, const void *kernel, const void *recurrent,
+        const uint8_t *mask, int reverse, const void *gates, const void *h_before, const void *c_before, void *dx,
+        void *dh0, void *dc0, void *dkernel, void *drecurrent, void *dbias)
+    int kernel_sgd_step(int bits, Py_ssize_t n, void *w, const void *g, double lr)
+    int kernel_momentum_step(
+        int bits, Py_ssize_t n, void *w, const void *g, void *v, double lr, double momentum, int nesterov)
+    int kernel_adam_step(
+        int bits, Py_ssize_t n, void *w, const void *g, void *m, void *v, double rate, double beta_1, double beta_2,
+        double epsilon)
+    int kernel_rmsprop_step(
+        int bits, Py_ssize_t n, void *w, const void *g, void *v, double lr, double rho, double epsilon)
+    int kernel_adagrad_step(int bits, Py_ssize_t n, void *w, const void *g, void *a, double lr, double epsilon)
+
+
+# ---- what is chosen -----------------------------------------------------------------------
+
+
+def isas():
+    """The instruction sets of this build, lowest first, each with whether the machine has it."""
+    found = []
+    cdef int index = 0
+    while isa_name(index) != NULL:
+        found.append((isa_name(index).decode(), bool(isa_supported(index))))
+        index += 1
+    return found
+
+
+def select_isa(int index):
+    """Let the kernels run on isas()[index]. Not while one is running."""
+    if not isas()[index][1]:
+        raise ValueError(f"the machine does not have {isas()[index][0]}")
+    isa_select(index)
+
+
+def compiler():
+    return compiler_name().decode()
+
+
+def set_num_threads(int n):
+    parallel_set_threads(n)
+
+
+def get_num_threads():
+    return parallel_threads()
+
+
+# ---- memory -------------------------------------------------------------------------------
+
+
+cdef class Block:
+    """Memory that memory.c keeps for the next block of its size, once no array looks at it."""
+
+    cdef void *memory
+    cdef Py_ssize_t bytes
+
+    def __cinit__(self, Py_ssize_t bytes):
+        self.memory = memory_take(bytes) if bytes >= 0 else NULL
+        self.bytes = bytes
+        if self.memory == NULL:
+            raise MemoryError(f"no memory for an array of {bytes} bytes")
+
+    def __dealloc__(self):
+        memory_give(self.memory)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.memory, self.bytes, 0, flags)
+
+
+cdef void *address(array, const char *formats, Py_ssize_t itemsize, Py_ssize_t n, int flags) except NULL:
+    """Where the n items of an array lie. The caller holds the array for as long as it uses the address."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, flags | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    cdef void *memory = view.buf
+    cdef bint good = (
+        view.format[0] != 0 and view.format[1] == 0 and strchr(formats, view.format[0]) != NULL
+        and view.itemsize == itemsize and view.len == n * itemsize and <uintptr_t>memory % itemsize == 0
+    )
+    PyBuffer_Release(&view)
+    if not good:
+        raise ValueError(f"expected {n} dense items of type {formats.decode()}, got {array.dtype} {array.shape}")
+    return memory
+
+
+cdef inline int bits_of(array) except -1:
+    return 32 if array.itemsize == 4 else 64
+
+
+cdef inline const void *reals(array, int bits, Py_ssize_t n) except NULL:
+    return address(array, b"f" if bits == 32 else b"d", bits // 8, n, 0)
+
+
+cdef inline void *results(array, int bits, Py_ssize_t n) except NULL:
+    return address(array, b"f" if bits == 32 else b"d", bits // 8, n, PyBUF_WRITABLE)
+
+
+cdef inline const int64_t *indices(array, Py_ssize_t n) except NULL:
+    return <const int64_t *>address(array, b"lq", 8, n, 0)
+
+
+cdef int check(int status) except -1:
+    if status:
+        raise MemoryError("no memory for the scratch space of a kernel")
+    return 0
+
+
+cdef int check_apart(Py_ssize_t bytes, list addresses) except -1:
+    """The first is only read, the others are written."""
+    for i, a in enumerate(addresses):
+        for b in addresses[i + 1:]:
+            if abs(a - b) < bytes:
+                raise ValueError("two of the arrays share memory, and the step updates them in place; pass a copy")
+    return 0
+
+
+# ---- elementary functions -----------------------------------------------------------------
+
+ctypedef int (*Map)(int bits, Py_ssize_t n, const void *x, void *y) noexcept nogil
+
+
+cdef int apply(Map kernel, x, y) except -1:
+    cdef Py_ssize_t n = x.size
+    cdef int bits = bits_of(x), status
+    cdef const void *px = reals(x, bits, n)
+    cdef void *py = results(y, bits, n)
+    with nogil:
+        status = kernel(bits, n, px, py)
+    return check(status)
+
+
+def exp(x, y):
+    apply(kernel_exp, x, y)
+
+
+def tanh(x, y):
+    apply(kernel_tanh, x, y)
+
+
+def sigmoid(x, y):
+    apply(kernel_sigmoid, x, y)
+
+
+# ---- products -----------------------------------------------------------------------------
+
+
+cdef struct Matrix:
+    const void *data
+    Py_ssize_t rows, columns, row, column  # sizes, and how many items rows and columns lie apart
+
+
+cdef int look_at(array, int bits, Matrix *matrix) except -1:
+    """A matrix of any strides. The caller holds the array for as long as it uses the address."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    cdef Py_ssize_t size = bits // 8
+    cdef bint good = (
+        view.ndim == 2 and view.itemsize == size and view.format[0] == (b"f" if bits == 32 else b"d")[0]
+        and view.format[1] == 0 and <uintptr_t>view.buf % size == 0
+    )
+    if good:
+        good = view.strides[0] % size == 0 and view.strides[1] % size == 0
+        matrix[0] = Matrix(view.buf, view.shape[0], view.shape[1], view.strides[0] // size, view.strides[1] // size)
+    PyBuffer_Release(&view)
+    if not good:
+        raise ValueError(f"expected a matrix of aligned reals, got {array.dtype} {array.shape}")
+    return 0
+
+
+def matmul(a, b, c):
+    """c = a b, where c is dense and the others lie as they like."""
+    cdef int bits = bits_of(c), status
+    cdef Matrix ma, mb
+    look_at(a, bits, &ma)
+    look_at(b, bits, &mb)
+    cdef void *pc = results(c, bits, ma.rows * mb.columns)
+    if ma.columns != mb.rows:
+        raise ValueError(f"a has {ma.columns} columns and b has {mb.rows} rows")
+    with nogil:
+        status = kernel_gemm(
+            bits, ma.rows, mb.columns, ma.columns, ma.data, ma.row, ma.column, mb.data, mb.row, mb.column,
+            pc, mb.columns, 0)
+    check(status)
+
+
+# ---- softmax and the cross-entropies ------------------------------------------------------
+
+
+def softmax_forward(Py_ssize_t batch, Py_ssize_t classes, x, y):
+    cdef int bits = bits_of(x), status
+    cdef const void *px = reals(x, bits, batch * classes)
+    cdef void *py = results(y, bits, batch * classes)
+    with nogil:
+        status = kernel_softmax_forward(bits, batch, classes, px, py)
+    check(status)
+
+
+def softmax_backward(Py_ssize_t batch, Py_ssize_t classes, dy, y, dx):
+    cdef int bits = bits_of(dy), status
+    cdef const void *pdy = reals(dy, bits, batch * classes)
+    cdef const void *py = reals(y, bits, batch * classes)
+    cdef void *pdx = results(dx, bits, batch * classes)
+    with nogil:
+        status = kernel_softmax_backward(bits, batch, classes, pdy, py, pdx)
+    check(status)
+
+
+def softmax_cross_entropy_forward(Py_ssize_t batch, Py_ssize_t classes, logits, targets, loss, probabilities):
+    cdef int bits = bits_of(logits), status
+    cdef const void *plogits = reals(logits, bits, batch * classes)
+    cdef const void *ptargets = reals(targets, bits, batch * classes)
+    cdef void *ploss = results(loss, bits, batch)
+    cdef void *pprobabilities = results(probabilities, bits, batch * classes)
+    with nogil:
+        status = kernel_softmax_cross_entropy_forward(bits, batch, classes, plogits, ptargets, ploss, pprobabilities)
+    check(status)
+
+
+def softmax_cross_entropy_backward(Py_ssize_t batch, Py_ssize_t classes, dloss, probabilities, targets, dlogits):
+    cdef int bits = bits_of(dloss), status
+    cdef const void *pdloss = reals(dloss, bits, batch)
+    cdef const void *pprobabilities = reals(probabilities, bits, batch * classes)
+    cdef const void *ptargets = reals(targets, bits, batch * classes)
+    cdef void *pdlogits = results(dlogits, bits, batch * classes)
+    with nogil:
+        status = kernel_softmax_cross_entropy_backward(
+            bits, batch, classes, pdloss, pprobabilities, ptargets, pdlogits)
+    check(status)
+
+
+def sparse_cross_entropy_forward(Py_ssize_t batch, Py_ssize_t classes, logits, labels, loss, probabilities):
+    cdef int bits = bits_of(logits), status
+    cdef const void *plogits = reals(logits, bits, batch * classes)
+    cdef const int64_t *plabels = indices(labels, batch)
+    cdef void *ploss = results(loss, bits, batch)
+    cdef void *pprobabilities = results(probabilities, bits, batch * classes)
+    with nogil:
+        status = kernel_sparse_cross_entropy_forward(bits, batch, classes, plogits, plabels, ploss, pprobabilities)
+    check(status)
+
+
+def sparse_cross_entropy_backward(Py_ssize_t batch, Py_ssize_t classes, dloss, probabilities, labels, dlogits):
+    cdef int bits = bits_of(dloss), status
+    cdef const void *pdloss = reals(dloss, bits, batch)
+    cdef const void *pprobabilities = reals(probabilities, bits, batch * classes)
+    cdef const int64_t *plabels = indices(labels, batch)
+    cdef void *pdlogits = results(dlogits, bits, batch * classes)
+    with nogil:
+        status = kernel_sparse_cross_entropy_backward(
+            bits, batch, classes, pdloss, pprobabilities, plabels, pdlogits)
+    check(status)
+
+
+def sigmoid_cross_entropy_forward(logits, targets, loss):
+    cdef Py_ssize_t n = logits.size
+    cdef int bits = bits_of(logits), status
+    cdef const void *plogits = reals(logits, bits, n)
+    cdef const void *ptargets = reals(targets, bits, n)
+    cdef void *ploss = results(loss, bits, n)
+    with nogil:
+        status = kernel_sigmoid_cross_entropy_forward(bits, n, plogits, ptargets, ploss)
+    check(status)
+
+
+def sigmoid_cross_entropy_backward(dloss, logits, targets, dlogits):
+    cdef Py_ssize_t n = logits.size
+    cdef int bits = bits_of(logits), status
+    cdef const void *pdloss = reals(dloss, bits, n)
+    cdef const void *plogits = reals(logits, bits, n)
+    cdef const void *ptargets = reals(targets, bits, n)
+    cdef void *pdlogits = results(dlogits, bits, n)
+    with nogil:
+        status = kernel_sigmoid_cross_entropy_backward(bits, n, pdloss, plogits, ptargets, pdlogits)
+    check(status)
+
+
+# ---- embedding ----------------------------------------------------------------------------
+
+
+def embedding_forward(Py_ssize_t rows, Py_ssize_t units, table, ids, y):
+    cdef Py_ssize_t n = ids.size
+    cdef int bits = bits_of(table), status
+    cdef const void *ptable = reals(table, bits, rows * units)
+    cdef const int64_t *pids = indices(ids, n)
+    cdef void *py = results(y, bits, n * units)
+    with nogil:
+        status = kernel_embedding_forward(bits, n, units, ptable, pids, py)
+    check(status)
+
+
+def embedding_backward(Py_ssize_t rows, Py_ssize_t units, dy, ids, dtable):
+    cdef Py_ssize_t n = ids.size
+    cdef int bits = bits_of(dy), status
+    cdef const void *pdy = reals(dy, bits, n * units)
+    cdef const int64_t *pids = indices(ids, n)
+    cdef void *pdtable = results(dtable, bits, rows * units)
+    with nogil:
+        status = kernel_embedding_backward(bits, n, rows, units, pdy, pids, pdtable)
+    check(status)
+
+
+# ---- random numbers and dropout -----------------------------------------------------------
+
+
+def random_bits(uint64_t seed, uint64_t offset, words):
+    cdef Py_ssize_t n = words.size
+    cdef int status
+    cdef uint32_t *pwords = <uint32_t *>address(words, b"IL", 4, n, PyBUF_WRITABLE)
+    with nogil:
+        status = kernel_random_bits(32, n, seed, offset, pwords)
+    check(status)
+
+
+def dropout(uint64_t threshold, double scale, uint64_t seed, uint64_t offset, x, y):
+    cdef Py_ssize_t n = x.size
+    cdef int bits = bits_of(x), status
+    cdef const void *px = reals(x, bits, n)
+    cdef void *py = results(y, bits, n)
+    with nogil:
+        status = kernel_dropout(bits, n, threshold, scale, seed, offset, px, py)
+    check(status)
+
+
+# ---- LSTM ---------------------------------------------------------------------------------
+
+
+cdef const void *reals_or_null(array, int bits, Py_ssize_t n) except? NULL:
+    if array is None:
+        return NULL
+    return reals(array, bits, n)
+
+
+cdef const uint8_t *mask_or_null(mask, Py_ssize_t n) except? NULL:
+    if mask is None:
+        return NULL
+    return <const uint8_t *>address(mask, b"?", 1, n, 0)
+
+
+def lstm_forward(
+    Py_ssize_t units, x, h0, c0, kernel, recurrent, bias, mask, bint reverse, y, h, c, gates, h_before, c_before
+):
+    cdef Py_ssize_t batch = x.shape[0], time = x.shape[1], features = x.shape[2]
+    cdef Py_ssize_t state = batch * units, states = time * state
+    cdef int bits = bits_of(x), status
+    cdef const void *px = reals(x, bits, batch * time * features)
+    cdef const void *ph0 = reals(h0, bits, state)
+    cdef const void *pc0 = reals(c0, bits, state)
+    cdef const void *pkernel = reals(kernel, bits, features * 4 * units)
+    cdef const void *precurrent = reals(recurrent, bits, units * 4 * units)
+    cdef const void *pbias = reals(bias, bits, 4 * units)
+    cdef const uint8_t *pmask = mask_or_null(mask, batch * time)
+    cdef void *py = results(y, bits, states)
+    cdef void *ph = results(h, bits, state)
+    cdef void *pc = results(c, bits, state)
+    cdef void *pgates = results(gates, bits, 4 * states)
+    cdef void *ph_before = results(h_before, bits, states)
+    cdef void *pc_before = results(c_before, bits, states)
+    with nogil:
+        status = kernel_lstm_forward(
+            bits, batch, time, features, units, px, ph0, pc0, pkernel, precurrent, pbias, pmask, reverse,
+            py, ph, pc, pgates, ph_before, pc_before)
+    check(status)
+
+
+def lstm_backward(
+    Py_ssize_t units, dy, dh, dc, x, kernel, recurrent, mask, bint reverse, gates, h_before, c_before,
+    dx, dh0, dc0, dkernel, drecurrent, dbias
+):
+    cdef Py_ssize_t batch = x.shape[0], time = x.shape[1], features = x.shape[2]
+    cdef Py_ssize_t state = batch * units, states = time * state
+    cdef int bits = bits_of(x), status
+    cdef const void *pdy = reals_or_null(dy, bits, states)
+    cdef const void *pdh = reals_or_null(dh, bits, state)
+    cdef const void *pdc = reals_or_null(dc, bits, state)
+    cdef const void *px = reals(x, bits, batch * time * features)
+    cdef const void *pkernel = reals(kernel, bits, features * 4 * units)
+    cdef const void *precurrent = reals(recurrent, bits, units * 4 * units)
+    cdef const uint8_t *pmask = mask_or_null(mask, batch * time)
+    cdef const void *pgates = reals(gates, bits, 4 * states)
+    cdef const void *ph_before = reals(h_before, bits, states)
+    cdef const void *pc_before = reals(c_before, bits, states)
+    cdef void *pdx = results(dx, bits, batch * time * features)
+    cdef void *pdh0 = results(dh0, bits, state)
+    cdef void *pdc0 = results(dc0, bits, state)
+    cdef void *pdkernel = results(dkernel, bits, features * 4 * units)
+    cdef void *pdrecurrent = results(drecurrent, bits, units * 4 * units)
+    cdef void *pdbias = results(dbias, bits, 4 * units)
+    with nogil:
+        status = kernel_lstm_backward(
+            bits, batch, time, features, units, pdy, pdh, pdc, px, pkernel, precurrent, pmask, reverse,
+            pgates, ph_before, pc_before, pdx, pdh0, pdc0, pdkernel, pdrecurrent, pdbias)
+    check(status)
+
+
+# ---- optimizer steps ----------------------------------------------------------------------
+
+
+def sgd_step(w, g, double lr):
+    cdef Py_ssize_t n = w.size
+    cdef int bits = bits_of(w), status
+    cdef const void *pg = reals(g, bits, n)
+    cdef void *pw = results(w, bits, n)
+    check_apart(w.nbytes, [<uintptr_t>pg, <uintptr_t>pw])
+    with nogil:
+        status = kernel_sgd_step(bits, n, pw, pg, lr)
+    check(status)
+
+
+def momentum_step(w, g, v, double lr, double momentum, bint nesterov):
+    cdef Py_ssize_t n = w.size
+    cdef int bits = bits_of(w), status
+    cdef const void *pg = reals(g, bits, n)
+    cdef void *pw = results(w, bits, n)
+    cdef void *pv = results(v, bits, n)
+    check_apart(w.nbytes, [<uintptr_t>pg, <uintptr_t>pw, <uintptr_t>pv])
+    with nogil:
+        status = kernel_momentum_step(bits, n, pw, pg, pv, lr, momentum, nesterov)
+    check(status)
+
+
+def adam_step(w, g, m, v, double rate, double beta_1, double beta_2, double epsilon):
+    cdef Py_ssize_t n = w.size
+    cdef int bits = bits_of(w), status
+    cdef const void *pg = reals(g, bits, n)
+    cdef void *pw = results(w, bits, n)
+    cdef void *pm = results(m, bits, n)
+    cdef void *pv = results(v, bits, n)
+    check_apart(w.nbytes, [<uintptr_t>pg, <uintptr_t>pw, <uintptr_t>pm, <uintptr_t>pv])
+    with nogil:
+        status = kernel_adam_step(bits, n, pw, pg, pm, pv, rate, beta_1, beta_2, epsilon)
+    check(status)
+
+
+def rmsprop_step(w, g, v, double lr, double rho, double epsilon):
+    cdef Py_ssize_t n = w.size
+    cdef int bits = bits_of(w), status
+    cdef const void *pg = reals(g, bits, n)
+    cdef void *pw = results(w, bits, n)
+    cdef void *pv = results(v, bits, n)
+    check_apart(w.nbytes, [<uintptr_t>pg, <uintptr_t>pw, <uintptr_t>pv])
+    with nogil:
+        status = kernel_rmsprop_step(bits, n, pw, pg, pv, lr, rho, epsilon)
+    check(status)
+
+
+def adagrad_step(w, g, a, double lr, double epsilon):
+    cdef Py_ssize_t n = w.size
+    cdef int bits = bits_of(w), status
+    cdef const void *pg = reals(g, bits, n)
+    cdef void *pw = results(w, bits, n)
+    cdef void *pa = results(a, bits, n)
+    check_apart(w.nbytes, [<uintptr_t>pg, <uintptr_t>pw, <uintptr_t>pa])
+    with nogil:
+        status = kernel_adagrad_step(bits, n, pw, pg, pa, lr, epsilon)
+    check(status)

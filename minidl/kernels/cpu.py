@@ -1,0 +1,362 @@
+"""The kernels of `reference` in C: the same names, arguments, checks and errors.
+
+The C sources are in csrc/, compiled for several instruction sets; the best one that the machine has
+is chosen here. Inputs of any layout are made dense, outputs are new arrays. The work is shared
+among threads such that the results are the same bits for any number of them.
+
+    MINIDL_ISA=v3           run on x86-64-v3 (or v2, v4), for comparisons
+    MINIDL_NUM_THREADS=4    in place of the number of CPUs that the process may use
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minidl.kernels._cpu as _cpu  # where it is missing this names it; "from ... import" supposes an import cycle
+from minidl.kernels import validate
+
+Array = Any
+LSTMCache = tuple[Array, ...]
+
+BLOCK_BYTES = 1 << 16  # outputs from this size on come from memory that is used again
+
+
+# ---- what they run on -------------------------------------------------------------------
+
+
+def available_isas() -> list[str]:
+    """The instruction sets that both the machine and this build have, lowest first."""
+    return [name for name, supported in _cpu.isas() if supported]
+
+
+def isa() -> str:
+    """The instruction set that the kernels run on, as "x86-64-v4"."""
+    return _isa
+
+
+def compiler() -> str:
+    """The compiler that made the kernels, as "GCC 12.2.0"."""
+    return _cpu.compiler()
+
+
+def set_num_threads(n: int) -> None:
+    """Use at most n threads."""
+    _cpu.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads are used at most."""
+    return _cpu.get_num_threads()
+
+
+def _choose_isa(wanted: str) -> str:
+    """The best instruction set, or the one that MINIDL_ISA asks for."""
+    isas = _cpu.isas()
+    if not any(supported for _, supported in isas):
+        raise ImportError(f"the compiled kernels need at least {isas[0][0]}, which this machine does not have")
+    chosen = wanted if wanted in dict(isas) else f"x86-64-{wanted}" if wanted else available_isas()[-1]
+    if chosen not in available_isas():
+        raise ValueError(f"MINIDL_ISA={wanted!r}: expected one that this machine has: {', '.join(available_isas())}")
+    _cpu.select_isa([name for name, _ in isas].index(chosen))
+    return chosen
+
+
+def _default_threads(wanted: str) -> int:
+    """The CPUs that this process may use, or MINIDL_NUM_THREADS."""
+    if not wanted:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise ValueError(f"MINIDL_NUM_THREADS={wanted!r}: expected a positive integer")
+    return int(wanted)
+
+
+_isa = _choose_isa(os.environ.get("MINIDL_ISA", ""))
+set_num_threads(_default_threads(os.environ.get("MINIDL_NUM_THREADS", "")))
+
+
+# ---- arrays as C takes them -------------------------------------------------------------
+
+
+def _dense(array: Array, dtype: Any = None) -> Array:
+    """The array itself where it is aligned and in C order, else a copy that is."""
+    flags = array.flags
+    if isinstance(array, np.ndarray) and flags.c_contiguous and flags.aligned and dtype in (None, array.dtype):
+        return array
+    return np.array(array, dtype, order="C")
+
+
+def _strided(array: Array) -> Array:
+    """The array itself where its strides are whole numbers of items, else a dense copy."""
+    whole = array.flags.aligned and all(stride % array.itemsize == 0 for stride in array.strides)
+    return array if isinstance(array, np.ndarray) and whole else np.array(array, order="C")
+
+
+def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    size = math.prod(shape) * dtype.itemsize
+    return np.empty(shape, dtype) if size < BLOCK_BYTES else np.ndarray(shape, dtype, _cpu.Block(size))
+
+
+def _rows(x: Array) -> tuple[int, int]:
+    """How many rows the last axis makes, and their length."""
+    return math.prod(x.shape[:-1]), x.shape[-1]
+
+
+# ---- elementary functions ---------------------------------------------------------------
+
+
+def exp(x: Array) -> Array:
+    """y = eˣ"""
+    validate.floats("exp", x=x)
+    return _map(_cpu.exp, x)
+
+
+def tanh(x: Array) -> Array:
+    """y = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)"""
+    validate.floats("tanh", x=x)
+    return _map(_cpu.tanh, x)
+
+
+def sigmoid(x: Array) -> Array:
+    """y = 1 / (1 + e⁻ˣ)"""
+    validate.floats("sigmoid", x=x)
+    return _map(_cpu.sigmoid, x)
+
+
+def _map(kernel: Callable[[Array, Array], None], x: Array) -> Array:
+    y = _empty(x.shape, x.dtype)
+    kernel(_dense(x), y)
+    return y
+
+
+# ---- products ---------------------------------------------------------------------------
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """c = a b, over the last two axes; the others broadcast. Transposed and sliced views are not copied."""
+    validate.matmul(a, b)
+    a, b = _strided(a), _strided(b)
+    c = _empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]), a.dtype)
+    if b.ndim == 2:
+        _cpu.matmul(a if a.ndim == 2 else a.reshape(-1, a.shape[-1]), b, c)
+        return c
+    stack = c.shape[:-2]
+    a, b = np.broadcast_to(a, (*stack, *a.shape[-2:])), np.broadcast_to(b, (*stack, *b.shape[-2:]))
+    for index in np.ndindex(*stack):
+        _cpu.matmul(a[index], b[index], c[index])
+    return c
+
+
+# ---- softmax and the cross-entropies ----------------------------------------------------
+
+
+def softmax_forward(x: Array) -> Array:
+    """y = e^(x − max x) / Σ e^(x − max x), over the last axis."""
+    validate.rows("softmax_forward", x)
+    y = _empty(x.shape, x.dtype)
+    _cpu.softmax_forward(*_rows(x), _dense(x), y)
+    return y
+
+
+def softmax_backward(dy: Array, y: Array) -> Array:
+    """dx = y (dy − Σ dy y)"""
+    validate.elementwise("softmax_backward", dy=dy, y=y)
+    dx = _empty(y.shape, y.dtype)
+    _cpu.softmax_backward(*_rows(y), _dense(dy), _dense(y), dx)
+    return dx
+
+
+def softmax_cross_entropy_forward(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """loss = −Σ targets log softmax(logits), with the probabilities that backward needs."""
+    validate.softmax_cross_entropy("softmax_cross_entropy_forward", logits, targets)
+    loss, probabilities = _empty(logits.shape[:-1], logits.dtype), _empty(logits.shape, logits.dtype)
+    _cpu.softmax_cross_entropy_forward(*_rows(logits), _dense(logits), _dense(targets), loss, probabilities)
+    return loss, probabilities
+
+
+def softmax_cross_entropy_backward(dloss: Array, probabilities: Array, targets: Array) -> Array:
+    """dlogits = dloss (p Σ targets − targets)"""
+    validate.softmax_cross_entropy("softmax_cross_entropy_backward", probabilities, targets)
+    validate.expect("softmax_cross_entropy_backward", "dloss", dloss, targets.shape[:-1], "targets.shape[:-1]")
+    dlogits = _empty(targets.shape, targets.dtype)
+    _cpu.softmax_cross_entropy_backward(*_rows(targets), _dense(dloss), _dense(probabilities), _dense(targets), dlogits)
+    return dlogits
+
+
+def sparse_cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """loss = −log softmax(logits)[label], with the probabilities that backward needs."""
+    validate.sparse_cross_entropy("sparse_cross_entropy_forward", logits, labels)
+    loss, probabilities = _empty(logits.shape[:-1], logits.dtype), _empty(logits.shape, logits.dtype)
+    _cpu.sparse_cross_entropy_forward(*_rows(logits), _dense(logits), _dense(labels, np.int64), loss, probabilities)
+    return loss, probabilities
+
+
+def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Array) -> Array:
+    """dlogits = dloss (p − onehot(label))"""
+    validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels)
+    validate.expect("sparse_cross_entropy_backward", "dloss", dloss, labels.shape, "labels.shape")
+    dlogits = _empty(probabilities.shape, probabilities.dtype)
+    _cpu.sparse_cross_entropy_backward(
+        *_rows(probabilities), _dense(dloss), _dense(probabilities), _dense(labels, np.int64), dlogits
+    )
+    return dlogits
+
+
+def sigmoid_cross_entropy_forward(logits: Array, targets: Array) -> Array:
+    """loss = max(x, 0) − x t + log(1 + e^(−|x|))"""
+    validate.elementwise("sigmoid_cross_entropy_forward", logits=logits, targets=targets)
+    loss = _empty(logits.shape, logits.dtype)
+    _cpu.sigmoid_cross_entropy_forward(_dense(logits), _dense(targets), loss)
+    return loss
+
+
+def sigmoid_cross_entropy_backward(dloss: Array, logits: Array, targets: Array) -> Array:
+    """dx = dloss (σ(x) − t)"""
+    validate.elementwise("sigmoid_cross_entropy_backward", dloss=dloss, logits=logits, targets=targets)
+    dlogits = _empty(logits.shape, logits.dtype)
+    _cpu.sigmoid_cross_entropy_backward(_dense(dloss), _dense(logits), _dense(targets), dlogits)
+    return dlogits
+
+
+# ---- embedding --------------------------------------------------------------------------
+
+
+def embedding_forward(table: Array, ids: Array) -> Array:
+    """y[…] = table[ids[…]]"""
+    validate.embedding(table, ids)
+    y = _empty((*ids.shape, table.shape[1]), table.dtype)
+    _cpu.embedding_forward(*table.shape, _dense(table), _dense(ids, np.int64), y)
+    return y
+
+
+def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
+    """dtable[i] = Σ dy over the places where ids = i, added in order."""
+    validate.embedding_backward(dy, ids, rows)
+    dtable = _empty((rows, dy.shape[-1]), dy.dtype)
+    _cpu.embedding_backward(*dtable.shape, _dense(dy), _dense(ids, np.int64), dtable)
+    return dtable
+
+
+# ---- random numbers and dropout ---------------------------------------------------------
+
+
+def random_bits(n: int, seed: int, offset: int) -> Array:
+    """n random 32-bit words, four from each block `offset`, `offset` + 1, … of the stream `seed`."""
+    validate.stream("random_bits", seed, offset)
+    words = np.empty(n, np.uint32)
+    _cpu.random_bits(seed, offset, words)
+    return words
+
+
+def dropout(x: Array, rate: float, seed: int, offset: int) -> Array:
+    """y = x / (1 − rate) where the element's random word ≥ rate · 2³², else 0."""
+    validate.floats("dropout", x=x)
+    validate.probability("dropout", "rate", rate)
+    validate.stream("random_bits", seed, offset)
+    y = _empty(x.shape, x.dtype)
+    _cpu.dropout(int(rate * 2**32), 1 / (1 - rate) if rate < 1 else 0.0, seed, offset, _dense(x), y)
+    return y
+
+
+# ---- LSTM -------------------------------------------------------------------------------
+
+
+def lstm_forward(
+    x: Array,
+    h0: Array,
+    c0: Array,
+    kernel: Array,
+    recurrent: Array,
+    bias: Array,
+    mask: Array | None = None,
+    reverse: bool = False,
+) -> tuple[Array, Array, Array, LSTMCache]:
+    """Run an LSTM over a whole sequence; the equations stand in `reference.lstm_forward`."""
+    validate.lstm("lstm_forward", x, h0, c0, kernel, recurrent, bias, mask)
+    units, dtype = len(recurrent), x.dtype
+    y, h, c = _empty((*x.shape[:2], units), dtype), _empty(h0.shape, dtype), _empty(c0.shape, dtype)
+    cache = tuple(_empty(shape, dtype) for shape in _lstm_cache_shapes(x, units))
+    dense = map(_dense, (x, h0, c0, kernel, recurrent, bias))
+    _cpu.lstm_forward(units, *dense, None if mask is None else _dense(mask), reverse, y, h, c, *cache)
+    return y, h, c, cache
+
+
+def lstm_backward(
+    dy: Array | None,
+    dh: Array | None,
+    dc: Array | None,
+    x: Array,
+    h0: Array,
+    c0: Array,
+    kernel: Array,
+    recurrent: Array,
+    bias: Array,
+    mask: Array | None,
+    reverse: bool,
+    cache: LSTMCache,
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Back-propagation through time; the equations stand in `reference.lstm_backward`."""
+    validate.lstm("lstm_backward", x, h0, c0, kernel, recurrent, bias, mask)
+    validate.lstm_gradients(x, recurrent, dy, dh, dc)
+    units = len(recurrent)
+    shapes = _lstm_cache_shapes(x, units)
+    if [(array.shape, array.dtype) for array in cache] != [(shape, x.dtype) for shape in shapes]:
+        raise ValueError("lstm_backward: cache must be what cpu.lstm_forward returned for the same arguments")
+    gradients = tuple(_empty(array.shape, x.dtype) for array in (x, h0, c0, kernel, recurrent, bias))
+    given = (None if array is None else _dense(array) for array in (dy, dh, dc, x, kernel, recurrent, mask))
+    _cpu.lstm_backward(units, *given, reverse, *cache, *gradients)
+    return gradients
+
+
+def _lstm_cache_shapes(x: Array, units: int) -> list[tuple[int, ...]]:
+    """What is kept of each step: the gates, and the states h and c before it."""
+    batch, time, _ = x.shape
+    return [(time, batch, 4 * units), (time, batch, units), (time, batch, units)]
+
+
+# ---- optimizer steps, in place ----------------------------------------------------------
+
+
+def sgd_step(w: Array, g: Array, lr: float) -> None:
+    """w ← w − lr g"""
+    validate.step("sgd_step", w=w, g=g)
+    _step(_cpu.sgd_step, g, (w,), lr)
+
+
+def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool) -> None:
+    """v ← μ v − lr g;  w ← w + v,  or with nesterov  w ← w + μ v − lr g"""
+    validate.step("momentum_step", w=w, g=g, v=v)
+    _step(_cpu.momentum_step, g, (w, v), lr, momentum, nesterov)
+
+
+def adam_step(
+    w: Array, g: Array, m: Array, v: Array, rate: float, beta_1: float, beta_2: float, epsilon: float
+) -> None:
+    """m ← m + (1−β₁)(g − m);  v ← v + (1−β₂)(g² − v);  w ← w − rate m / (√v + ε)"""
+    validate.step("adam_step", w=w, g=g, m=m, v=v)
+    _step(_cpu.adam_step, g, (w, m, v), rate, beta_1, beta_2, epsilon)
+
+
+def rmsprop_step(w: Array, g: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
+    """v ← ρ v + (1−ρ) g²;  w ← w − lr g / √(v + ε)"""
+    validate.step("rmsprop_step", w=w, g=g, v=v)
+    _step(_cpu.rmsprop_step, g, (w, v), lr, rho, epsilon)
+
+
+def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> None:
+    """a ← a + g²;  w ← w − lr g / √(a + ε)"""
+    validate.step("adagrad_step", w=w, g=g, a=a)
+    _step(_cpu.adagrad_step, g, (w, a), lr, epsilon)
+
+
+def _step(kernel: Callable[..., None], g: Array, written: tuple[Array, ...], *scalars: float) -> None:
+    """Run a step on the arrays themselves, or on dense copies that are written back."""
+    w, *moments = dense = [_dense(array) for array in written]
+    kernel(w, _dense(g), *moments, *scalars)
+    for array, copy in zip(written, dense, strict=True):
+        if copy is not array:
+            array[...] = copy

@@ -1,0 +1,421 @@
+"""What the C kernels stand on: threads, instruction sets, memory, and the last checks before C takes an address."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+
+Array = Any
+cpu = pytest.importorskip("minidl.kernels.cpu", exc_type=ImportError)
+
+HERE = Path(__file__).parent
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    before = cpu.get_num_threads()
+    yield
+    cpu.set_num_threads(before)
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process of its own, which must end within a minute."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=os.environ | environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def draw(*shape: int, low: float = -3.0, high: float = 3.0, dtype: Any = np.float32) -> Array:
+    return md.random.Generator(3).uniform(shape, low, high, dtype)
+
+
+# ---- threads: the same bits --------------------------------------------------------------
+
+
+def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
+    """A call of every kernel on arrays that several threads share, none a multiple of anything."""
+    n, rows, classes = 70_001, 801, 37
+    x, y, t = draw(n, dtype=dtype), draw(n, low=-9.0, dtype=dtype), draw(n, low=0.0, high=1.0, dtype=dtype)
+    logits, targets = draw(rows, classes, dtype=dtype), draw(rows, classes, low=0.0, dtype=dtype)
+    dloss, labels = draw(rows, dtype=dtype), md.random.Generator(4).integers(0, classes, (rows,))
+    table, ids = draw(99, 67, dtype=dtype), md.random.Generator(5).integers(0, 99, (2111,))
+    dy = draw(2111, 67, dtype=dtype)
+    sequence, state = draw(19, 7, 21, dtype=dtype), draw(19, 45, dtype=dtype)
+    weights = [draw(21, 180, dtype=dtype) / 4, draw(45, 180, dtype=dtype) / 4, draw(180, dtype=dtype)]
+    mask = md.random.Generator(6).uniform((19, 7)) < 0.7
+
+    def step(name: str, moments: int, *scalars: float) -> Callable[[], list[Array]]:
+        def call() -> list[Array]:
+            w, *rest = [np.abs(x) + i for i in range(moments + 1)]
+            getattr(cpu, name)(w, y, *rest, *scalars)
+            return [w, *rest]
+
+        return call
+
+    def lstm() -> list[Array]:
+        *outputs, cache = cpu.lstm_forward(sequence, state, state, *weights, mask)
+        gradients = cpu.lstm_backward(
+            sequence[:, :, :1] + outputs[0], state, state, sequence, state, state, *weights, mask, False, cache
+        )
+        return [*outputs, *gradients]
+
+    return {
+        "exp": lambda: cpu.exp(x),
+        "tanh": lambda: cpu.tanh(x),
+        "sigmoid": lambda: cpu.sigmoid(x),
+        "matmul": lambda: cpu.matmul(dy[:301].T, dy[:301]),
+        "softmax_forward": lambda: cpu.softmax_forward(logits),
+        "softmax_backward": lambda: cpu.softmax_backward(targets, logits),
+        "softmax_cross_entropy_forward": lambda: cpu.softmax_cross_entropy_forward(logits, targets),
+        "softmax_cross_entropy_backward": lambda: cpu.softmax_cross_entropy_backward(dloss, logits, targets),
+        "sparse_cross_entropy_forward": lambda: cpu.sparse_cross_entropy_forward(logits, labels),
+        "sparse_cross_entropy_backward": lambda: cpu.sparse_cross_entropy_backward(dloss, logits, labels),
+        "sigmoid_cross_entropy_forward": lambda: cpu.sigmoid_cross_entropy_forward(y, t),
+        "sigmoid_cross_entropy_backward": lambda: cpu.sigmoid_cross_entropy_backward(x, y, t),
+        "embedding_forward": lambda: cpu.embedding_forward(table, ids),
+        "embedding_backward": lambda: cpu.embedding_backward(dy, ids, 99),
+        "random_bits": lambda: cpu.random_bits(n, 7, 2**64 - 9),
+        "dropout": lambda: cpu.dropout(x, 0.3, 7, 2**64 - 9),
+        "lstm": lstm,
+        "sgd_step": step("sgd_step", 0, 0.1),
+        "momentum_step": step("momentum_step", 1, 0.1, 0.9, True),
+        "adam_step": step("adam_step", 2, 0.1, 0.9, 0.999, 1e-7),
+        "rmsprop_step": step("rmsprop_step", 1, 0.1, 0.9, 1e-7),
+        "adagrad_step": step("adagrad_step", 1, 0.1, 1e-7),
+    }
+
+
+def bits(result: Any) -> list[bytes]:
+    return [array.tobytes() for array in (result if isinstance(result, (list, tuple)) else [result])]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_any_number_of_threads_gives_the_same_bits(dtype: Any) -> None:
+    calls = large_calls(dtype)
+    cpu.set_num_threads(1)
+    alone = {name: bits(call()) for name, call in calls.items()}
+    for threads in (2, 3, 8):
+        cpu.set_num_threads(threads)
+        for name, call in calls.items():
+            assert bits(call()) == alone[name], f"{name} with {threads} threads"
+
+
+def test_every_kernel_is_called_above() -> None:
+    kernels = {name for name in vars(md.kernels.reference) if hasattr(cpu, name) and not name.startswith("_")}
+    kernels = {name for name in kernels if getattr(getattr(cpu, name), "__module__", "") == cpu.__name__}
+    assert kernels - {"lstm_forward", "lstm_backward"} == large_calls(np.float32).keys() - {"lstm"}
+
+
+def test_threads_of_python_may_call_at_the_same_time() -> None:
+    cpu.set_num_threads(4)
+    inputs = [draw(60_000) + i for i in range(6)]
+    expected = [cpu.tanh(x) for x in inputs]
+    wrong = []
+
+    def call(i: int) -> None:
+        for _ in range(40):
+            if not np.array_equal(cpu.tanh(inputs[i]), expected[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(len(inputs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not wrong
+
+
+def test_the_number_of_threads_may_change_at_any_time() -> None:
+    x = draw(60_000)
+    expected = cpu.exp(x)
+    for threads in (5, 1, 2, 300, 3):
+        cpu.set_num_threads(threads)
+        assert cpu.get_num_threads() == min(threads, 256)
+        np.testing.assert_array_equal(cpu.exp(x), expected)
+
+
+# ---- threads: good neighbours ------------------------------------------------------------
+
+
+@forks
+def test_a_forked_child_computes_too() -> None:
+    """The child has none of its parent's threads, and may be born while another of them uses pool and memory."""
+    done = run("""
+        import os, threading
+        import numpy as np
+        from minidl.kernels import cpu
+
+        cpu.set_num_threads(4)
+        x = np.linspace(-3, 3, 100_000, dtype=np.float32)
+        expected = cpu.exp(x)
+        stop = threading.Event()
+
+        def keep_busy():
+            while not stop.is_set():
+                cpu.exp(x)
+
+        busy = threading.Thread(target=keep_busy)
+        busy.start()
+        for _ in range(20):
+            pid = os.fork()
+            if pid == 0:
+                good = all(np.array_equal(cpu.exp(x), expected) for _ in range(5))
+                os._exit(0 if good and cpu.get_num_threads() == 4 else 1)
+            assert os.waitpid(pid, 0)[1] == 0
+        stop.set()
+        busy.join()
+        assert np.array_equal(cpu.exp(x), expected)
+    """)
+    assert done.returncode == 0, done.stderr
+
+
+def test_idle_threads_burn_no_cpu() -> None:
+    cpu.set_num_threads(4)
+    cpu.exp(draw(200_000))
+    time.sleep(0.05)
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.05
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this platform cannot bind a process to a CPU")
+def test_by_default_there_are_as_many_threads_as_cpus_to_run_on() -> None:
+    done = run("""
+        import os
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        from minidl.kernels import cpu
+        assert cpu.get_num_threads() == 1
+    """, MINIDL_NUM_THREADS="")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_environment_sets_the_number_of_threads() -> None:
+    assert run("import minidl as md; print(md.get_num_threads())", MINIDL_NUM_THREADS="7").stdout == "7\n"
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_a_number_of_threads_that_is_none_is_refused_at_import(value: str) -> None:
+    done = run("import minidl", MINIDL_NUM_THREADS=value)
+    assert f"ValueError: MINIDL_NUM_THREADS={value!r}: expected a positive integer" in done.stderr
+
+
+# ---- instruction sets --------------------------------------------------------------------
+
+# test_lstm_kernel.py and test_matmul_kernel.py see to theirs.
+KERNEL_TESTS = [
+    str(HERE / "test_elementary_accuracy.py"),
+    str(HERE / "test_kernel_parity.py"),
+    "-k",
+    "accuracy or [cpu",
+]
+
+
+@pytest.mark.parametrize("isa", [isa for isa in cpu.available_isas() if isa != cpu.isa()])
+def test_the_kernels_are_right_on_each_instruction_set(isa: str) -> None:
+    """The tests of the kernels, run again in a process that is told to use this one."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *KERNEL_TESTS],
+        env=os.environ | {"MINIDL_ISA": isa}, capture_output=True, text=True, cwd=HERE.parent,
+    )  # fmt: skip
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-3000:]
+
+
+def test_the_best_instruction_set_is_chosen() -> None:
+    done = run("from minidl.kernels import cpu; print(cpu.isa())", MINIDL_ISA="")
+    assert done.stdout.strip() == cpu.available_isas()[-1], done.stderr
+
+
+@pytest.mark.parametrize("isa", cpu.available_isas())
+def test_the_environment_chooses_by_either_name(isa: str) -> None:
+    for name in (isa, isa.rpartition("-")[2]):
+        assert run("from minidl.kernels import cpu; print(cpu.isa())", MINIDL_ISA=name).stdout.strip() == isa
+
+
+@pytest.mark.parametrize("isa", ["v9", "avx2", "x86-64-"])
+def test_an_unknown_instruction_set_is_refused_at_import_with_those_there_are(isa: str) -> None:
+    done = run("import minidl", MINIDL_ISA=isa)
+    assert (
+        f"ValueError: MINIDL_ISA={isa!r}: expected one that this machine has: {cpu.available_isas()[0]}" in done.stderr
+    )
+
+
+def test_an_instruction_set_that_the_machine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu._cpu, "isas", lambda: [("x86-64-v2", True), ("x86-64-v9", False)])
+    with pytest.raises(ValueError, match="MINIDL_ISA='v9': expected one that this machine has: x86-64-v2$"):
+        cpu._choose_isa("v9")
+    monkeypatch.setattr(cpu._cpu, "isas", lambda: [("x86-64-v9", False)])
+    with pytest.raises(ImportError, match="need at least x86-64-v9"):
+        cpu._choose_isa("")
+
+
+def test_it_says_what_it_was_compiled_with() -> None:
+    assert any(name in cpu.compiler().lower() for name in ("gcc", "clang", "msvc"))
+
+
+# ---- denormal numbers --------------------------------------------------------------------
+
+
+def cpu_time(call: Callable[[], Any]) -> float:
+    """The least of many, on this thread alone."""
+    cpu.set_num_threads(1)
+    times = []
+    for _ in range(30):
+        start = time.thread_time_ns()
+        call()
+        times.append(time.thread_time_ns() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid"])
+def test_denormal_numbers_do_not_slow_a_function_down(name: str, dtype: Any) -> None:
+    kernel, n = getattr(cpu, name), 20_000
+    ordinary = draw(n, dtype=dtype)
+    usual = cpu_time(lambda: kernel(ordinary))
+    small = np.full(n, np.finfo(dtype).smallest_subnormal * 99, dtype)
+    towards_small = np.full(n, np.log(np.finfo(dtype).tiny) - 3, dtype)  # e^x and sigmoid are denormal there
+    for x in (small, towards_small):
+        assert cpu_time(lambda x=x: kernel(x)) < 5 * usual
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_denormal_moments_do_not_slow_a_step_down(dtype: Any) -> None:
+    n = 20_000
+    w, g, m, v = (draw(n, low=0.1, dtype=dtype) for _ in range(4))
+    usual = cpu_time(lambda: cpu.adam_step(w, g, m, v, 0.001, 0.9, 0.999, 1e-7))
+    tiny = [np.full(n, np.finfo(dtype).tiny / 2, dtype) for _ in range(2)]
+    assert cpu_time(lambda: cpu.adam_step(w, 0 * g, *tiny, 0.001, 0.9, 0.999, 1e-7)) < 5 * usual
+
+
+def test_python_computes_with_denormal_numbers_after_a_kernel_that_flushed_them() -> None:
+    smallest = np.array([np.finfo(np.float32).smallest_subnormal])
+    cpu.tanh(draw(10))
+    assert smallest[0] * np.float32(1) != 0 and (smallest * 3)[0] != 0
+
+
+# ---- arrays ------------------------------------------------------------------------------
+
+
+def test_a_step_writes_through_a_view_and_beside_nothing_else() -> None:
+    wide = np.zeros((50, 4), np.float32)
+    wide[:] = [1, 2, 3, 4]
+    dense = wide.copy()
+    g = draw(50)
+    cpu.momentum_step(wide[:, 1], g[::-1], wide[:, 2], 0.1, 0.9, True)
+    w, v = dense[:, 1].copy(), dense[:, 2].copy()
+    cpu.momentum_step(w, g[::-1].copy(), v, 0.1, 0.9, True)
+    np.testing.assert_array_equal(wide, np.stack([dense[:, 0], w, v, dense[:, 3]], axis=1))
+
+
+def test_arrays_that_share_memory_are_refused_by_a_step_and_left_alone() -> None:
+    buffer = np.arange(12.0)
+    before = buffer.copy()
+    with pytest.raises(ValueError, match="two of the arrays share memory"):
+        cpu.adagrad_step(buffer[:8], np.ones(8), buffer[4:], 0.1, 1e-7)
+    with pytest.raises(ValueError, match="two of the arrays share memory"):
+        cpu.sgd_step(buffer[:8], buffer[1:9], 0.1)
+    np.testing.assert_array_equal(buffer, before)
+
+
+def test_arrays_at_odd_addresses_are_copied_and_foreign_byte_orders_refused() -> None:
+    odd = np.zeros(4 * 9 + 1, np.uint8)[1:].view(np.float32)
+    odd[:] = draw(9)
+    assert not odd.flags.aligned
+    np.testing.assert_array_equal(cpu.exp(odd), cpu.exp(odd.copy()))
+    expected = odd - np.float32(0.5) * odd
+    cpu.sgd_step(odd, odd.copy(), 0.5)
+    np.testing.assert_array_equal(odd, expected)
+    foreign = np.dtype(np.float32).newbyteorder()
+    with pytest.raises(TypeError, match="must be float32 or float64"):
+        cpu.exp(draw(9).astype(foreign))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros(3, np.int32),
+        np.zeros(3, np.float64),
+        np.zeros(3, ">f4"),
+        np.zeros(2, np.float32),
+        np.zeros(6, np.float32)[::2],
+        np.zeros(13, np.uint8)[1:].view(np.float32),
+        np.zeros(3, np.uint32),
+    ],
+    ids=["int32", "float64", "big-endian", "too short", "strided", "odd address", "uint32"],
+)  # fmt: skip
+def test_c_never_sees_an_array_that_it_would_misread(x: Array) -> None:
+    """The last line of defence, behind cpu.py: nothing that it lets through can crash the process."""
+    y = np.zeros(3, np.float32)
+    with pytest.raises((ValueError, BufferError)):
+        cpu._cpu.sigmoid_cross_entropy_forward(np.zeros(3, np.float32), x, y)
+    with pytest.raises((ValueError, BufferError)):
+        cpu._cpu.sigmoid_cross_entropy_forward(np.zeros(3, np.float32), np.zeros(3, np.float32), x)
+    y.flags.writeable = False
+    with pytest.raises((ValueError, BufferError)):
+        cpu._cpu.exp(np.zeros(3, np.float32), y)
+
+
+# ---- memory ------------------------------------------------------------------------------
+
+
+def address(array: Array) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def test_large_results_use_memory_again_but_never_that_of_a_living_array() -> None:
+    x = draw(50_000)
+    first = cpu.exp(x)
+    place, view = address(first), first[100:200]
+    kept = view.copy()
+    del first
+    second = cpu.tanh(x)
+    assert address(second) != place
+    np.testing.assert_array_equal(view, kept)
+    del view
+    third = cpu.exp(x)
+    fourth = cpu.exp(x)
+    assert address(third) == place and place % 64 == 0
+    assert len({address(y) for y in (second, third, fourth)}) == 3
+
+
+def test_results_belong_to_the_user() -> None:
+    y = cpu.exp(draw(50_000))
+    y[:] = 1
+    assert y.flags.writeable and y.flags.c_contiguous and y.dtype == np.float32
+
+
+def test_no_memory_is_an_error() -> None:
+    for size in (1 << 62, -1):
+        with pytest.raises(MemoryError, match=str(size)):
+            cpu._cpu.Block(size)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this platform does not say how much a process has")
+def test_memory_that_is_not_used_again_goes_back() -> None:
+    """Blocks of ever new sizes, 30 GiB in all: what is kept for later must not pile up."""
+    done = run("""
+        import resource
+        from minidl.kernels import cpu
+
+        pages = int(open("/proc/self/statm").read().split()[0])
+        limit = pages * resource.getpagesize() + (1 << 30)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        for mebibytes in range(16, 250):
+            cpu._cpu.Block(mebibytes << 20)
+    """)
+    assert done.returncode == 0, done.stderr

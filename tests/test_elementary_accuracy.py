@@ -1,0 +1,136 @@
+"""exp, tanh and sigmoid in C, to the last bits: the bounds that csrc/simd.h states, and the ends of the number line.
+
+The truth for float32 is NumPy in float64; for float64 it is long double where that has 64 bits of mantissa. Every
+exponent and both signs are drawn. test_cpu_core.py runs this file on each instruction set that the machine has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+
+Array = Any
+cpu = pytest.importorskip("minidl.kernels.cpu", exc_type=ImportError)
+
+# In ulp, as in csrc/simd.h.
+BOUNDS = {
+    "exp": {np.float32: 1.1, np.float64: 1.1},
+    "tanh": {np.float32: 2.0, np.float64: 2.2},
+    "sigmoid": {np.float32: 1.8, np.float64: 1.7},
+}
+DTYPES = (np.float32, np.float64)
+
+
+def true_sigmoid(x: Array) -> Array:
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1) / (1 + e)
+
+
+TRUTH: dict[str, Callable[[Array], Array]] = {"exp": np.exp, "tanh": np.tanh, "sigmoid": true_sigmoid}
+
+
+def every_exponent(dtype: Any, each: int) -> Array:
+    """Numbers of each exponent, denormals too, and both signs: the ends of the mantissa and `each` inside, sorted."""
+    bits, mantissa = (32, 23) if dtype == np.float32 else (64, 52)
+    exponents = np.arange((1 << (bits - 1 - mantissa)) - 1, dtype=np.uint64)[:, None] << np.uint64(mantissa)
+    inside = md.random.Generator(1).uniform((len(exponents), each), dtype=np.float64) * 2.0**mantissa
+    ends = np.broadcast_to([0, 1, 2.0**mantissa - 1], (len(exponents), 3))
+    numbers = (exponents + np.concatenate([inside, ends], axis=1).astype(np.uint64)).reshape(-1)
+    x = numbers.astype(f"u{bits // 8}").view(dtype)
+    return np.unique(np.concatenate([x, -x]))
+
+
+def samples(name: str, dtype: Any) -> Array:
+    """Every exponent, and densely the range where the function is neither flat nor a power of two of itself."""
+    widest = {"exp": 105.0, "tanh": 10.0, "sigmoid": 105.0}[name] * (1 if dtype == np.float32 else 7.2)
+    dense = [md.random.Generator(2).uniform((60_000,), -w, w, dtype=np.float64) for w in (widest, 2.0, 0.6)]
+    return np.unique(np.concatenate([every_exponent(dtype, 300), *(d.astype(dtype) for d in dense)]))
+
+
+def errors(name: str, x: Array) -> Array:
+    """In units of the last place that the true result has in x's type."""
+    wide = np.float64 if x.dtype == np.float32 else np.longdouble
+    y = getattr(cpu, name)(x)
+    with np.errstate(all="ignore"):
+        truth = TRUTH[name](x.astype(wide))
+        rounded = truth.astype(x.dtype)
+        finite = np.isfinite(rounded)
+        np.testing.assert_array_equal(y[~finite], rounded[~finite])
+        return np.abs(y[finite].astype(wide) - truth[finite]) / np.spacing(np.abs(rounded[finite])).astype(wide)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BOUNDS)
+def test_no_error_is_larger_than_the_source_says(name: str, dtype: Any) -> None:
+    if dtype == np.float64 and np.finfo(np.longdouble).nmant < 63:
+        pytest.skip("no wider type than float64 on this platform to compare with")
+    assert errors(name, samples(name, dtype)).max() <= BOUNDS[name][dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BOUNDS)
+def test_none_ever_falls(name: str, dtype: Any) -> None:
+    y = getattr(cpu, name)(samples(name, dtype))
+    assert (y[1:] >= y[:-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("exp", -104.2, -103.0), ("exp", -87.6, -87.1), ("exp", 88.4, 89.1), ("tanh", 8.4, 9.3), ("tanh", -9.3, -8.4),
+     ("sigmoid", -104.2, -103.0), ("sigmoid", -87.6, -87.1), ("sigmoid", -80.2, -79.8), ("sigmoid", -16.2, -15.8),
+     ("sigmoid", 15.5, 18.5)],
+)  # fmt: skip
+def test_neighbours_are_in_order_where_the_way_of_computing_changes(name: str, low: float, high: float) -> None:
+    ends = np.array([low, high], np.float32).view(np.uint32).astype(np.int64)
+    x = np.sort(np.arange(ends.min(), ends.max(), dtype=np.uint32).view(np.float32))
+    y = getattr(cpu, name)(x)
+    assert (y[1:] >= y[:-1]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_ends_of_the_number_line(dtype: Any) -> None:
+    x = np.array([-np.inf, -0.0, 0.0, np.inf], dtype)
+    largest, least = np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal
+    np.testing.assert_array_equal(cpu.exp(x), np.array([0, 1, 1, np.inf], dtype))
+    np.testing.assert_array_equal(cpu.sigmoid(x), np.array([0, 0.5, 0.5, 1], dtype))
+    np.testing.assert_array_equal(cpu.tanh(x), np.array([-1, -0.0, 0.0, 1], dtype))
+    np.testing.assert_array_equal(np.signbit(cpu.tanh(x)), [True, True, False, False])
+    far = np.array([-largest, largest], dtype)
+    np.testing.assert_array_equal(cpu.exp(far), np.array([0, np.inf], dtype))
+    np.testing.assert_array_equal(cpu.sigmoid(far), np.array([0, 1], dtype))
+    np.testing.assert_array_equal(cpu.tanh(far), np.array([-1, 1], dtype))
+    tiny = np.array([-least, least, -3 * least], dtype)
+    np.testing.assert_array_equal(cpu.tanh(tiny), tiny)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BOUNDS)
+def test_nan_in_nan_out(name: str, dtype: Any) -> None:
+    """Quiet and signalling ones with any payload, in every lane of a vector and in its shorter last one."""
+    bits = np.array([0x7FC00000, 0xFFC00000, 0x7F800001, 0x7FFFFFFF], np.uint32).view(np.float32)
+    nans = (
+        bits
+        if dtype == np.float32
+        else np.array([0x7FF8 << 48, 0xFFF8 << 48, (0x7FF << 52) + 1], np.uint64).view(dtype)
+    )
+    for nan in nans:
+        for place in range(37):
+            x = np.linspace(-3, 3, 37).astype(dtype)
+            x[place] = nan
+            y = getattr(cpu, name)(x)
+            assert np.isnan(y[place]) and np.isnan(y).sum() == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_number_gives_the_same_bits_wherever_it_stands(name: str, dtype: Any) -> None:
+    x = samples(name, dtype)[::997]
+    y = getattr(cpu, name)(x)
+    for n in (1, 2, 3, 5, 17):
+        np.testing.assert_array_equal(getattr(cpu, name)(x[:n]), y[:n])
+        np.testing.assert_array_equal(getattr(cpu, name)(x[n:]), y[n:])

@@ -1,0 +1,384 @@
+"""The LSTM kernel, held to the reference, to an LSTM written here, and to PyTorch's derivatives."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minidl as md
+from minidl.kernels import reference
+
+cpu = pytest.importorskip("minidl.kernels.cpu", exc_type=ImportError)
+
+INPUTS = ("x", "h0", "c0", "kernel", "recurrent", "bias")
+OUTPUTS = ("y", "h", "c")
+DTYPES = (np.float32, np.float64)
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}  # of the largest entry; one LSTM's rounding, not its chaos
+
+
+def make(shape, dtype=np.float64, seed=0, masked=False):
+    """Random inputs (x, h0, c0, kernel, recurrent, bias), output gradients (dy, dh, dc) and a mask or None."""
+    batch, time, features, units = shape
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape, scale=1.0):
+        return (rng.standard_normal(shape) * scale).astype(dtype)
+
+    inputs = (
+        normal(batch, time, features),
+        normal(batch, units),
+        normal(batch, units),
+        normal(features, 4 * units, scale=(features + units) ** -0.5),
+        normal(units, 4 * units, scale=(features + units) ** -0.5),
+        normal(4 * units),
+    )
+    gradients = normal(batch, time, units), normal(batch, units), normal(batch, units)
+    mask = rng.random((batch, time)) < 0.6 if masked else None
+    return inputs, gradients, mask
+
+
+def run(module, inputs, gradients, mask=None, reverse=False):
+    """Outputs (y, h, c) and the gradients of all six inputs."""
+    *outputs, cache = module.lstm_forward(*inputs, mask, reverse)
+    return tuple(outputs), module.lstm_backward(*gradients, *inputs, mask, reverse, cache)
+
+
+def assert_close(got, expected, dtype, names):
+    for name, a, b in zip(names, got, expected, strict=True):
+        assert a.dtype == dtype and a.shape == b.shape, name
+        allowed = TOLERANCE[dtype] * np.abs(b).max(initial=0)
+        worst = np.abs(a.astype(np.float64) - b).max(initial=0)
+        assert worst <= allowed, f"{name} is off by {worst:.3g}, allowed {allowed:.3g}"
+
+
+def assert_same_bits(got, expected):
+    for a, b in zip(got, expected, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def as_float64(arrays):
+    return tuple(None if a is None else a.astype(np.float64) for a in arrays)
+
+
+# ---- an outside truth -------------------------------------------------------------------
+
+
+def plain_lstm(x, h0, c0, kernel, recurrent, bias, mask, reverse):
+    """The LSTM of one sample and unit at a time, in whatever type comes in, complex included."""
+    batch, time, _ = x.shape
+    units = h0.shape[1]
+    y = np.zeros((batch, time, units), x.dtype)
+    h, c = h0.copy(), c0.copy()
+    for b in range(batch):
+        output = np.zeros(units, x.dtype)
+        for step in range(time):
+            t = time - 1 - step if reverse else step
+            if mask is None or mask[b, t]:
+                before = h[b].copy()
+                for u in range(units):
+                    columns = [u, units + u, 2 * units + u, 3 * units + u]
+                    sums = (x[b, t, :, None] * kernel[:, columns]).sum(0) + (
+                        before[:, None] * recurrent[:, columns]
+                    ).sum(0)
+                    i, f, g, o = sums + bias[columns]
+                    i, f, o = (1 / (1 + np.exp(-v)) for v in (i, f, o))
+                    c[b, u] = f * c[b, u] + i * np.tanh(g)
+                    h[b, u] = o * np.tanh(c[b, u])
+                output = h[b].copy()
+            y[b, step] = output
+    return y, h, c
+
+
+def complex_step_gradients(inputs, gradients, mask, reverse):
+    """d(Σ dy y + Σ dh h + Σ dc c) to every entry of every input: Im f(a + iε) / ε, free of cancellation."""
+    slopes = []
+    for n, array in enumerate(inputs):
+        slope = np.zeros_like(array)
+        for entry in np.ndindex(array.shape):
+            moved = [a.astype(complex) for a in inputs]
+            moved[n][entry] += 1e-30j
+            outputs = plain_lstm(*moved, mask, reverse)
+            slope[entry] = sum((d * out.imag).sum() for d, out in zip(gradients, outputs, strict=True)) / 1e-30
+        slopes.append(slope)
+    return tuple(slopes)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("masked", "reverse"), list(itertools.product((False, True), repeat=2)))
+def test_equals_the_plain_lstm_and_its_complex_step_derivatives(dtype, masked, reverse):
+    inputs, gradients, mask = make((3, 4, 2, 3), dtype, seed=1, masked=masked)
+    truth = as_float64(inputs), as_float64(gradients)
+    outputs, slopes = run(cpu, inputs, gradients, mask, reverse)
+    assert_close(outputs, plain_lstm(*truth[0], mask, reverse), dtype, OUTPUTS)
+    assert_close(slopes, complex_step_gradients(*truth, mask, reverse), dtype, INPUTS)
+
+
+def torch_lstm(torch, inputs, mask, reverse):
+    x, h, c, kernel, recurrent, bias = inputs
+    outputs, output = [], torch.zeros_like(h)
+    time = x.shape[1]
+    for t in range(time - 1, -1, -1) if reverse else range(time):
+        i, f, g, o = (x[:, t] @ kernel + h @ recurrent + bias).chunk(4, 1)
+        c_new = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h_new = o.sigmoid() * c_new.tanh()
+        valid = torch.ones(len(x), 1, dtype=bool) if mask is None else torch.from_numpy(mask[:, t, None])
+        h, c, output = (torch.where(valid, new, old) for new, old in ((h_new, h), (c_new, c), (h_new, output)))
+        outputs.append(output)
+    return torch.stack(outputs, 1), h, c
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (5, 9, 7, 3), (32, 20, 64, 128), (7, 6, 130, 33)])
+@pytest.mark.parametrize(("masked", "reverse"), [(False, False), (True, False), (True, True)])
+def test_equals_autograd_of_pytorch(dtype, shape, masked, reverse):
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    inputs, gradients, mask = make(shape, dtype, seed=2, masked=masked)
+    leaves = [torch.from_numpy(a).requires_grad_() for a in as_float64(inputs)]
+    expected = torch_lstm(torch, leaves, mask, reverse)
+    torch.autograd.backward(expected, [torch.from_numpy(g) for g in as_float64(gradients)])
+    outputs, slopes = run(cpu, inputs, gradients, mask, reverse)
+    assert_close(outputs, [e.detach().numpy() for e in expected], dtype, OUTPUTS)
+    assert_close(slopes, [leaf.grad.numpy() for leaf in leaves], dtype, INPUTS)
+
+
+# ---- against the reference --------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(0, 9), st.integers(0, 7), st.integers(0, 35), st.integers(1, 35)),
+    dtype=st.sampled_from(DTYPES),
+    given_gradients=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    masked=st.booleans(),
+    reverse=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_equals_the_reference(shape, dtype, given_gradients, masked, reverse, seed):
+    inputs, gradients, mask = make(shape, dtype, seed, masked)
+    gradients = tuple(g if given else None for g, given in zip(gradients, given_gradients, strict=True))
+    outputs, slopes = run(cpu, inputs, gradients, mask, reverse)
+    expected = run(reference, as_float64(inputs), as_float64(gradients), mask, reverse)
+    assert_close(outputs, expected[0], dtype, OUTPUTS)
+    assert_close(slopes, expected[1], dtype, INPUTS)
+
+
+# the sizes that a chunk of steps, a register block and a vector do not divide
+LARGE = [(1, 600, 3, 5), (33, 40, 20, 48), (600, 2, 5, 7), (2, 5, 150, 7), (3, 4, 1, 130), (4, 3, 650, 650)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", LARGE)
+def test_equals_the_reference_at_awkward_sizes(dtype, shape):
+    inputs, gradients, mask = make(shape, dtype, seed=3, masked=True)
+    outputs, slopes = run(cpu, inputs, gradients, mask)
+    expected = run(reference, as_float64(inputs), as_float64(gradients), mask)
+    assert_close(outputs, expected[0], dtype, OUTPUTS)
+    assert_close(slopes, expected[1], dtype, INPUTS)
+
+
+# ---- masks ------------------------------------------------------------------------------
+
+
+def test_a_fully_masked_row_keeps_its_state_and_outputs_zero():
+    inputs, gradients, _ = make((3, 5, 4, 6), seed=4)
+    mask = np.ones((3, 5), bool)
+    mask[1] = False
+    (y, h, c), (dx, dh0, dc0, *_) = run(cpu, inputs, gradients, mask)
+    assert not y[1].any() and not dx[1].any()
+    assert_same_bits((h[1], c[1]), (inputs[1][1], inputs[2][1]))
+    assert_same_bits((dh0[1], dc0[1]), (gradients[1][1], gradients[2][1]))
+
+
+def test_what_lies_under_the_mask_is_never_read():
+    inputs, gradients, mask = make((4, 6, 3, 5), seed=5, masked=True)
+    outputs, slopes = run(cpu, inputs, gradients, mask)
+    other = (np.where(mask[:, :, None], inputs[0], 1e3), *inputs[1:])
+    outputs_other, slopes_other = run(cpu, other, gradients, mask)
+    assert_same_bits(outputs_other + slopes_other, outputs + slopes)
+
+
+def test_the_output_repeats_the_one_before():
+    inputs, gradients, _ = make((2, 5, 3, 4), seed=6)
+    mask = np.array([[False, True, False, False, True], [True, False, True, True, False]])
+    y = run(cpu, inputs, gradients, mask)[0][0]
+    assert not y[0, 0].any()
+    for row, step in ((0, 2), (0, 3), (1, 1), (1, 4)):
+        assert_same_bits([y[row, step]], [y[row, step - 1]])
+
+
+# ---- invariances, to the bit ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_of_the_batch_do_not_meet(dtype):
+    inputs, gradients, mask = make((13, 9, 20, 37), dtype, seed=7, masked=True)
+    order = np.random.default_rng(8).permutation(13)[:10]
+    moved = tuple(a[order] for a in inputs[:3]) + inputs[3:]
+    outputs, slopes = run(cpu, inputs, gradients, mask)
+    outputs_moved, slopes_moved = run(cpu, moved, tuple(g[order] for g in gradients), mask[order])
+    assert_same_bits(outputs_moved + slopes_moved[:3], [a[order] for a in outputs + slopes[:3]])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masked_steps_at_the_end_change_nothing(dtype):
+    inputs, gradients, _ = make((6, 30, 9, 21), dtype, seed=9)
+    mask = np.zeros((6, 30), bool)
+    mask[:, :11] = True
+    dy = gradients[0].copy()
+    dy[:, 11:] = 0
+    outputs, slopes = run(cpu, inputs, (dy, *gradients[1:]), mask)
+    short = (np.ascontiguousarray(inputs[0][:, :11]), *inputs[1:])
+    outputs_short, slopes_short = run(cpu, short, (dy[:, :11], *gradients[1:]))
+    assert_same_bits((outputs[0][:, :11], *outputs[1:]), outputs_short)
+    assert_same_bits((slopes[0][:, :11], *slopes[1:3]), slopes_short[:3])
+    assert not slopes[0][:, 11:].any()
+    assert_close(slopes[3:], as_float64(slopes_short[3:]), dtype, INPUTS[3:])
+
+
+def test_reversed_time_is_the_flipped_sequence():
+    inputs, gradients, mask = make((5, 8, 6, 10), seed=10, masked=True)
+    outputs, slopes = run(cpu, inputs, gradients, mask, reverse=True)
+    flipped = (inputs[0][:, ::-1], *inputs[1:])
+    outputs_flipped, slopes_flipped = run(cpu, flipped, gradients, mask[:, ::-1])
+    assert_same_bits(outputs, outputs_flipped)
+    assert_same_bits((slopes[0], *slopes[1:]), (slopes_flipped[0][:, ::-1], *slopes_flipped[1:]))
+
+
+# a few units, rows split among the threads; many units and few rows, or a large R, and the units are split
+SHARED = [(13, 40, 20, 37), (64, 9, 20, 70), (1, 30, 16, 192), (5, 6, 8, 400), (2, 4, 3, 520)]
+
+
+@pytest.fixture
+def _threads_restored():
+    before = md.get_num_threads()
+    yield
+    md.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads_restored")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHARED)
+def test_threads_change_no_bit(dtype, shape):
+    inputs, gradients, mask = make(shape, dtype, seed=14, masked=True)
+    results = []
+    for threads in (1, 2, 3, 8):
+        md.set_num_threads(threads)
+        results.append(run(cpu, inputs, gradients, mask))
+    for outputs, slopes in results[1:]:
+        assert_same_bits(outputs + slopes, results[0][0] + results[0][1])
+    expected = run(reference, as_float64(inputs), as_float64(gradients), mask)
+    assert_close(results[0][0] + results[0][1], expected[0] + expected[1], dtype, OUTPUTS + INPUTS)
+
+
+@pytest.mark.parametrize("isa", [isa for isa in cpu.available_isas() if isa != cpu.isa()])
+def test_the_other_instruction_sets(isa):
+    """The plain LSTM, the sizes, the threads and the invariances once more, on each one that the machine has."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    chosen = ["-k", "plain or awkward or threads or rows_of or at_the_end or denormals"]
+    done = subprocess.run(command + chosen, env={**os.environ, "MINIDL_ISA": isa}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# ---- memory -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_strided_and_read_only_inputs(dtype):
+    inputs, gradients, mask = make((4, 5, 6, 7), dtype, seed=11, masked=True)
+
+    def strided(a):
+        wide = np.zeros(tuple(2 * n for n in a.shape), a.dtype)[(slice(None, None, -2),) * a.ndim]
+        wide[...] = a
+        wide.flags.writeable = False
+        return wide
+
+    expected = run(cpu, inputs, gradients, mask)
+    got = run(cpu, tuple(map(strided, inputs)), tuple(map(strided, gradients)), strided(mask))
+    assert_same_bits(got[0] + got[1], expected[0] + expected[1])
+
+
+def test_outputs_may_be_changed_and_backward_repeated():
+    inputs, gradients, mask = make((4, 5, 6, 7), seed=12, masked=True)
+    kept = [a.copy() for a in (*inputs, *gradients)]
+    y, h, c, cache = cpu.lstm_forward(*inputs, mask, False)
+    first = cpu.lstm_backward(*gradients, *inputs, mask, False, cache)
+    for a in (y, h, c, *first):
+        assert a.flags.c_contiguous and a.flags.writeable
+    results = [a.copy() for a in first]
+    for a in (y, h, c, *first):
+        a[...] = np.nan
+    assert_same_bits(cpu.lstm_backward(*gradients, *inputs, mask, False, cache), results)
+    assert_same_bits((*inputs, *gradients), kept)
+
+
+def test_no_denormals_come_out_and_the_mode_ends_with_the_call():
+    inputs, gradients, _ = make((8, 400, 64, 64), np.float32, seed=13)
+    kernel, recurrent, bias = (a * np.float32(1e-3) for a in inputs[3:])
+    bias[:] = -1.5  # gates of 0.18 that let nothing in: the state falls below 1e-38 within sixty steps
+    bias[128:192] = 0
+    x = np.zeros_like(inputs[0])
+    outputs, slopes = run(cpu, (x, *inputs[1:3], kernel, recurrent, bias), (None, *gradients[1:]))
+    tiny = np.finfo(np.float32).tiny
+    for a in outputs + slopes[:3]:
+        assert not ((a != 0) & (np.abs(a) < tiny)).any()
+    small = np.full((64, 64), tiny / 4, np.float32)
+    assert_same_bits([cpu.matmul(small, np.eye(64, dtype=np.float32))], [small])
+
+
+# ---- bad input --------------------------------------------------------------------------
+
+
+def forward_and_backward(module, named):
+    """Both kernels on arguments by name."""
+    inputs, mask = [named[name] for name in INPUTS], named["mask"]
+    cache = module.lstm_forward(*inputs, mask)[3]
+    return module.lstm_backward(*(named[name] for name in ("dy", "dh", "dc")), *inputs, mask, False, cache)
+
+
+BAD = [
+    ("x", lambda a: a[0]),
+    ("x", lambda a: a.astype(np.float32)),
+    ("x", lambda a: a.astype(int)),
+    ("x", lambda a: a.tolist()),
+    ("h0", lambda a: a[:, :4]),
+    ("c0", lambda a: a[:1]),
+    ("kernel", lambda a: a.T),
+    ("recurrent", lambda a: a[:, :5]),
+    ("bias", lambda a: a[None]),
+    ("mask", lambda a: a.astype(int)),
+    ("mask", lambda a: a[:, :2]),
+    ("dy", lambda a: a[:, :2]),
+    ("dh", lambda a: a.astype(np.float32)),
+    ("dc", lambda a: a[0]),
+]
+
+
+@pytest.mark.parametrize(("place", "change"), BAD)
+def test_bad_input_gets_the_error_of_the_reference(place, change):
+    inputs, gradients, mask = make((2, 3, 4, 5), masked=True)
+    named = dict(zip((*INPUTS, "dy", "dh", "dc", "mask"), (*inputs, *gradients, mask), strict=True))
+    named[place] = change(named[place])
+    messages = []
+    for module in (reference, cpu):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            forward_and_backward(module, named)
+        messages.append((caught.type, str(caught.value)))
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda c: c[:2], lambda c: (c[0][1:], *c[1:]), lambda c: tuple(a.astype("f4") for a in c)]
+)
+def test_a_cache_of_something_else_is_refused(spoil):
+    inputs, gradients, mask = make((2, 3, 4, 5))
+    cache = spoil(cpu.lstm_forward(*inputs, mask, False)[3])
+    with pytest.raises(ValueError, match="cache must be what"):
+        cpu.lstm_backward(*gradients, *inputs, mask, False, cache)

@@ -1,0 +1,199 @@
+"""The product of matrices, held to NumPy in float64 within the bound that the sum's length allows."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minidl as md
+from minidl.kernels import reference
+
+cpu = pytest.importorskip("minidl.kernels.cpu", exc_type=ImportError)
+
+DTYPES = (np.float32, np.float64)
+
+
+def exact_and_bound(a, b):
+    """The product in a wider type, and (k + 1) ε |a| |b|: a sum of k products in any order is closer than that."""
+    wide = np.float64 if a.dtype == np.float32 else np.longdouble
+    sizes = np.matmul(np.abs(a).astype(np.float64), np.abs(b).astype(np.float64))
+    return np.matmul(a.astype(wide), b.astype(wide)), (a.shape[-1] + 1) * np.finfo(a.dtype).eps * sizes
+
+
+def assert_product(a, b, exact, bound):
+    before = a.copy(), b.copy()
+    c = cpu.matmul(a, b)
+    assert c.dtype == a.dtype and c.flags.c_contiguous and c.flags.writeable
+    assert c.shape == exact.shape
+    assert (np.abs(c - exact) <= bound).all()
+    assert np.array_equal(a, before[0]) and np.array_equal(b, before[1])
+
+
+def normal(*shape, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def transposed(a):
+    return np.ascontiguousarray(a.T).T
+
+
+def every_other(a):
+    wide = np.full((2 * a.shape[0], 3 * a.shape[1]), np.nan, a.dtype)
+    wide[::2, ::3] = a
+    return wide[::2, ::3]
+
+
+def backwards(a):
+    return np.ascontiguousarray(a[::-1, ::-1])[::-1, ::-1]
+
+
+def in_a_corner(a):
+    wide = np.full((a.shape[0] + 3, a.shape[1] + 5), np.nan, a.dtype)
+    wide[2:-1, 1:-4] = a
+    return wide[2:-1, 1:-4]
+
+
+LAYOUTS = (np.ascontiguousarray, transposed, every_other, backwards, in_a_corner)
+
+# (M, K, N): single numbers, rows and columns, sizes around the vectors and register blocks, the runs of k, the tiles
+SHAPES = [
+    (1, 1, 1), (1, 300, 1), (1, 40, 77), (1, 513, 200), (300, 33, 1), (5, 7, 3), (6, 64, 64), (7, 65, 65), (13, 31, 17),
+    (18, 129, 127), (64, 300, 48), (33, 1, 95), (400, 20, 30), (30, 20, 700), (97, 1030, 130),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_and_layouts(dtype, shape):
+    m, k, n = shape
+    a, b = normal(m, k, dtype=dtype), normal(k, n, dtype=dtype, seed=1)
+    truth = exact_and_bound(a, b)
+    for layout_a, layout_b in itertools.product(LAYOUTS, LAYOUTS):
+        assert_product(layout_a(a), layout_b(b), *truth)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    dtype=st.sampled_from(DTYPES),
+    size=st.tuples(*[st.integers(0, 70)] * 3),
+    layouts=st.tuples(*[st.sampled_from(LAYOUTS)] * 2),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_shape_and_layout(dtype, size, layouts, seed):
+    m, k, n = size
+    a, b = normal(m, k, dtype=dtype, seed=seed), normal(k, n, dtype=dtype, seed=seed + 1)
+    assert_product(layouts[0](a), layouts[1](b), *exact_and_bound(a, b))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "shapes",
+    [((3, 0), (0, 4)), ((0, 3), (3, 4)), ((3, 4), (4, 0)), ((2, 0, 3), (3, 4)), ((2, 3, 0), (2, 0, 4))],
+)
+def test_an_empty_sum_is_zero(dtype, shapes):
+    c = cpu.matmul(np.zeros(shapes[0], dtype), np.zeros(shapes[1], dtype))
+    assert c.dtype == dtype and c.shape == np.matmul(np.zeros(shapes[0]), np.zeros(shapes[1])).shape and not c.any()
+
+
+# fmt: off
+STACKS = [
+    ((4, 5, 6), (6, 7)), ((2, 3, 5, 6), (6, 7)), ((5, 6), (3, 6, 7)), ((3, 5, 6), (3, 6, 7)), ((1, 5, 6), (3, 6, 7)),
+    ((2, 1, 5, 6), (3, 6, 7)), ((2, 3, 5, 6), (2, 1, 6, 7)), ((0, 5, 6), (6, 7)), ((0, 5, 6), (0, 6, 7)),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shapes", STACKS)
+def test_stacks_broadcast(dtype, shapes):
+    a, b = normal(*shapes[0], dtype=dtype), normal(*shapes[1], dtype=dtype, seed=1)
+    truth = exact_and_bound(a, b)
+    assert_product(a, b, *truth)
+    assert_product(a, np.ascontiguousarray(b.swapaxes(-1, -2)).swapaxes(-1, -2), *truth)
+    assert_product(np.ascontiguousarray(np.moveaxis(a, 0, -1)).transpose(-1, *range(a.ndim - 1)), b, *truth)
+
+
+def test_a_view_that_repeats_a_row():
+    a, b = np.broadcast_to(normal(1, 40), (30, 40)), np.broadcast_to(normal(40, 1), (40, 20))
+    assert_product(a, b, *exact_and_bound(a, b))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_entry_does_not_depend_on_the_other_rows_and_columns(dtype):
+    a, b = normal(70, 700, dtype=dtype), normal(700, 150, dtype=dtype, seed=1)
+    c = cpu.matmul(a, b)
+    for rows, columns in ((slice(0, 1), slice(None)), (slice(11, 60), slice(64, 99)), (slice(None), slice(149, 150))):
+        assert np.array_equal(cpu.matmul(a[rows], b[:, columns]), c[rows, columns])
+    assert np.array_equal(cpu.matmul(transposed(a), transposed(b)), c)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_nan_or_infinity_reaches_its_row_and_no_other(value):
+    a, b = normal(9, 20), normal(20, 30)
+    a[4, 7] = value
+    finite = np.isfinite(cpu.matmul(a, b))
+    assert not finite[4].any() and finite[[0, 1, 2, 3, 5, 6, 7, 8]].all()
+
+
+def test_denormals_are_kept():
+    small = np.full((300, 300), np.finfo(np.float32).smallest_subnormal * 3)
+    assert np.array_equal(cpu.matmul(small, np.eye(300, dtype=np.float32)), small)
+
+
+@pytest.fixture
+def _threads_restored():
+    before = md.get_num_threads()
+    yield
+    md.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads_restored")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(150, 600, 210), (2, 500, 1500), (1500, 500, 2)])
+def test_threads_change_no_bit(dtype, shape):
+    m, k, n = shape
+    a, b = normal(m, k, dtype=dtype), normal(k, n, dtype=dtype, seed=1)
+    results = []
+    for threads in (1, 2, 3, 8):
+        md.set_num_threads(threads)
+        results.append(cpu.matmul(a, b))
+    for result in results[1:]:
+        assert np.array_equal(result, results[0])
+
+
+@pytest.mark.parametrize("isa", [isa for isa in cpu.available_isas() if isa != cpu.isa()])
+def test_the_other_instruction_sets(isa):
+    """The tests of shapes, stacks and threads once more, on each one that the machine has."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    chosen = ["-k", "shapes_and_layouts or stacks or threads or rows_and_columns"]
+    done = subprocess.run(command + chosen, env={**os.environ, "MINIDL_ISA": isa}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (np.zeros(3), np.zeros((3, 2))),
+        (np.zeros((2, 3)), np.zeros(3)),
+        (np.zeros((2, 3)), np.zeros((4, 2))),
+        (np.zeros((2, 3)), np.zeros((3, 2), np.float32)),
+        (np.zeros((2, 3), int), np.zeros((3, 2), int)),
+        (np.zeros((2, 4, 3)), np.zeros((3, 3, 2))),
+        (np.zeros((2, 4, 3), np.float16), np.zeros((3, 3, 2), np.float16)),
+        ([[1.0]], np.zeros((1, 1))),
+    ],
+)
+def test_bad_input_gets_the_error_of_the_reference(a, b):
+    messages = []
+    for module in (reference, cpu):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            module.matmul(a, b)
+        messages.append((caught.type, str(caught.value)))
+    assert messages[0] == messages[1]
