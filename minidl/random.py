@@ -8,8 +8,7 @@ again in the backward pass instead of being kept. NumPy's global state is never 
 
 from __future__ import annotations
 
-import hashlib
-import secrets
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +37,7 @@ class Generator:
     def __init__(self, seed: int | None = None) -> None:
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
             raise TypeError(f"seed must be an integer or None, got {seed!r}")
-        self.seed = secrets.randbits(64) if seed is None else int(seed) % WORD
+        self.seed = int.from_bytes(os.urandom(8), "little") if seed is None else int(seed) % WORD
         self.offset = 0
 
     def take(self, n: int) -> int:
@@ -51,17 +50,11 @@ class Generator:
         """n random 32-bit words."""
         return kernels.serving().random_bits(n, self.seed, self.take(n))
 
-    def spawn(self, *key: object) -> Generator:
-        """A stream of its own, a function of this seed and the key alone."""
-        digest = hashlib.blake2b(repr((self.seed, *key)).encode(), digest_size=8).digest()
-        return Generator(int.from_bytes(digest, "little"))
-
     def uniform(self, shape: Shape = (), low: float = 0.0, high: float = 1.0, dtype: Any = np.float32) -> Any:
         """Uniform in [low, high)."""
         values = (low + (high - low) * self._unit(shape)).astype(dtype)
-        return np.minimum(
-            values, np.nextafter(np.asarray(high, dtype), np.asarray(low, dtype))
-        )  # rounding may reach high
+        below = np.nextafter(np.asarray(high, dtype), np.asarray(low, dtype))
+        return np.minimum(values, below)  # rounding may have reached high
 
     def normal(self, shape: Shape = (), mean: float = 0.0, std: float = 1.0, dtype: Any = np.float32) -> Any:
         """Normal, from pairs of uniform numbers (Box and Muller 1958)."""

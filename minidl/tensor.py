@@ -330,6 +330,7 @@ class Op:
     broadcasts = False  # the inputs broadcast against each other: the engine sums gradients back to their shapes
     reads_inputs = True  # backward looks at self.inputs, so they must not change until then
     reads_output = False  # backward looks at self.output
+    detour = False  # the gradient passes by the first input, to what that was made from, unless that of it is asked for
     composition: Callable[..., Any] | None = None  # a fused op in small ops, for derivatives of derivatives
 
     order: int

@@ -37,10 +37,13 @@ def backpropagate(
     Gradients are arrays, or Tensors with `create_graph`. Nothing is searched beyond the
     tensors of `boundary`.
     """
+    if create_graph and not modes.get().recording:
+        with enable_grad():
+            return backpropagate(roots, seeds, targets, retain_graph=True, create_graph=True, boundary=boundary)
     graph = Graph(roots, {id(t) for t in boundary})
     graph.check_unchanged()
     wanted = {id(t) for t in targets} if targets is not None else graph.keepers()
-    graph.mark_needs(None if targets is None else wanted)
+    graph.mark_needs(wanted, all_leaves=targets is None)
     gradients: dict[int, Any] = {}
     kept: dict[int, tuple[Tensor, Any]] = {}
     for root, seed in zip(roots, seeds, strict=True):
@@ -89,14 +92,16 @@ class Graph:
         asked = {id(t) for outputs in self.outputs.values() for t in outputs if t is not None and t._retains}
         return asked | self.leaves.keys()
 
-    def mark_needs(self, wanted: set[int] | None) -> None:
-        """Tell each op for which of its inputs a gradient leads to something wanted (None: to a leaf)."""
+    def mark_needs(self, wanted: set[int], all_leaves: bool) -> None:
+        """Tell each op for which of its inputs a gradient leads to something wanted, or to any leaf."""
         useful: set[int] = set()
         for op in reversed(self.ops):
             op.needs = tuple(
-                getattr(p, "_needs", False) and (wanted is None or id(p) in wanted or id(p) in useful)
-                for p in op.parents
+                getattr(p, "_needs", False) and (all_leaves or id(p) in wanted or id(p) in useful) for p in op.parents
             )
+            if op.detour:
+                asked = id(op.parents[0]) in wanted
+                op.needs = op.needs[0] and asked, op.needs[1] and not asked
             if any(op.needs):
                 useful.update(id(t) for t in self.outputs[op] if t is not None)
 
@@ -118,8 +123,7 @@ def _gradients_of_inputs(op: Op, outputs: Sequence[Any], dys: list[Any], create_
         op.inputs = op.parents
         op.output = outputs[0]
         try:
-            with enable_grad():
-                gradients = op.backward(*dys) if op.composition is None else _through_composition(op, dys)
+            gradients = op.backward(*dys) if op.composition is None else _through_composition(op, dys)
         finally:
             del op.output  # it leads back to the op: a cycle
     else:

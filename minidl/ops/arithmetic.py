@@ -252,7 +252,7 @@ def square(x: Any) -> Tensor:
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition holds, else b; all three broadcast. No gradient flows through the condition."""
     a, b = operands(a, b)
-    return Where.apply(constant(condition), a, b)
+    return Where.apply(constant(condition).copy(), a, b)  # backward reads it again
 
 
 def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:

@@ -34,7 +34,7 @@ def dropout(
 
     >>> import minidl as md
     >>> md.dropout(md.Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, rng=md.random.Generator(0))
-    Tensor([2., 0., 0., 2.])
+    Tensor([0., 2., 2., 2.])
     """
     x = floating(x)
     if not 0 <= rate <= 1:

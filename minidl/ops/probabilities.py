@@ -47,6 +47,26 @@ class LogSumExp(Op):
         return dy * Exp.apply(self.inputs[0] - self.output)
 
 
+class Logits(Op):
+    """y = x, of which p is the sigmoid or the softmax: for a loss of p that is computed from x.
+
+    The gradient goes straight to x, which is stable where p saturates. Only if that of p itself is
+    asked for does it go through p:  sigmoid dp = dy / (p (1 − p)),  softmax dp = dy / p.
+    """
+
+    detour = True
+
+    def forward(self, p: Any, x: Any, made_by: str) -> Any:
+        self.made_by = made_by
+        return x
+
+    def backward(self, dy: Any) -> Any:
+        p, _ = self.inputs
+        if not self.needs[0]:  # and p may well be 0
+            return None, dy
+        return dy / (p if self.made_by == "softmax" else p * (1 - p)), dy
+
+
 class SoftmaxCrossEntropy(Op):
     """loss = −Σ t log softmax(x) over the last axis;  dx = dloss (p Σ t − t)"""
 
@@ -103,6 +123,16 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     y = Softmax.apply(x)
     y._logits = "softmax", x, x._version()
     return y
+
+
+def logits_of(p: Any, made_by: str) -> Tensor | None:
+    """The x of which p is the "sigmoid" or "softmax", to be used in place of p; None if unknown or changed since."""
+    source = getattr(p, "_logits", None)
+    if source is None or source[0] != made_by:
+        return None
+    _, x, version = source
+    cut_off = (p._op is not None) != x.requires_grad
+    return None if cut_off or p._version() or x._version() != version else Logits.apply(p, x, made_by=made_by)
 
 
 def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Tensor:

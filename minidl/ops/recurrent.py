@@ -29,8 +29,8 @@ class LSTM(Op):
     def backward(self, dy: Any, dh: Any, dc: Any) -> Any:
         return self.kernels.lstm_backward(dy, dh, dc, *self.inputs, self.mask, self.reverse, self.cache)
 
-    def composition(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return lstm_composition(*inputs, mask=self.mask, reverse=self.reverse)
+    def composition(self, x: Tensor, h0: Tensor, c0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> Any:
+        return lstm_composition(x, h0, c0, kernel, recurrent, bias, self.mask, self.reverse)
 
 
 def lstm(

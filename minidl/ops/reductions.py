@@ -65,11 +65,11 @@ class Cumsum(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axis: int) -> Any:
-        self.axis = axis
+        self.axis = normalize_axis_index(axis, x.ndim)
         return np.cumsum(x, axis, dtype=x.dtype)
 
     def backward(self, dy: Any) -> Any:
-        backwards = (slice(None),) * (self.axis % dy.ndim) + (slice(None, None, -1),)
+        backwards = (slice(None),) * self.axis + (slice(None, None, -1),)
         return Cumsum.apply(dy[backwards], axis=self.axis)[backwards]
 
 
@@ -160,7 +160,7 @@ def argmin(x: Any, axis: int | None = None) -> Tensor:
 def _axes(ndim: int, axis: Axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
-    return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    return tuple(normalize_axis_index(a, ndim) for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:

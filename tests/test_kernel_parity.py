@@ -1,0 +1,433 @@
+"""The kernel modules are one: the same names, arguments and defaults, the same results, the same refusals.
+
+`reference` is run too, against itself on contiguous arrays: layouts must not matter to it either.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import DTYPES, KERNELS, LAYOUTS, assert_same, in_dtype, naming
+from tolerances import assert_close
+
+import minidl as md
+from minidl.kernels import reference
+
+Array = Any
+_stream = md.random.Generator(40)
+
+# What the compiled kernels have beside the kernels: on what they run.
+CPU_ONLY = {"available_isas", "compiler", "get_num_threads", "isa", "set_num_threads"}
+
+
+def module(name: str) -> ModuleType:
+    return getattr(md.kernels, name)
+
+
+def functions(kernels: ModuleType) -> dict[str, Callable[..., Any]]:
+    return {
+        name: value
+        for name, value in vars(kernels).items()
+        if inspect.isfunction(value) and value.__module__ == kernels.__name__ and not name.startswith("_")
+    }
+
+
+# ---- the compiled kernels are here --------------------------------------------------------
+
+
+def test_the_compiled_kernels_are_here() -> None:
+    """Nothing in these tests proves anything about C if C is not there, so that must not go unnoticed."""
+    if "cpu" not in KERNELS:
+        message = f"THE COMPILED KERNELS WERE NOT TESTED, they are missing: {md.kernels.cpu_missing}"
+        if os.environ.get("MINIDL_REQUIRE_CPU") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+_WITHOUT_C = "import sys; sys.modules['minidl.kernels._cpu'] = None\n"
+
+
+def test_that_their_absence_fails_where_they_are_required() -> None:
+    test = f"{__file__}::test_the_compiled_kernels_are_here"
+    code = f"{_WITHOUT_C}import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', {test!r}]))"
+    environment = os.environ | {"MINIDL_REQUIRE_CPU": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "THE COMPILED KERNELS WERE NOT TESTED" in done.stdout, done.stdout + done.stderr
+
+
+def test_without_a_compiler_the_reference_serves_and_says_so() -> None:
+    code = f"""{_WITHOUT_C}
+import minidl as md
+assert md.kernels.active() == "reference"
+assert md.exp([0.0]).tolist() == [1.0]
+md.set_num_threads(2)
+try:
+    md.use("cpu")
+except RuntimeError as error:
+    assert "the compiled kernels are missing" in str(error) and "reinstall minidl" in str(error)
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+# ---- the same names and arguments ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_same_names(name: str) -> None:
+    extra = CPU_ONLY if name == "cpu" else set()
+    assert functions(module(name)).keys() - extra == functions(reference).keys()
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_same_arguments_in_the_same_order_with_the_same_defaults(name: str) -> None:
+    kernels = functions(module(name))
+    for kernel, specification in functions(reference).items():
+        assert inspect.signature(kernels[kernel]) == inspect.signature(specification), kernel
+        assert (kernels[kernel].__doc__ or "").split()[:2] == (specification.__doc__ or "").split()[:2], kernel
+
+
+# ---- the same results ---------------------------------------------------------------------
+
+
+def draw(*shape: int, low: float = -2.0, high: float = 2.0) -> Array:
+    return np.asarray(_stream.uniform(shape, low, high, np.float64))
+
+
+def ids(limit: int, *shape: int, dtype: Any = np.int64) -> Array:
+    return _stream.integers(0, limit, shape).astype(dtype)
+
+
+SHAPES = [(), (0,), (1,), (7,), (3, 5), (2, 3, 4), (130,), (33, 17)]
+ROWS = [(1,), (5,), (2, 3), (0, 3), (3, 1), (2, 3, 4), (9, 33), (3, 100)]
+PRODUCTS = [
+    ((1, 1), (1, 1)), ((2, 3), (3, 4)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((2, 3), (3, 0)), ((7, 13), (13, 5)),
+    ((65, 33), (33, 70)), ((2, 2, 3), (3, 2)), ((2, 3), (2, 3, 2)), ((2, 1, 2, 3), (3, 3, 2)), ((0, 2, 3), (3, 2)),
+    ((3, 2, 0), (3, 0, 2)),
+]  # fmt: skip
+LSTMS = [
+    (2, 3, 3, 2),
+    (1, 1, 1, 1),
+    (0, 2, 3, 2),
+    (2, 0, 3, 2),
+    (5, 4, 7, 9),
+    (3, 6, 4, 17),
+    (19, 2, 3, 8),
+    (2, 3, 0, 2),
+]
+PLACES = [(0, 0), (5, 3), (2**64 - 1, 2**64 - 2), (1 << 40, 1 << 33)]
+
+
+def lstm_weights(features: int, units: int) -> list[Array]:
+    return [draw(features, 4 * units, low=-0.5, high=0.5), draw(units, 4 * units, low=-0.5, high=0.5), draw(4 * units)]
+
+
+def lstm_calls() -> list[tuple[Any, ...]]:
+    calls = []
+    for batch, time, features, units in LSTMS:
+        inputs = [draw(batch, time, features), draw(batch, units), draw(batch, units), *lstm_weights(features, units)]
+        gradients = [draw(batch, time, units), draw(batch, units), draw(batch, units)]
+        holes = _stream.uniform((batch, time)) < 0.6
+        for mask, reverse in ((None, False), (None, True), (holes, False), (holes, True)):
+            calls.append((*inputs, mask, reverse, *gradients))
+    for used in range(1, 7):  # every subset of the outputs but none and all
+        calls.append((*inputs, holes, False, *(g if used >> i & 1 else None for i, g in enumerate(gradients))))
+    return calls
+
+
+def weights_and(moments: int, shape: tuple[int, ...]) -> list[Array]:
+    return [draw(*shape), draw(*shape), *(draw(*shape, low=0.1) for _ in range(moments))]
+
+
+STEP_SHAPES = [(7,), (3, 5), (0,), (130,), ()]
+CALLS: dict[str, list[tuple[Any, ...]]] = {
+    "exp": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
+    "tanh": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-20.0, high=20.0),)],
+    "sigmoid": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
+    "matmul": [(draw(*a), draw(*b)) for a, b in PRODUCTS],
+    "softmax_forward": [(draw(*s, low=-9.0, high=9.0),) for s in ROWS],
+    "softmax_backward": [(draw(*s), reference.softmax_forward(draw(*s))) for s in ROWS],
+    "softmax_cross_entropy_forward": [(draw(*s), draw(*s, low=0.0)) for s in ROWS],
+    "softmax_cross_entropy_backward": [(draw(*s[:-1]), draw(*s, low=0.0), draw(*s, low=0.0)) for s in ROWS],
+    "sparse_cross_entropy_forward": [(draw(*s), ids(s[-1], *s[:-1])) for s in ROWS],
+    "sparse_cross_entropy_backward": [(draw(*s[:-1]), draw(*s), ids(s[-1], *s[:-1], dtype=np.int32)) for s in ROWS],
+    "sigmoid_cross_entropy_forward": [(draw(*s, low=-30.0, high=30.0), draw(*s, low=0.0, high=1.0)) for s in SHAPES],
+    "sigmoid_cross_entropy_backward": [(draw(*s), draw(*s), draw(*s, low=0.0, high=1.0)) for s in SHAPES],
+    "embedding_forward": [
+        (draw(5, 3), ids(5, *s, dtype=d)) for s in [(), (4,), (2, 3), (0,), (70,)] for d in (np.int32, np.int64)
+    ],
+    "embedding_backward": [(draw(*s, 3), ids(5, *s), 5) for s in [(), (4,), (2, 3), (0,), (70,)]],
+    "random_bits": [(n, seed, offset) for n in (0, 1, 3, 4, 5, 1000) for seed, offset in PLACES],
+    "dropout": [(draw(*s), rate, *at) for s in SHAPES for rate, at in zip((0.0, 0.3, 0.5, 1.0), PLACES, strict=True)],
+    "lstm": lstm_calls(),
+    "sgd_step": [(*weights_and(0, s), 0.1) for s in STEP_SHAPES],
+    "momentum_step": [(*weights_and(1, s), 0.1, 0.9, nesterov) for s in STEP_SHAPES for nesterov in (False, True)],
+    "adam_step": [(*weights_and(2, s), 0.01, 0.9, 0.999, 1e-7) for s in STEP_SHAPES],
+    "rmsprop_step": [(*weights_and(1, s), 0.01, 0.9, 1e-7) for s in STEP_SHAPES],
+    "adagrad_step": [(*weights_and(1, s), 0.01, 1e-7) for s in STEP_SHAPES],
+}  # fmt: skip
+
+# Kernels that move numbers, or round each once: not a bit may differ.
+EXACT = {"embedding_forward", "embedding_backward", "random_bits", "dropout"}
+
+
+def call(kernels: ModuleType, kernel: str, arguments: tuple[Any, ...]) -> list[Array]:
+    """What a kernel returns, or for a step what it has written."""
+    if kernel == "lstm":
+        return lstm(kernels, *arguments)
+    returned = getattr(kernels, kernel)(*arguments)
+    if kernel.endswith("_step"):
+        assert returned is None
+        return [a for a in arguments if isinstance(a, np.ndarray)]
+    return list(returned) if isinstance(returned, tuple) else [returned]
+
+
+def lstm(kernels: ModuleType, *arguments: Any) -> list[Array]:
+    """Forward and backward together: what they keep between them is each module's own affair."""
+    *inputs, mask, reverse, dy, dh, dc = arguments
+    y, h, c, cache = kernels.lstm_forward(*inputs, mask, reverse)
+    return [y, h, c, *kernels.lstm_backward(dy, dh, dc, *inputs, mask, reverse, cache)]
+
+
+def test_every_kernel_is_called() -> None:
+    assert {*CALLS, "lstm_forward", "lstm_backward"} - {"lstm"} == functions(reference).keys()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", CALLS)
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_same_results(name: str, kernel: str, dtype: Any, layout: Callable[[Array], Array]) -> None:
+    in_place = kernel.endswith("_step")
+    for i, arguments in enumerate(CALLS[kernel]):
+        plain = [a if not isinstance(a, np.ndarray) else in_dtype([a], dtype)[0] for a in arguments]
+        given = [layout(a) if isinstance(a, np.ndarray) else a for a in plain]
+        if in_place:  # what is written must be writable; the gradient may come as it likes
+            given = [
+                a if i == 1 or not isinstance(a, np.ndarray) or a.flags.writeable else plain[i].copy()
+                for i, a in enumerate(given)
+            ]
+        before = [np.array(a) for a in given if isinstance(a, np.ndarray)]
+        with naming(f"call {i}"):
+            contiguous = [np.array(a) if isinstance(a, np.ndarray) else a for a in given]
+            expected = call(reference, kernel, tuple(contiguous))
+            actual = call(module(name), kernel, tuple(given))
+            for y, truth in zip(actual, expected, strict=True):
+                _check(kernel, y, truth)
+            arrays = [a for a in given if isinstance(a, np.ndarray)]
+            assert_same(arrays[1:2] if in_place else arrays, before[1:2] if in_place else before)
+            if not in_place:
+                assert not any(np.shares_memory(y, a) for y in actual for a in arrays)
+
+
+def _check(kernel: str, actual: Array, expected: Array) -> None:
+    assert isinstance(actual, (np.ndarray, np.generic)) and actual.dtype == expected.dtype
+    if kernel in EXACT:
+        np.testing.assert_array_equal(actual, expected)
+    else:
+        assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(name: str, dtype: Any) -> None:
+    a, b = (draw(300, 257).astype(dtype) for _ in range(2))
+    labels = ids(257, 300)
+    large = {
+        "exp": (a,), "tanh": (a,), "sigmoid": (a,), "softmax_forward": (a,), "softmax_backward": (a, b),
+        "matmul": (a, b.T), "sparse_cross_entropy_forward": (a, labels), "softmax_cross_entropy_forward": (a, b),
+        "sigmoid_cross_entropy_forward": (a, b), "embedding_backward": (a, ids(40, 300), 40), "dropout": (a, 0.3, 1, 2),
+    }  # fmt: skip
+    for kernel, arguments in large.items():
+        with naming(kernel):
+            expected = call(reference, kernel, arguments)
+            for _ in range(3):  # the second and third time in memory that was used before
+                for y, truth in zip(call(module(name), kernel, arguments), expected, strict=True):
+                    assert_close(y, truth, slack=4)
+
+
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    np.inf,
+    -np.inf,
+    np.nan,
+    1e-40,
+    -1e-40,
+    3e38,
+    -3e38,
+    88.0,
+    89.0,
+    -104.0,
+    710.0,
+    -746.0,
+    1e-8,
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", ["exp", "tanh", "sigmoid"])
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_ends_of_the_range(name: str, kernel: str, dtype: Any) -> None:
+    x = np.array(SPECIAL * 3, dtype)
+    with np.errstate(all="ignore"):
+        truth = {"exp": np.exp, "tanh": np.tanh, "sigmoid": lambda v: 1 / (1 + np.exp(-v))}[kernel](
+            x.astype(np.longdouble)
+        ).astype(dtype)
+    y = getattr(module(name), kernel)(x)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(x))
+    np.testing.assert_allclose(y, truth, rtol=4 * np.finfo(dtype).eps, atol=float(np.finfo(dtype).tiny) * 1e-6)
+    if kernel == "tanh":
+        np.testing.assert_array_equal(np.signbit(y[~np.isnan(y)]), np.signbit(x[~np.isnan(x)]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", KERNELS)
+def test_softmax_and_cross_entropies_of_large_logits(name: str, dtype: Any) -> None:
+    kernels = module(name)
+    x = np.array([[1000.0, 0.0, -1000.0], [-1e30, -1e30, -1e30]], dtype)
+    third = dtype(1) / 3
+    np.testing.assert_allclose(kernels.softmax_forward(x), [[1, 0, 0], [third] * 3], rtol=1e-6)
+    loss, _ = kernels.sparse_cross_entropy_forward(x, np.array([1, 2]))
+    np.testing.assert_allclose(loss, [1000.0, np.log(3)], rtol=1e-6)
+    loss = kernels.sigmoid_cross_entropy_forward(
+        np.array([800.0, -800.0, 800.0], dtype), np.array([0.0, 1.0, 1.0], dtype)
+    )
+    np.testing.assert_allclose(loss, [800.0, 800.0, 0.0])
+
+
+# ---- the same refusals --------------------------------------------------------------------
+
+F = np.ones((2, 3))
+H, V = np.ones((2, 2)), np.ones(3)
+LSTM = [np.ones((2, 4, 3)), H, H, np.ones((3, 8)), np.ones((2, 8)), np.ones(8)]
+CACHE = reference.lstm_forward(*LSTM)[3]
+READ_ONLY = np.ones(3)
+READ_ONLY.flags.writeable = False
+
+
+def lstm_with(i: int, array: Any, mask: Any = None) -> tuple[Any, ...]:
+    return (*LSTM[:i], array, *LSTM[i + 1 :], mask)
+
+
+def lstm_gradients(dy: Any, dh: Any, dc: Any) -> tuple[Any, ...]:
+    return (dy, dh, dc, *LSTM, None, False, CACHE)
+
+
+WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
+    *[(k, (a,), TypeError, m) for k in ("exp", "tanh", "sigmoid") for a, m in (
+        ([1.0], f"{k}: x must be an array, got list"), (np.arange(3), f"{k}: x must be float32 or float64, got int64"),
+        (F.astype(np.float16), "got float16"), (F + 1j, "got complex128"), (F.astype(">f8"), "got >f8"))],
+    ("matmul", (F, F), ValueError, "a has 3 columns and b has 2 rows"),
+    ("matmul", (F, V), ValueError, "both operands need two axes or more"),
+    ("matmul", (F, F.T.astype(np.float32)), TypeError, "b is float32 and a is float64; kernels do not mix precisions"),
+    ("matmul", (np.ones((2, 2, 3)), np.ones((3, 3, 2))), ValueError, "broadcast"),
+    ("softmax_forward", (np.array(1.0),), ValueError, "the last axis must hold at least one class"),
+    ("softmax_forward", (np.ones((2, 0)),), ValueError, "the last axis must hold at least one class"),
+    ("softmax_backward", (F, F[:1]), ValueError, "y has shape"),
+    ("softmax_cross_entropy_forward", (F, F.T), ValueError, "they must agree"),
+    ("softmax_cross_entropy_forward", (F, F.astype(np.float32)), TypeError, "do not mix precisions"),
+    ("softmax_cross_entropy_backward", (V, F, F), ValueError, "dloss must have shape"),
+    ("sparse_cross_entropy_forward", (F, np.array([0, 3])), IndexError, "got 3 at position"),
+    ("sparse_cross_entropy_forward", (F, np.array([-1, 0])), IndexError, "got -1 at position"),
+    ("sparse_cross_entropy_forward", (F, np.array([0.0, 1.0])), TypeError, "must be int32 or int64"),
+    ("sparse_cross_entropy_forward", (F, np.array([0])), ValueError, "labels must have shape"),
+    ("sparse_cross_entropy_backward", (V, F, np.array([0, 1])), ValueError, "dloss must have shape"),
+    ("sigmoid_cross_entropy_forward", (F, V), ValueError, "they must agree"),
+    ("sigmoid_cross_entropy_backward", (V, F, F), ValueError, "they must agree"),
+    ("embedding_forward", (F, np.array([0, 2])), IndexError, "got 2 at position"),
+    ("embedding_forward", (F, np.array([[0, -5]])), IndexError, r"got -5 at position \(0, 1\)"),
+    ("embedding_forward", (V, np.array([0])), ValueError, "table must have shape"),
+    ("embedding_forward", (F, np.array([True])), TypeError, "ids must be int32 or int64, got bool"),
+    ("embedding_forward", (np.ones((0, 3)), np.array([0])), IndexError, r"\[0, 0\)"),
+    ("embedding_backward", (F, np.array([0, 9]), 5), IndexError, "got 9"),
+    ("embedding_backward", (F, np.array([0]), 5), ValueError, "dy must have shape"),
+    ("random_bits", (4, -1, 0), ValueError, "seed must lie in"),
+    ("random_bits", (4, 0, 2**64), ValueError, "offset must lie in"),
+    ("dropout", (F, 1.5, 0, 0), ValueError, r"rate must lie in \[0, 1\], got 1.5"),
+    ("dropout", (F, float("nan"), 0, 0), ValueError, "rate must lie"),
+    ("dropout", (F, 0.5, -1, 0), ValueError, "seed must lie in"),
+    *[("lstm_forward", lstm_with(i, a[..., :-1]), ValueError, "must have shape") for i, a in enumerate(LSTM) if i],
+    ("lstm_forward", lstm_with(0, np.ones((2, 4, 2))), ValueError, r"kernel must have shape \(features, 4·units\)"),
+    ("lstm_forward", lstm_with(0, F), ValueError, "x must have shape"),
+    ("lstm_forward", lstm_with(0, LSTM[0].astype(np.float32)), TypeError, "do not mix precisions"),
+    ("lstm_forward", lstm_with(0, LSTM[0], np.ones((2, 4))), TypeError, "mask must be bool, got float64"),
+    ("lstm_forward", lstm_with(0, LSTM[0], np.ones((2, 3), bool)), ValueError, "mask must have shape"),
+    ("lstm_backward", lstm_gradients(np.ones((2, 4, 3)), None, None), ValueError, "dy must have shape"),
+    ("lstm_backward", lstm_gradients(None, V, None), ValueError, "dh must have shape"),
+    ("lstm_backward", lstm_gradients(None, None, H.astype(np.float32)), TypeError, "do not mix precisions"),
+    *[(f"{k}_step", (READ_ONLY, *[V] * n, *r), ValueError, "w is read-only, and the step updates it") for k, n, r in (
+        ("sgd", 1, (0.1,)), ("momentum", 2, (0.1, 0.9, False)), ("adam", 3, (0.1, 0.9, 0.99, 1e-7)),
+        ("rmsprop", 2, (0.1, 0.9, 1e-7)), ("adagrad", 2, (0.1, 1e-7)))],
+    ("adam_step", (V, V, V, READ_ONLY, 0.1, 0.9, 0.99, 1e-7), ValueError, "v is read-only"),
+    ("sgd_step", (V, F, 0.1), ValueError, "g has shape"),
+    ("sgd_step", (V, V.astype(np.float32), 0.1), TypeError, "do not mix precisions"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kernel", "arguments", "error", "message"), WRONG)
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_same_refusals(name: str, kernel: str, arguments: Any, error: type[Exception], message: str) -> None:
+    before = [np.array(a) for a in arguments if isinstance(a, np.ndarray)]
+    with pytest.raises(error, match=message) as caught:
+        getattr(module(name), kernel)(*arguments)
+    with pytest.raises(error) as specified:
+        getattr(reference, kernel)(*arguments)
+    assert str(caught.value) == str(specified.value)
+    assert_same([a for a in arguments if isinstance(a, np.ndarray)], before)
+
+
+# ---- which module serves ------------------------------------------------------------------
+
+
+def test_use_as_a_call_as_a_block_and_after_an_error() -> None:
+    before = md.kernels.active()
+    with md.use("reference"):
+        assert md.kernels.of(np.ones(1)) is reference
+        for name in KERNELS:
+            with md.use(name):
+                assert md.kernels.active() == name and md.kernels.of(np.float64(1.0)) is module(name)
+        assert md.kernels.active() == "reference"
+    with pytest.raises(ZeroDivisionError), md.use("reference"):
+        raise ZeroDivisionError
+    assert md.kernels.active() == before
+    md.use("reference")
+    assert md.kernels.active() == "reference"
+
+
+def test_unknown_kernels_and_arrays_that_none_serve() -> None:
+    with pytest.raises(
+        ValueError, match="unknown kernels 'refrence': expected one of 'reference', 'cpu'; did you mean 'reference'"
+    ):
+        md.use("refrence")
+    with pytest.raises(TypeError, match="no kernels serve list; pass a NumPy array"):
+        md.kernels.of([1.0])
+    assert md.kernels.active() in KERNELS
+
+
+def test_a_graph_goes_back_on_the_kernels_it_came_on() -> None:
+    """An LSTM that ran forward on one module runs backward on the same one, whatever serves by then."""
+    variables = [md.Tensor(a, requires_grad=True) for a in LSTM]
+    run = partial(md.lstm, *variables)
+    for first in KERNELS:
+        for second in KERNELS:
+            with md.use(first):
+                y = md.sum(run()[0])
+            with md.use(second):
+                found = md.gradients(y, variables)
+            for dx, truth in zip(
+                found, lstm(reference, *LSTM, None, False, np.ones((2, 4, 2)), None, None)[3:], strict=True
+            ):
+                assert_close(dx.numpy(), truth)

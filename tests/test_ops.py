@@ -1,0 +1,139 @@
+"""Every op: its values against a formula, its gradients against finite differences and closed forms.
+
+The rows are those of `minidl.testing.op_cases`; each is tried on every kernel module, in both
+precisions and in every layout.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import (
+    DTYPES,
+    LAYOUTS,
+    applies,
+    assert_same,
+    backward,
+    floats,
+    formula,
+    in_dtype,
+    naming,
+    results,
+    weights_of,
+)
+from closed_forms import CLOSED_FORMS, ClosedForm
+from tolerances import assert_close
+
+import minidl as md
+from minidl import ops
+from minidl.ops import arithmetic, elementary, linalg, probabilities, reductions, shapes
+from minidl.testing import Case, cases_of, gradcheck, gradgradcheck
+
+CASES = cases_of("op")
+DIFFERENTIABLE = [case for case in CASES if case.differentiable]
+FAMILIES = (arithmetic, elementary, linalg, probabilities, reductions, shapes)
+
+
+def every(cases: list[Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", cases, ids=str)
+
+
+def forms_of(case: Case) -> Iterator[tuple[str, list[Any]]]:
+    """The inputs in both precisions and all layouts, each with its name."""
+    for dtype in DTYPES:
+        for layout in LAYOUTS:
+            if applies(case, layout):
+                yield f"{np.dtype(dtype)}, {layout.__name__}", [layout(a) for a in in_dtype(case.inputs, dtype)]
+
+
+# ---- the table is complete ----------------------------------------------------------------
+
+
+def test_every_public_op_has_a_case() -> None:
+    public = {name for name, value in vars(ops).items() if inspect.isfunction(value) and not name.startswith("_")}
+    methods = {f.__name__ for family in FAMILIES for f in family.METHODS.values() if inspect.isfunction(f)}
+    named = {case.name for case in CASES}
+    assert public | methods - {"<lambda>"} <= named
+    assert len(public) > 55
+
+
+def test_every_op_class_is_reached_by_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = set()
+    apply = md.Op.apply.__func__  # type: ignore[attr-defined]
+
+    def watched(cls: type[md.Op], *inputs: Any, **options: Any) -> Any:
+        reached.add(cls)
+        return apply(cls, *inputs, **options)
+
+    monkeypatch.setattr(md.Op, "apply", classmethod(watched))
+    for case in DIFFERENTIABLE:
+        backward(case, in_dtype(case.inputs, np.float32))
+    assert {c.__name__ for c in _classes(md.Op)} - {c.__name__ for c in reached} == {"Extreme"}  # of Max and Min
+
+
+def _classes(cls: type) -> set[type]:
+    below = {c for c in cls.__subclasses__() if c.__module__.startswith("minidl.ops")}
+    return below.union(*map(_classes, below))
+
+
+def test_no_two_cases_have_one_name() -> None:
+    assert len({str(case) for case in CASES}) == len(CASES)
+
+
+# ---- values and gradients -----------------------------------------------------------------
+
+
+@every(CASES)
+def test_values(case: Case, kernels: str) -> None:
+    for form, arrays in forms_of(case):
+        before = [a.copy() for a in arrays]
+        with naming(form):
+            _, outputs = results(case, arrays)
+            for y, expected in zip(outputs, formula(case, before), strict=True):
+                assert_close(y.numpy(), expected)
+                assert y.dtype == floats(arrays)[0].dtype or not case.differentiable
+                assert y.requires_grad is case.differentiable
+            assert_same(arrays, before)
+
+
+@every(DIFFERENTIABLE)
+def test_gradients_in_every_form(case: Case, kernels: str) -> None:
+    """The same as from contiguous arrays of float64 on the reference, whose gradients finite differences confirm."""
+    for form, arrays in forms_of(case):
+        before = [a.copy() for a in arrays]
+        with naming(form):
+            actual = backward(case, arrays)
+            with md.use("reference"):
+                expected = backward(case, in_dtype(before, np.float64))
+            for x, dx, truth in zip(floats(arrays), actual, expected, strict=True):
+                assert dx.dtype == x.dtype
+                assert_close(dx, truth)
+            assert_same(arrays, before)
+
+
+@every(DIFFERENTIABLE)
+def test_gradients_against_finite_differences(case: Case, kernels: str) -> None:
+    assert gradcheck(case.function, case.inputs)
+
+
+@every(DIFFERENTIABLE)
+def test_second_derivatives_against_finite_differences(case: Case, kernels: str) -> None:
+    assert gradgradcheck(case.function, case.inputs)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", CLOSED_FORMS, ids=str)
+def test_gradients_against_closed_forms(form: ClosedForm, dtype: Any, kernels: str) -> None:
+    variables = [md.Tensor(x, requires_grad=True, dtype=dtype) for x in form.inputs]
+    y = form.function(*variables)
+    outputs = list(y) if isinstance(y, tuple) else [y]
+    weights = weights_of(outputs)
+    for output, weight in zip(outputs, weights, strict=True):
+        output.backward(weight, retain_graph=True)
+    exact = in_dtype([*weights, *(x.numpy() for x in variables)], np.float64)
+    for x, expected in zip(variables, form.gradients(*exact), strict=True):
+        assert_close(x.grad.numpy(), expected)

@@ -1,0 +1,372 @@
+"""Tensors among numbers, lists, arrays and other libraries: types, indexing, copies, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import operator
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+
+F32, F64, I64 = np.float32, np.float64, np.int64
+
+t32 = md.Tensor([1.0, 2.0])
+t64 = md.Tensor([1.0, 2.0], dtype="float64")
+ints = md.Tensor([1, 2])
+bools = md.Tensor([True, False])
+
+
+# ---- making one ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (1.5, F32), ([1.5, 2], F32), (1, I64), ([True], np.bool_), (np.ones(2), F64), (np.ones(2, F32), F32),
+        (np.float64(1.0), F64), (np.arange(3, dtype=np.int32), np.int32), (t64, F64), ([[]], F32), (1j, np.complex128),
+    ],
+)  # fmt: skip
+def test_the_type_that_data_brings(data: Any, dtype: Any) -> None:
+    assert md.Tensor(data).dtype == dtype
+    assert md.as_tensor(data).dtype == dtype
+    assert md.Tensor(data, dtype=np.complex128).dtype == np.complex128
+
+
+def test_float64_keeps_every_bit() -> None:
+    x = 0.1 + 1e-12
+    assert md.Tensor(x, dtype="float64").item() == x
+    assert md.Tensor([x], dtype="float64").tolist() == [x]
+    assert md.Tensor(np.float64(x)).item() == x
+    assert md.Tensor(2**53 + 1).item() == 2**53 + 1
+
+
+@pytest.mark.parametrize("data", [None, "1.5", ["a"], [1.0, None], object(), {"a": 1}, [[1.0], [1.0, 2.0]], b"1"])
+def test_what_holds_no_numbers_is_refused(data: Any) -> None:
+    for make in (md.Tensor, md.as_tensor, lambda d: md.Tensor(d, dtype="float32"), lambda d: t32 + d):
+        with pytest.raises((TypeError, ValueError), match="a Tensor holds numbers|inhomogeneous"):
+            make(data)
+
+
+def test_a_tensor_copies_and_as_tensor_does_not() -> None:
+    array = np.ones(2)
+    assert not np.shares_memory(md.Tensor(array).numpy(), array)
+    assert not np.shares_memory(md.Tensor(t64).numpy(), t64.numpy())
+    assert np.shares_memory(md.as_tensor(array).numpy(), array)
+    assert md.as_tensor(t64) is t64
+    assert md.as_tensor(t64, "float32").dtype == F32
+
+
+def test_what_a_tensor_says_of_itself() -> None:
+    x = md.Tensor([[1.0, 2.0, 3.0]], requires_grad=True, name="kernel")
+    assert (x.shape, x.ndim, x.size, len(x), x.name, x.is_leaf) == ((1, 3), 2, 3, 1, "kernel", True)
+    assert repr(x) == "Tensor([[1., 2., 3.]], requires_grad=True)"
+    assert repr(x + 1) == "Tensor([[2., 3., 4.]], op=add)"
+    assert repr(t64) == "Tensor([1., 2.], dtype=float64)"
+    assert repr(ints) == "Tensor([1, 2])"
+    assert f"{md.Tensor(2.5):.2f}" == "2.50" and f"{t32}" == repr(t32)
+    assert (float(md.Tensor([2.5])), int(md.Tensor(2)), bool(md.Tensor([0.0])), [1, 2, 3][md.Tensor(1)]) == (
+        2.5,
+        2,
+        False,
+        2,
+    )
+    assert [row.tolist() for row in md.Tensor([[1, 2], [3, 4]])] == [[1, 2], [3, 4]]
+    assert len({x, x, t32}) == 2
+    for wrong in (lambda: bool(t32), lambda: float(t32), lambda: t32.item()):
+        with pytest.raises((ValueError, TypeError)):
+            wrong()
+    for wrong in (lambda: len(md.Tensor(1.0)), lambda: iter(md.Tensor(1.0)), lambda: [1, 2][md.Tensor(1.0)]):
+        with pytest.raises(TypeError):
+            wrong()
+
+
+# ---- types of results ---------------------------------------------------------------------
+
+OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "int": (3, {"t32": F32, "t64": F64, "ints": I64}),
+    "float": (1.5, {"t32": F32, "t64": F64, "ints": F32}),
+    "bool": (True, {"t32": F32, "t64": F64, "ints": I64}),
+    "np.float64": (np.float64(1.5), {"t32": F32, "t64": F64, "ints": F32}),
+    "np.float32": (np.float32(1.5), {"t32": F32, "t64": F64, "ints": F32}),
+    "np.int64": (np.int64(3), {"t32": F32, "t64": F64, "ints": I64}),
+    "list": ([1.5, 2.5], {"t32": F32, "t64": F64, "ints": F32}),
+    "tuple of ints": ((1, 2), {"t32": F32, "t64": F64, "ints": I64}),
+    "array of float64": (np.array([1.5, 2.5]), {"t32": F32, "t64": F64, "ints": F64}),
+    "array of float32": (np.array([1.5, 2.5], F32), {"t32": F32, "t64": F64, "ints": F32}),
+    "array of ints": (np.array([1, 2]), {"t32": F32, "t64": F64, "ints": I64}),
+    "array of booleans": (np.array([True, False]), {"t32": F32, "t64": F64, "ints": I64}),
+    "0-d array": (np.array(1.5), {"t32": F32, "t64": F64, "ints": F64}),
+    "tensor of ints": (ints, {"t32": F32, "t64": F64, "ints": I64}),
+    "tensor of float64": (t64, {"t32": F64, "t64": F64, "ints": F64}),
+}
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.mul, operator.sub, md.maximum, md.minimum])
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("name", ["t32", "t64", "ints"])
+def test_the_type_of_a_result_on_either_side(name: str, other: str, op: Callable[..., Any]) -> None:
+    tensor: md.Tensor = {"t32": t32, "t64": t64, "ints": ints}[name]
+    value, dtypes = OTHERS[other]
+    raw = value.numpy() if isinstance(value, md.Tensor) else np.asarray(value)
+    plain = {md.maximum: np.maximum, md.minimum: np.minimum}.get(op, op)
+    for a, b in ((tensor, value), (value, tensor)):
+        y = op(a, b)
+        assert isinstance(y, md.Tensor) and y.dtype == dtypes[name]
+        expected = plain(*(raw if x is value else tensor.numpy() for x in (a, b)))
+        np.testing.assert_array_equal(y.numpy(), expected.astype(y.dtype))
+
+
+def test_division_and_powers_of_integers() -> None:
+    assert (ints / 2).dtype == F32 and (ints / ints).tolist() == [1.0, 1.0] and (1 / ints).tolist() == [1.0, 0.5]
+    assert (ints**2).tolist() == [1, 4] and (2**ints).tolist() == [2, 4] and (ints**0.5).dtype == F32
+    assert (2**t32).tolist() == [2.0, 4.0] and (t64**-1).tolist() == [1.0, 0.5]
+
+
+def test_functions_of_integers_give_float32_and_of_anything_like_an_array_a_tensor() -> None:
+    for f in (md.exp, md.log, md.sqrt, md.tanh, md.sigmoid, md.relu, md.mean, md.var, md.softmax, md.logsumexp):
+        assert f(ints).dtype == F32
+    for f in (
+        md.exp,
+        md.negative,
+        md.absolute,
+        md.square,
+        md.sum,
+        md.max,
+        md.softmax,
+        md.clip,
+        md.argmax,
+        md.transpose,
+    ):
+        for given in ([1.0, 2.0], np.array([1.0, 2.0], F32), t32):
+            y = f(given, 0.0) if f is md.clip else f(given)
+            assert isinstance(y, md.Tensor)
+    assert md.astype([1.0], "int32").dtype == np.int32
+    assert isinstance(md.embedding(np.eye(2), [1]), md.Tensor)
+
+
+def test_comparisons() -> None:
+    tenth = md.Tensor([0.1])
+    assert (tenth == 0.1).tolist() == operator.eq(0.1, tenth).tolist() == [True]
+    assert (tenth == np.array([0.1])).tolist() == (tenth >= np.float64(0.1)).tolist() == [True]
+    assert (tenth != 0.1).tolist() == (tenth > 0.1).tolist() == [False]
+    assert (md.Tensor([1, 2, 3]) <= 2).tolist() == operator.ge(2, md.Tensor([1, 2, 3])).tolist() == [True, True, False]
+    y = md.Tensor([1.0, 2.0], requires_grad=True) < [1.5, 1.5]
+    assert y.dtype == np.bool_ and not y.requires_grad and y.tolist() == [True, False]
+
+
+def test_the_first_of_those_that_tie() -> None:
+    x = md.Tensor([[2.0, 5.0, 5.0], [1.0, 1.0, 3.0]])
+    assert md.argmax(x, 1).tolist() == [1, 2] and md.argmin(x, 1).tolist() == [0, 0] and md.argmax(x).item() == 1
+
+
+# ---- NumPy functions and arrays -----------------------------------------------------------
+
+
+def test_numpy_functions_of_a_tensor_are_ops() -> None:
+    x = md.Tensor([0.5, 2.0], requires_grad=True, dtype="float64")
+    for f in (np.exp, np.log, np.sqrt, np.tanh, np.sin, np.cos, np.log1p, np.expm1, np.abs, np.square, np.negative):
+        y = f(x)
+        assert isinstance(y, md.Tensor) and y.requires_grad
+        np.testing.assert_allclose(y.numpy(), f(x.numpy()), rtol=1e-15)
+    for f in (np.add, np.multiply, np.power, np.maximum, np.matmul, np.less):
+        assert isinstance(f(np.array([1.0, 2.0]), x), md.Tensor)
+    np.exp(x).sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), np.exp(x.numpy()), rtol=1e-15)
+
+
+def test_numpy_functions_that_are_no_ops_give_arrays() -> None:
+    x = md.Tensor([0.5, 2.5])
+    assert isinstance(np.floor(x), np.ndarray) and np.floor(x).tolist() == [0.0, 2.0]
+    assert np.add.reduce(x) == 3.0
+    with pytest.raises(TypeError, match=r"np\.add cannot write into a Tensor; write into its \.data"):
+        np.add([1.0, 2.0], x, out=x)
+
+
+def test_an_array_takes_a_tensor_in_place() -> None:
+    array = np.array([1.0, 2.0])
+    same = array
+    array -= 0.5 * md.Tensor([1.0, 2.0], requires_grad=True)
+    array *= t32
+    assert isinstance(array, np.ndarray) and array is same and array.tolist() == [0.5, 2.0]
+
+
+def test_an_array_of_a_tensor_is_a_view_unless_a_copy_is_asked_for() -> None:
+    x = md.Tensor([1.0, 2.0])
+    for view in (np.asarray(x), np.array(x, copy=None), np.array(x, copy=False), x.numpy(), x.data):
+        assert np.shares_memory(view, x.data)
+    for other in (np.array(x), np.array(x, copy=True), np.asarray(x, dtype=F64), x.__array__(F32, copy=True)):
+        assert not np.shares_memory(other, x.data) and other.tolist() == [1.0, 2.0]
+    assert np.asarray(x, dtype=F64).dtype == F64
+    with pytest.raises(ValueError, match="a float32 tensor cannot become float64 without a copy"):
+        np.array(x, dtype=F64, copy=False)
+
+
+def test_dlpack_round_trip() -> None:
+    array = np.arange(6.0).reshape(2, 3)
+    x = md.from_dlpack(array)
+    assert np.shares_memory(x.data, array) and x.dtype == F64
+    y = np.from_dlpack(md.Tensor([[1.0, 2.0]]))
+    assert y.dtype == F32 and y.tolist() == [[1.0, 2.0]]
+    assert np.shares_memory(np.from_dlpack(x.T), array)
+
+
+def test_dlpack_with_pytorch() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    x = md.Tensor([1.0, 2.0])
+    theirs = torch.from_dlpack(x)
+    theirs[0] = 5.0
+    assert x.tolist() == [5.0, 2.0]
+    ours = md.from_dlpack(torch.arange(3, dtype=torch.float64))
+    assert ours.dtype == F64 and (ours * 2).tolist() == [0.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_copies_and_pickles_are_leaves_with_memory_of_their_own(again: Callable[[Any], Any]) -> None:
+    x = md.Tensor([1.0, 2.0], requires_grad=True, dtype="float64", name="w")
+    (x * x).sum().backward()
+    for t in (x, x * 3, md.Tensor([1, 2], dtype="int32")):
+        twin = again(t)
+        assert twin.tolist() == t.tolist() and twin.dtype == t.dtype and twin.name == t.name
+        assert twin.is_leaf and twin.requires_grad is (t is x) and twin.grad is None
+        assert not np.shares_memory(twin.data, t.data)
+    a, b = copy.deepcopy([x, x])
+    assert a is b
+
+
+# ---- indexing -----------------------------------------------------------------------------
+
+KEYS: dict[str, Any] = {
+    "int": 1,
+    "negative": -1,
+    "np int": np.int64(2),
+    "a tensor": md.Tensor(2),
+    "int and int": (1, 2),
+    "range": slice(1, 3),
+    "negative step": slice(None, None, -2),
+    "columns backwards": (slice(None), slice(3, 0, -1)),
+    "Ellipsis": (..., 1),
+    "None": (None, 1, None, slice(2, None)),
+    "list": [2, 0],
+    "repeated": [0, 2, 0, 0],
+    "negative and positive names of one": [2, -1, 2],
+    "array": np.array([[0, 1], [2, 2]]),
+    "tensor of ints": md.Tensor([1, 1]),
+    "pairs": ([0, 1, 0], [3, 3, 3]),
+    "array and range": (np.array([0, 0]), slice(1, 3)),
+    "arrays that broadcast": (np.array([[0], [1]]), np.array([0, 0, 3])),
+    "mask": np.arange(12).reshape(3, 4) % 3 == 0,
+    "tensor mask": md.Tensor(np.arange(12).reshape(3, 4) % 5 == 0),
+    "list mask": [True, False, True],
+    "mask of columns": (slice(None), np.array([True, False, False, True])),
+    "mask and int": (np.array([True, True, False]), 2),
+    "True": True,
+    "no rows": [],
+    "empty range": slice(3, 3),
+    "empty tuple": (),
+    "empty mask": np.zeros((3, 4), bool),
+}
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+def test_indexing_and_its_gradient(key: Any) -> None:
+    array = np.arange(12.0).reshape(3, 4)
+    plain = key.numpy() if isinstance(key, md.Tensor) else key
+    x = md.Tensor(array, requires_grad=True)
+    y = x[key]
+    np.testing.assert_array_equal(y.numpy(), array[plain])
+    weights = md.random.Generator(3).uniform(y.shape, 1.0, 2.0, F64)
+    y.backward(weights)
+    expected = np.zeros((3, 4))
+    for place, weight in zip(
+        np.ravel(y.numpy()).astype(int), np.ravel(weights), strict=True
+    ):  # elements are their places
+        expected.flat[place] += weight
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("key", "error"), [(3, IndexError), ([0, 5], IndexError), ((0, 0, 0), IndexError), (1.5, IndexError)]
+)
+def test_indices_outside_are_refused(key: Any, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        md.Tensor(np.zeros((3, 4)))[key]
+    assert caught.value.__notes__ == ["in get_item of float64[3, 4]"]
+
+
+# ---- what is refused ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x: md.softmax(x, 2), lambda x: md.softmax(x[0, 0]), lambda x: md.sum(x, 5), lambda x: md.mean(x, 2),
+        lambda x: md.flip(x, 2), lambda x: md.prod(x, -3), lambda x: md.cumsum(x, 2), lambda x: md.max(x, 2),
+        lambda x: md.concatenate([x, x], 2), lambda x: md.stack([x, x], 4), lambda x: md.expand_dims(x, 4),
+        lambda x: md.logsumexp(x, 2), lambda x: md.argmax(x, 2), lambda x: md.swapaxes(x, 0, 2),
+        lambda x: md.squeeze(x, 2),
+        lambda x: md.transpose(x, 0, 2), lambda x: md.split(x, 1, axis=2),
+    ],
+)  # fmt: skip
+def test_axes_outside_are_refused(wrong: Callable[[Any], Any]) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        wrong(md.Tensor(np.ones((2, 3)), requires_grad=True))
+
+
+@pytest.mark.parametrize("f", [md.sum, md.mean, md.max, md.prod, md.cumsum, md.flip, md.softmax, md.argmax])
+def test_a_number_has_no_axes(f: Callable[..., Any]) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        f(md.Tensor(1.0), axis=1)
+    if f is not md.argmax:
+        with pytest.raises(ValueError, match="axis 0 is out of bounds for array of dimension 0"):
+            f(md.Tensor(1.0), axis=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda x: md.matmul(x, x), r"the second last axis of b must agree, got shapes \(2, 3\) and \(2, 3\)"),
+        (lambda x: md.matmul(x, [1.0, 2.0]), "the only axis of b must agree"),
+        (lambda x: x @ 2.0, r"matmul needs vectors or matrices, .* use \* for a number"),
+        (lambda x: md.reshape(x, 4, 2), "cannot reshape"),
+        (lambda x: md.squeeze(x, 0), "size not equal to one"),
+        (lambda x: md.split(x, 2, axis=1), "an axis of length 3 does not divide into 2 equal parts"),
+        (lambda x: md.split(x, 0), "does not divide into 0 equal parts"),
+        (lambda x: md.concatenate([]), "concatenate needs at least one tensor"),
+        (lambda x: md.stack([]), "stack needs at least one tensor"),
+        (lambda x: md.stack([x, x[0]]), "same number of dimensions"),
+        (lambda x: md.mean(x[:0]), r"mean of no elements: shape \(0, 3\), axis None"),
+        (lambda x: md.max(x[:0]), "zero-size array"),
+        (lambda x: md.dropout(x, 1.5), r"rate must lie in \[0, 1\], got 1.5"),
+        (lambda x: md.sparse_cross_entropy(x, [0, 3]), r"in \[0, 3\), the number of classes; got 3 at position \(1,\)"),
+        (lambda x: md.sparse_cross_entropy(x, [0]), r"labels must have shape logits.shape\[:-1\] = \(2,\), got \(1,\)"),
+        (lambda x: md.sigmoid_cross_entropy(x, [1.0, 0.0, 1.0]), "they must agree"),
+        (lambda x: md.embedding(x, [0, 2]), r"in \[0, 2\), the number of rows of the table; got 2 at position \(1,\)"),
+        (lambda x: md.embedding(x, [-1]), r"got -1 at position \(0,\)"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_explained(wrong: Callable[[Any], Any], message: str, kernels: str) -> None:
+    with pytest.raises((ValueError, IndexError), match=message):
+        wrong(md.Tensor(np.ones((2, 3)), requires_grad=True))
+
+
+@pytest.mark.parametrize("wrong", [lambda x: md.sparse_cross_entropy(x, [0.0, 1.0]), lambda x: md.embedding(x, [0.5])])
+def test_ids_that_are_no_integers(wrong: Callable[[Any], Any], kernels: str) -> None:
+    with pytest.raises(TypeError, match="must be int32 or int64, got float"):
+        wrong(md.Tensor(np.ones((2, 3))))
+
+
+def test_methods_are_the_functions() -> None:
+    x = md.Tensor([[1.0, 4.0], [9.0, 16.0]])
+    for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "relu", "softmax", "sum", "mean", "var", "std", "max", "min",
+                 "prod", "cumsum", "argmax", "argmin", "flatten", "transpose", "squeeze"):  # fmt: skip
+        assert getattr(x, name)().tolist() == getattr(md, name)(x).tolist()
+    assert x.T.tolist() == md.transpose(x).tolist() and x.swapaxes(0, 1).shape == x.reshape(4, 1).reshape((2, 2)).shape
+    assert abs(-x).tolist() == x.tolist() == x.clip(0.0, 20.0).tolist() == x.astype("int64").tolist()
+    assert (x @ x).tolist() == x.matmul(x).tolist() and ([1.0, 1.0] @ x).tolist() == [10.0, 20.0]
