@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import activations
-from minidl.layers.base import Layer, as_floats
+from minidl.layers.base import Layer, Shape, as_floats
 from minidl.tensor import Tensor
 
 
@@ -28,6 +28,9 @@ class Activation(Layer):
 
     def call(self, x: Any) -> Tensor:
         return self.activation(as_floats(self, x))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"activation": activations.serialize(self.activation)}

@@ -31,7 +31,7 @@ def known_features(layer: Layer, shape: Shape) -> int:
     """The size of the last axis, which the weights of the layer are made for."""
     features = shape[-1]
     if not features:
-        raise ValueError(f"{layer.name} needs to know how many features the last axis has to make its weights, got {shape}")
+        raise ValueError(f"{layer.name} needs to know how many features the last axis has, got {shape}")
     return features
 
 

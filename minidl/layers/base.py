@@ -56,7 +56,7 @@ class Layer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
-            cls.build = _once(cls.build)  # type: ignore[method-assign]
+            cls.build = _once(cls.build)  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -176,7 +176,8 @@ class Layer:
         shape, dtype = tuple(shape), np.dtype(dtype or self.dtype)
         values = np.asarray(initializers.get(initializer)(shape, dtype=dtype))
         if values.shape != shape:
-            raise ValueError(f"{self.name}: the initializer of {name or 'a weight'} gave shape {values.shape} for {shape}")
+            what = name or "a weight"
+            raise ValueError(f"{self.name}: the initializer of {what} gave shape {values.shape} for {shape}")
         weight = Tensor(values, requires_grad=trainable and self._trainable, dtype=dtype, name=name)
         (self._parameters if trainable else self._buffers).append(weight)
         penalty = regularizers.get(regularizer)
@@ -217,7 +218,7 @@ class Layer:
     def count_params(self) -> int:
         """How many numbers the weights hold."""
         if not self.built and not self.weights:
-            raise ValueError(f"{self.name} has no weights yet: they are made when it sees its first input, or by build(shape)")
+            raise ValueError(f"{self.name} has no weights yet: its first input makes them, or build(shape)")
         return sum(w.size for w in self.weights)
 
     def get_weights(self) -> list[Any]:
@@ -274,11 +275,11 @@ def as_floats(layer: Layer, x: Tensor) -> Tensor:
 
 
 def check_rank(layer: Layer, shape: Shape, rank: int, legend: str, hint: str = "") -> None:
-    """Refuse an input of the wrong number of axes, saying what the usual cause is."""
+    """Refuse an input of the wrong number of axes; the hint says what to do about too few."""
     if len(shape) != rank:
-        raise ValueError(
-            f"{layer.name} expects an input of shape {legend}, got {len(shape)} axes: {shape}{'; ' if hint else ''}{hint}"
-        )
+        given = f"{len(shape)} axes: {shape}" if len(shape) != 1 else f"1 axis: {shape}"
+        advice = f"; {hint}" if hint and len(shape) < rank else ""
+        raise ValueError(f"{layer.name} expects an input of shape {legend}, got {given}{advice}")
 
 
 def reset_names() -> None:
@@ -328,7 +329,7 @@ def _as_mask(layer: Layer, mask: Any) -> Any:
     if array.dtype == np.bool_:
         return array
     if array.dtype.kind not in "iuf" or not ((array == 0) | (array == 1)).all():
-        raise ValueError(f"{layer.name}: a mask holds booleans, True for the steps that count, got {array.dtype}: {array}")
+        raise ValueError(f"{layer.name}: a mask holds booleans, True for what counts, got {array.dtype}: {array}")
     return array.astype(np.bool_)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from minidl import activations, initializers, regularizers
 from minidl.layers.arguments import known_features, positive_integer, same_features, written
-from minidl.layers.base import Layer, Shape, as_floats, shapes_of
+from minidl.layers.base import Layer, Shape, shapes_of
 from minidl.ops.linalg import matmul
 from minidl.tensor import Tensor
 
@@ -68,7 +68,6 @@ class Dense(Layer):
             self.bias = self.add_weight((self.units,), self.bias_initializer, "bias", regularizer=self.bias_regularizer)
 
     def call(self, x: Any) -> Tensor:
-        x = as_floats(self, x)
         self._check(shapes_of(x))
         same_features(self, shapes_of(x), self.kernel.shape[0])
         y = matmul(x, self.kernel)

@@ -61,6 +61,9 @@ class Dropout(Layer):
             )
         return shape
 
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
     def get_config(self) -> dict[str, Any]:
         seed = None if self._stream is None else self._stream.seed
         return super().get_config() | {"rate": self.rate, "noise_shape": self.noise_shape, "seed": seed}

@@ -25,7 +25,7 @@ class Embedding(Layer):
         output_dim: the size of a vector.
         embeddings_initializer, embeddings_regularizer: of the table.
         mask_zero: treat id 0 as padding: the layers that follow get a mask that is False there.
-        input_length: how many ids a sample has. Not needed, but a model that begins with the layer is then built at once.
+        input_length: how many ids a sample has. A model that begins with the layer is then built at once.
         **kwargs: the arguments of every layer, see `Layer`.
 
     >>> import minidl as md

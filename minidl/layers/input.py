@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.layers.base import Layer
+from minidl.layers.base import Layer, Shape
 from minidl.tensor import Tensor
 
 
@@ -40,7 +40,8 @@ class InputLayer(Layer):
     ) -> None:
         given = [s for s in (shape, input_shape, batch_shape) if s is not None]
         if len(given) != 1 or not isinstance(given[0], (tuple, list)):
-            raise ValueError(f"Input needs one shape, a tuple such as (100,), got {', '.join(map(repr, given)) or 'none'}")
+            got = ", ".join(map(repr, given)) or "none"
+            raise ValueError(f"Input needs one shape, a tuple such as (100,), got {got}")
         super().__init__(name=name)
         self.dtype = np.dtype(dtype or np.float32)
         self.batch_shape = tuple(given[0]) if batch_shape is not None else (batch_size, *given[0])
@@ -48,6 +49,9 @@ class InputLayer(Layer):
 
     def call(self, x: Any) -> Tensor:
         return x
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype.name, "batch_shape": self.batch_shape}

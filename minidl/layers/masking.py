@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl.layers.base import Layer
+from minidl.layers.base import Layer, Shape
 from minidl.ops.arithmetic import where
 from minidl.ops.coercion import constant
 from minidl.tensor import Tensor
@@ -31,6 +31,9 @@ class Masking(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         return (constant(inputs) != self.mask_value).any(-1)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"mask_value": self.mask_value}

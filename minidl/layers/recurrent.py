@@ -178,9 +178,10 @@ class LSTM(Layer):
         if self.states is None:
             h, c = (wrap(np.zeros((batch, self.units), self.dtype)) for _ in range(2))
             return h, c
-        if len(self.states[0]) != batch:
+        kept = len(self.states[0])
+        if kept != batch:
             raise ValueError(
-                f"{self.name} is stateful and keeps the state of {len(self.states[0])} sequences, got a batch of {batch}; "
+                f"{self.name} is stateful and keeps the state of {kept} sequences, got a batch of {batch}; "
                 f"let all batches have one size, or call reset_state() before"
             )
         return self.states

@@ -59,7 +59,9 @@ class Reshape(Layer):
         elif free and known and size % known == 0:
             rest = size // known
         else:
-            raise ValueError(f"{self.name} cannot give {size} elements the shape {self.target_shape}, got {input_shape}")
+            raise ValueError(
+                f"{self.name} cannot bring {input_shape}, {size} elements, into the shape {self.target_shape}"
+            )
         return (input_shape[0], *(rest if n == -1 else n for n in self.target_shape))
 
     def get_config(self) -> dict[str, Any]:

@@ -13,22 +13,23 @@ from minidl.tensor import Tensor
 
 
 class _Wrapper(Layer):
-    """A layer around others. It computes in their type."""
+    """A layer around others, which convert what they get to their own type."""
 
-    def __init__(self, inner: Any, kind: type, **kwargs: Any) -> None:
+    autocast = False
+
+    def __init__(self, inner: Any, kind: type[Layer], **kwargs: Any) -> None:
         if not isinstance(inner, kind):
-            what = "layer" if kind is Layer else kind.__name__
-            raise TypeError(f"{type(self).__name__} goes around a {what}, got {inner!r}")
+            what = "a layer" if kind is Layer else "an LSTM"
+            raise TypeError(f"{type(self).__name__} goes around {what}, got {inner!r}")
         if kwargs.get("dtype") not in (None, inner.dtype):
-            raise ValueError(f"{type(self).__name__} computes in the type of the layer inside, {inner.dtype}; set dtype there")
+            raise ValueError(f"{type(self).__name__} computes in {inner.dtype} as the layer inside; set dtype there")
         super().__init__(**kwargs | {"dtype": inner.dtype})
-        self.autocast = inner.autocast
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         from minidl.layers import deserialize  # imports this module
 
-        inside = {key: deserialize(config[key]) for key in ("layer", "backward_layer") if key in config}
+        inside: Any = {key: deserialize(config[key]) for key in ("layer", "backward_layer") if key in config}
         return cls(**config | inside)
 
 
@@ -51,9 +52,12 @@ class Bidirectional(_Wrapper):
     (1, 8)
     """
 
-    def __init__(self, layer: LSTM, merge_mode: str | None = "concat", *, backward_layer: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, layer: LSTM, merge_mode: str | None = "concat", *, backward_layer: Any = None, **kwargs: Any
+    ) -> None:
         if merge_mode not in ("concat", "sum", "mul", "ave", None):
-            raise ValueError(f"Bidirectional: merge_mode must be 'concat', 'sum', 'mul', 'ave' or None, got {merge_mode!r}")
+            modes = "'concat', 'sum', 'mul', 'ave' or None"
+            raise ValueError(f"Bidirectional: merge_mode must be {modes}, got {merge_mode!r}")
         super().__init__(layer, LSTM, **kwargs)
         self.merge_mode = merge_mode
         self.forward_layer = _copy(layer, "forward_")
@@ -67,7 +71,7 @@ class Bidirectional(_Wrapper):
         if not isinstance(back, LSTM):
             raise TypeError(f"Bidirectional: backward_layer must be an LSTM, got {back!r}")
         if ahead.go_backwards or not back.go_backwards:
-            raise ValueError("Bidirectional: the layer must have go_backwards=False, and backward_layer go_backwards=True")
+            raise ValueError("Bidirectional: the layer must have go_backwards=False, backward_layer go_backwards=True")
         for name in ("return_sequences", "return_state", "stateful", "dtype"):
             if getattr(ahead, name) != getattr(back, name):
                 raise ValueError(
@@ -105,7 +109,7 @@ class Bidirectional(_Wrapper):
         y_back = flip(y_back, 1)
         if mask is not None:
             y, y_back = (where(mask[..., None], s, 0) for s in (y, y_back))
-            y_back._mask = mask  # type: ignore[attr-defined]  # for merge_mode None; the first output gets it in any case
+            y_back._mask = mask  # type: ignore[attr-defined]  # the first output of several gets its own in any case
         return y, y_back
 
     def _merge(self, y: Tensor, y_back: Tensor) -> Any:

@@ -1,0 +1,64 @@
+"""Names: from the string, class or saved configuration that a user gives to the object meant by it.
+
+Losses, metrics, optimizers, layers and the like are all asked for in the same ways, and an unknown
+name is answered everywhere in the same words, with the nearest name that exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def lookup(kind: str, table: Mapping[str, Any], identifier: Any) -> Any:
+    """The entry of the table under this name, as written or in lower case.
+
+    >>> lookup("optimizer", {"adam": 1, "sgd": 2}, "Adam")
+    1
+    >>> lookup("optimizer", {"adam": 1, "sgd": 2}, "adan")
+    Traceback (most recent call last):
+    ValueError: unknown optimizer 'adan'; did you mean 'adam'? Known: 'adam', 'sgd'
+    """
+    if not isinstance(identifier, str):
+        raise TypeError(f"the name of a known {kind} is a string, got {type(identifier).__name__}: {identifier!r}")
+    for name in (identifier, identifier.lower()):
+        if name in table:
+            return table[name]
+    spellings = {name.lower(): name for name in sorted(table)}  # lower case comes last, and is preferred
+    near = difflib.get_close_matches(identifier.lower(), spellings, 1)
+    hint = f"did you mean {spellings[near[0]]!r}? " if near else ""
+    known = ", ".join(repr(name) for name in sorted(table) if name.islower()) or ", ".join(map(repr, sorted(table)))
+    raise ValueError(f"unknown {kind} {identifier!r}; {hint}Known: {known}")
+
+
+def resolve(kind: str, table: Mapping[str, Any], identifier: Any, base: type) -> Any:
+    """An instance of `base` from an instance, a subclass, a name, or what `serialize` made of one.
+
+    >>> resolve("number", {"int": int}, "int", object), resolve("number", {"int": int}, int, int)
+    ('int', 0)
+    """
+    if isinstance(identifier, base):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, base):
+        return identifier()
+    if isinstance(identifier, Mapping):
+        if not {"class_name", "config"} <= identifier.keys():
+            raise ValueError(f'a saved {kind} has the keys "class_name" and "config", got {sorted(identifier)}')
+        return lookup(kind, table, identifier["class_name"]).from_config(dict(identifier["config"]))
+    return lookup(kind, table, identifier)()
+
+
+def serialize(thing: Any) -> dict[str, Any]:
+    """What `resolve` rebuilds the thing from: the name of its class and its `get_config()`."""
+    return {"class_name": type(thing).__name__, "config": thing.get_config()}
+
+
+def snake_case(name: str) -> str:
+    """A class name in lower case, words joined by underscores, divided as Keras does.
+
+    >>> snake_case("TimeDistributed"), snake_case("LSTM"), snake_case("GlobalMaxPooling1D"), snake_case("F1Score")
+    ('time_distributed', 'lstm', 'global_max_pooling1d', 'f1_score')
+    """
+    return re.sub("(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
