@@ -1,0 +1,463 @@
+"""Losses: how far predictions are from targets, as functions and as classes.
+
+A function returns one loss a sample, the mean (or sum) over the last axis: (…, K) → (…,). A class
+then multiplies by the sample weights, leaves out what a mask hides, and reduces to one number:
+
+    sum_over_batch_size     Σ weight loss / number of losses, those that a mask hides not counted
+    sum                     Σ weight loss
+    none                    the weighted losses themselves
+
+Names, defaults and values are those of Keras 3. Targets take the type of the predictions, and a
+target (…,) meets a prediction (…, 1), or the reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl import ops, targets
+from minidl.hyperparameters import number
+from minidl.naming import resolve, snake_case
+from minidl.ops.coercion import floating
+from minidl.ops.probabilities import logits_of
+from minidl.tensor import Tensor, as_tensor
+
+EPSILON = 1e-7  # probabilities are held in [ε, 1 − ε] before their logarithm is taken
+REDUCTIONS = ("sum_over_batch_size", "sum", "none")
+
+
+# ---- distances --------------------------------------------------------------------------
+
+
+def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
+    """mean (ŷ − y)² over the last axis; its derivative is 2 (ŷ − y) / n.
+
+    >>> mean_squared_error([[1.0, 2.0]], [[1.5, 4.0]])
+    Tensor([2.125])
+    """
+    y_true, y_pred = _pair("mean_squared_error", y_true, y_pred)
+    return ops.mean(ops.square(y_pred - y_true), -1)
+
+
+def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
+    """mean |ŷ − y| over the last axis.
+
+    >>> mean_absolute_error([[1.0, 2.0]], [[1.5, 4.0]])
+    Tensor([1.25])
+    """
+    y_true, y_pred = _pair("mean_absolute_error", y_true, y_pred)
+    return ops.mean(abs(y_pred - y_true), -1)
+
+
+def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
+    """The mean over the last axis of e²/2 where |e| ≤ δ and δ |e| − δ²/2 beyond, with e = ŷ − y (Huber 1964).
+
+    >>> huber([[0.0, 0.0]], [[0.5, 3.0]])
+    Tensor([1.3125])
+    """
+    number("delta", delta, "(0, inf)")
+    y_true, y_pred = _pair("huber", y_true, y_pred)
+    error = y_pred - y_true
+    distance = abs(error)
+    return ops.mean(ops.where(distance <= delta, 0.5 * error * error, delta * distance - 0.5 * delta * delta), -1)
+
+
+# ---- cross-entropies --------------------------------------------------------------------
+
+
+def binary_crossentropy(y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0) -> Tensor:
+    """mean −y ln p − (1 − y) ln(1 − p) over the last axis, with p the probability of class 1.
+
+    Probabilities that come straight from a sigmoid are replaced by its input, from which the loss
+    is exact however far the sigmoid saturates; other ones are held in [1e-7, 1 − 1e-7].
+
+    Args:
+        y_true: targets in [0, 1].
+        y_pred: probabilities, or with `from_logits` the input of a sigmoid.
+        label_smoothing: s turns a target y into y (1 − s) + s / 2.
+
+    >>> binary_crossentropy([[1.0], [0.0]], [[0.5], [0.5]])
+    Tensor([0.6931472, 0.6931472])
+    """
+    name = "binary_crossentropy"
+    logits = _logits(name, y_pred, from_logits, "sigmoid")
+    y_true, x = _pair(name, y_true, y_pred if logits is None else logits)
+    targets.check_fractions(name, "y_true", y_true._array, "the labels of two classes are 0 and 1")
+    y_true = _smooth(y_true, label_smoothing, 2)
+    if logits is not None:
+        return ops.mean(ops.sigmoid_cross_entropy(x, y_true), -1)
+    targets.check_fractions(name, "y_pred", x._array, _NO_PROBABILITY.format("a sigmoid"))
+    p = ops.clip(x, EPSILON, 1 - EPSILON)
+    return -ops.mean(y_true * ops.log(p) + (1 - y_true) * ops.log(1 - p), -1)
+
+
+def categorical_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0
+) -> Tensor:
+    """−Σ y ln p over the last axis, the classes. Targets are one-hot rows or distributions, (…, K).
+
+    Rows of probabilities are first divided by their sum. Those that come straight from a softmax
+    are replaced by its input, from which the loss is exact; other ones are held in [1e-7, 1 − 1e-7].
+
+    Args:
+        y_true: targets in [0, 1], one for each class.
+        y_pred: probabilities, or with `from_logits` the input of a softmax.
+        label_smoothing: s turns a target y into y (1 − s) + s / K.
+
+    >>> categorical_crossentropy([[0.0, 1.0, 0.0]], [[0.25, 0.5, 0.25]])
+    Tensor([0.6931472])
+    """
+    name = "categorical_crossentropy"
+    logits = _logits(name, y_pred, from_logits, "softmax")
+    y_true, x = _pair(name, y_true, y_pred if logits is None else logits)
+    if x.shape[-1] < 2:
+        raise ValueError(f"{name}: y_pred has shape {x.shape}: one class alone is certain; use binary_crossentropy")
+    targets.check_fractions(name, "y_true", y_true._array, "each row is one-hot or a distribution over the classes")
+    y_true = _smooth(y_true, label_smoothing, x.shape[-1])
+    if logits is not None:
+        return ops.softmax_cross_entropy(x, y_true)
+    return -ops.sum(y_true * _log_probabilities(name, x), -1)
+
+
+def sparse_categorical_crossentropy(y_true: Any, y_pred: Any, from_logits: bool = False) -> Tensor:
+    """−ln p[y], with y the number of the right class. Labels (…,) or (…, 1), predictions (…, K) → (…,)
+
+    Probabilities are treated as in `categorical_crossentropy`.
+
+    >>> sparse_categorical_crossentropy([1], [[0.25, 0.5, 0.25]])
+    Tensor([0.6931472])
+    """
+    name = "sparse_categorical_crossentropy"
+    logits = _logits(name, y_pred, from_logits, "softmax")
+    x = floating(y_pred) if logits is None else logits
+    labels = targets.labels(name, y_true, x.shape)
+    if logits is not None:
+        return ops.sparse_cross_entropy(x, labels)
+    log_p = _log_probabilities(name, x).reshape(-1, x.shape[-1])
+    return -log_p[np.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
+
+
+def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
+    """Σ y ln(y / p) over the last axis (Kullback and Leibler 1951); both are first held in [1e-7, 1].
+
+    >>> kl_divergence([[0.5, 0.5]], [[0.5, 0.5]])
+    Tensor([0.])
+    """
+    name = "kl_divergence"
+    y_true, y_pred = _pair(name, y_true, y_pred)
+    targets.check_fractions(name, "y_true", y_true._array, "each row is a distribution over the classes")
+    targets.check_fractions(name, "y_pred", y_pred._array, "end the model with a softmax")
+    y_true, p = ops.clip(y_true, EPSILON, 1), ops.clip(y_pred, EPSILON, 1)
+    return ops.sum(y_true * ops.log(y_true / p), -1)
+
+
+# ---- margins ----------------------------------------------------------------------------
+
+
+def hinge(y_true: Any, y_pred: Any) -> Tensor:
+    """mean max(1 − y ŷ, 0) over the last axis. Targets are −1 and 1; if all are 0 or 1, 0 counts as −1.
+
+    >>> hinge([[1.0, -1.0]], [[0.5, 0.5]])
+    Tensor([1.])
+    """
+    y_true, y_pred = _pair("hinge", y_true, y_pred)
+    return ops.mean(ops.maximum(1 - _signs(y_true) * y_pred, 0.0), -1)
+
+
+def squared_hinge(y_true: Any, y_pred: Any) -> Tensor:
+    """mean max(1 − y ŷ, 0)² over the last axis, with targets as in `hinge`.
+
+    >>> squared_hinge([[1.0, -1.0]], [[0.5, 0.5]])
+    Tensor([1.25])
+    """
+    y_true, y_pred = _pair("squared_hinge", y_true, y_pred)
+    return ops.mean(ops.square(ops.maximum(1 - _signs(y_true) * y_pred, 0.0)), -1)
+
+
+def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
+    """max(1 + max (1 − y) ŷ − Σ y ŷ, 0) over the last axis, with one-hot targets (…, K).
+
+    >>> categorical_hinge([[0.0, 1.0]], [[0.25, 0.5]])
+    Tensor([0.75])
+    """
+    y_true, y_pred = _pair("categorical_hinge", y_true, y_pred)
+    right = ops.sum(y_true * y_pred, -1)
+    wrong = ops.max((1 - y_true) * y_pred, -1)
+    return ops.maximum(wrong - right + 1, 0.0)
+
+
+# ---- classes ----------------------------------------------------------------------------
+
+
+class Loss:
+    """A loss that weighs and reduces. Subclass it and write `call`, which returns one loss a sample.
+
+    Args:
+        reduction: "sum_over_batch_size", "sum" or "none" (None means "none").
+        name: by default the name of the class in snake case.
+
+    >>> class Quartic(Loss):
+    ...     def call(self, y_true, y_pred):
+    ...         return ((y_pred - y_true) ** 4).mean(-1)
+    >>> Quartic()([[0.0], [0.0]], [[1.0], [2.0]])
+    Tensor(8.5)
+    >>> Quartic()([[0.0], [0.0]], [[1.0], [2.0]], sample_weight=[1.0, 0.5])
+    Tensor(4.5)
+    """
+
+    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
+        reduction = "none" if reduction is None else reduction
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}")
+        self.reduction = reduction
+        self.name = name or snake_case(type(self).__name__)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """One loss a sample, (…, K) → (…,)."""
+        raise NotImplementedError(f"{type(self).__name__} has no call(y_true, y_pred)")
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
+        """The reduced loss.
+
+        Args:
+            sample_weight: one factor for each loss, or for each of the first axes: (N,) fits losses (N, T).
+            mask: where False, the loss does not count. Shapes as for the weights.
+        """
+        y_pred = floating(y_pred)
+        if not isinstance(y_true, Tensor):
+            y_true = Tensor(np.asarray(y_true))
+        if y_true.dtype.kind == "f":
+            y_true = y_true.astype(y_pred.dtype)
+        return _reduce(as_tensor(self.call(y_true, y_pred)), self.reduction, sample_weight, mask)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"reduction": self.reduction, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Loss:
+        return cls(**config)
+
+
+class MeanSquaredError(Loss):
+    """`mean_squared_error`, weighted and reduced.
+
+    >>> MeanSquaredError()([[1.0], [2.0]], [[1.0], [4.0]])
+    Tensor(2.)
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        return mean_squared_error(y_true, y_pred)
+
+
+class MeanAbsoluteError(Loss):
+    """`mean_absolute_error`, weighted and reduced."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        return mean_absolute_error(y_true, y_pred)
+
+
+class Huber(Loss):
+    """`huber`, weighted and reduced."""
+
+    def __init__(
+        self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(reduction, name)
+        self.delta = number("delta", delta, "(0, inf)")
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        return huber(y_true, y_pred, self.delta)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"delta": self.delta, **super().get_config()}
+
+
+class _CrossEntropy(Loss):
+    """What the two cross-entropies against distributions have in common."""
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
+        self.from_logits = from_logits
+        self.label_smoothing = number("label_smoothing", label_smoothing, "[0, 1]")
+
+    def get_config(self) -> dict[str, Any]:
+        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing, **super().get_config()}
+
+
+class BinaryCrossentropy(_CrossEntropy):
+    """`binary_crossentropy`, weighted and reduced.
+
+    >>> BinaryCrossentropy()([1, 0], [[0.5], [0.5]])
+    Tensor(0.6931472)
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        return binary_crossentropy(y_true, y_pred, self.from_logits, self.label_smoothing)
+
+
+class CategoricalCrossentropy(_CrossEntropy):
+    """`categorical_crossentropy`, weighted and reduced."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        return categorical_crossentropy(y_true, y_pred, self.from_logits, self.label_smoothing)
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """`sparse_categorical_crossentropy`, weighted and reduced."""
+
+    def __init__(
+        self, from_logits: bool = False, reduction: str | None = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(reduction, name)
+        self.from_logits = from_logits
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        return sparse_categorical_crossentropy(y_true, y_pred, self.from_logits)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"from_logits": self.from_logits, **super().get_config()}
+
+
+class KLDivergence(Loss):
+    """`kl_divergence`, weighted and reduced."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        return kl_divergence(y_true, y_pred)
+
+
+class Hinge(Loss):
+    """`hinge`, weighted and reduced."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        return hinge(y_true, y_pred)
+
+
+class SquaredHinge(Loss):
+    """`squared_hinge`, weighted and reduced."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        return squared_hinge(y_true, y_pred)
+
+
+class CategoricalHinge(Loss):
+    """`categorical_hinge`, weighted and reduced."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        return categorical_hinge(y_true, y_pred)
+
+
+class FunctionLoss(Loss):
+    """Any function of (y_true, y_pred) that returns one loss a sample, weighted and reduced."""
+
+    def __init__(
+        self,
+        function: Callable[[Any, Any], Any],
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name or getattr(function, "__name__", None))
+        self.function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.function(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        raise TypeError(
+            f"the loss {self.name!r} wraps a Python function, which no configuration can hold; subclass Loss"
+        )
+
+
+CLASSES: dict[Any, type[Loss]] = {
+    mean_squared_error: MeanSquaredError,
+    mean_absolute_error: MeanAbsoluteError,
+    huber: Huber,
+    binary_crossentropy: BinaryCrossentropy,
+    categorical_crossentropy: CategoricalCrossentropy,
+    sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
+    kl_divergence: KLDivergence,
+    hinge: Hinge,
+    squared_hinge: SquaredHinge,
+    categorical_hinge: CategoricalHinge,
+}
+NAMES: dict[str, type[Loss]] = {
+    "mse": MeanSquaredError, "mae": MeanAbsoluteError, "bce": BinaryCrossentropy, "kld": KLDivergence,
+} | {name: cls for function, cls in CLASSES.items() for name in (function.__name__, cls.__name__)}  # fmt: skip
+
+
+def get(identifier: Any) -> Loss:
+    """The loss meant by a name, a class, a function, a saved configuration or a loss.
+
+    >>> get("mse").name
+    'mean_squared_error'
+    """
+    if callable(identifier) and not isinstance(identifier, (type, Loss)):
+        return CLASSES[identifier]() if identifier in CLASSES else FunctionLoss(identifier)
+    return resolve("loss", NAMES, identifier, Loss)
+
+
+# ---- weights and masks ------------------------------------------------------------------
+
+
+def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Tensor:
+    count = losses.size
+    if mask is not None:
+        valid = targets.spread("mask", mask, losses.shape).astype(bool)
+        losses, count = ops.where(valid, losses, 0.0), int(valid.sum())  # not a product: 0 × NaN is NaN
+    if sample_weight is not None:
+        losses = losses * targets.spread("sample_weight", sample_weight, losses.shape).astype(losses.dtype)
+    if reduction == "none":
+        return losses
+    if losses.size == 0:
+        raise ValueError(f"the loss of no samples: the losses have shape {losses.shape}")
+    total = ops.sum(losses)
+    return total if reduction == "sum" else total / max(count, 1)
+
+
+# ---- targets and logits -----------------------------------------------------------------
+
+_NO_PROBABILITY = "that is no probability; pass from_logits=True, or end the model with {}"
+
+
+def _pair(loss: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
+    """Targets and predictions as tensors of one float type and one shape."""
+    y_pred = floating(y_pred)
+    y_true = y_true.astype(y_pred.dtype) if isinstance(y_true, Tensor) else Tensor(y_true, dtype=y_pred.dtype)
+    targets.check_finite(loss, y_true._array)
+    return targets.fit(loss, y_true, y_pred)
+
+
+def _logits(loss: str, y_pred: Any, from_logits: bool, made_by: str) -> Tensor | None:
+    """The predictions as logits, if they are logits or their logits are known."""
+    logits = logits_of(y_pred, made_by)
+    if not from_logits:
+        return logits
+    if logits is not None:
+        raise ValueError(f"{loss}: from_logits=True, but y_pred is the output of a {made_by}; leave from_logits out")
+    return floating(y_pred)
+
+
+def _log_probabilities(loss: str, p: Tensor) -> Tensor:
+    """ln(p / Σ p) over the last axis."""
+    targets.check_fractions(loss, "y_pred", p._array, _NO_PROBABILITY.format("a softmax"))
+    total = ops.sum(p, -1, keepdims=True)
+    if (total._array == 0).any():
+        raise ValueError(f"{loss}: a row of y_pred holds only zeros, which is no distribution over the classes")
+    return ops.log(ops.clip(p / total, EPSILON, 1 - EPSILON))
+
+
+def _smooth(y_true: Tensor, s: float, classes: int) -> Tensor:
+    number("label_smoothing", s, "[0, 1]")
+    return y_true * (1 - s) + s / classes if s else y_true
+
+
+def _signs(y_true: Tensor) -> Tensor:
+    return 2 * y_true - 1 if np.isin(y_true._array, (0, 1)).all() else y_true
