@@ -122,6 +122,16 @@ def test_sample_weights_and_class_weights_agree() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_sample_weights_count_in_weighted_metrics_alone() -> None:
+    x, y = line()
+    weights = np.linspace(0, 2, 64)
+    model = regressor(metrics=["mae"], weighted_metrics=[md.metrics.MeanAbsoluteError(name="weighted")])
+    errors = abs(model.predict(x, verbose=0)[:, 0] - y)
+    logs = model.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
+    assert logs["mae"] == pytest.approx(float(errors.mean()), rel=1e-5)
+    assert logs["weighted"] == pytest.approx(float((errors * weights).sum() / weights.sum()), rel=1e-5)
+
+
 def test_generators_and_sequences() -> None:
     x, y = line()
 

@@ -40,7 +40,7 @@ def classifier(start: dict[str, Any], dtype: str) -> md.Sequential:
 def train(
     model: md.Sequential, start: dict[str, Any], ids: Any, labels: Any, steps: int
 ) -> Iterator[tuple[float, dict]]:
-    optimizer = md.optimizers.Adam(learning_rate=1e-2)
+    optimizer = md.optimizers.Adam(learning_rate=pytorch.LEARNING_RATE)
     loss_function = md.losses.BinaryCrossentropy()
     for _ in range(steps):
         loss = loss_function(labels, model(ids, training=True))
@@ -58,7 +58,7 @@ def assert_close(actual: Any, expected: Any, relative: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", RELATIVE)
-def test_golden_values_of_pytorch(dtype: str, kernel_module: str) -> None:
+def test_golden_values_of_pytorch(dtype: str, kernels: str) -> None:
     golden = json.loads((GOLDEN / "torch_model.json").read_text())
     start, (ids, labels) = pytorch.start(), pytorch.data()
     results = list(train(classifier(start, dtype), start, ids, labels, 10))

@@ -47,6 +47,7 @@ class Model(Layer):
     history: History | None = None
     stop_training = False
     _metrics: Sequence[Any] = ()
+    _weighted_metrics: Sequence[Any] = ()
     _built_for: Any = None  # shapes and types of the first inputs, from which a saved model is built again
 
     # ---- what it is made of
@@ -80,28 +81,41 @@ class Model(Layer):
         self.built = True
         try:
             with no_grad():
-                x = wrap(np.zeros([2 if n is None else n for n in input_shape], self.dtype))
-                self(x)
+                self(wrap(np.zeros([2 if n is None else n for n in input_shape], self.dtype)))
         except BaseException:
             self.built = False
             raise
-        self._built_for = [_signature(x)]
 
     def _build_for(self, inputs: tuple[Any, ...]) -> None:
-        self._built_for = [_signature(x) for x in inputs]
+        if type(self).build is not Model.build:  # a subclass makes weights of its own
+            super()._build_for(inputs)
         self.built = True  # the layers build themselves as the call reaches them
+
+    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        outputs = super().__call__(*inputs, **kwargs)
+        if self._built_for is None:
+            self._built_for = [_signature(self._prepared(x)) for x in inputs]
+        return outputs
 
     # ---- compile
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Iterable[Any] | None = None) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Iterable[Any] | None = None,
+        weighted_metrics: Iterable[Any] | None = None,
+    ) -> None:
         """Choose how to train: the optimizer, the loss, and what to measure besides.
 
         Each is a name ("adam", "mse", "accuracy"), an object with its own settings, or, for the
-        loss and the metrics, a function (y_true, y_pred).
+        loss and the metrics, a function (y_true, y_pred). Sample weights count in the loss and in
+        `weighted_metrics`; `metrics` take all samples alike.
         """
         self.optimizer = optimizers.get(optimizer)
         self.loss = None if loss is None else losses.get(loss)
         self._metrics = [known_metrics.get(m) for m in metrics or ()]
+        self._weighted_metrics = [known_metrics.get(m) for m in weighted_metrics or ()]
         self._loss_mean = known_metrics.Mean(name="loss")
 
     # ---- training
@@ -228,14 +242,19 @@ class Model(Layer):
         self._loss_mean.update_state(float(loss), sample_weight=batch.size)
         mask = getattr(predicted, "_mask", None)
         for metric in self._metrics:
+            metric.update_state(batch.y, predicted._array, mask=mask)
+        for metric in self._weighted_metrics:
             metric.update_state(batch.y, predicted._array, sample_weight=batch.weights, mask=mask)
 
     def _logs(self) -> dict[str, float]:
-        return {m.name: m.result() for m in (self._loss_mean, *self._metrics)}
+        return {m.name: m.result() for m in self._all_metrics()}
 
     def _reset_metrics(self) -> None:
-        for metric in (self._loss_mean, *self._metrics):
+        for metric in self._all_metrics():
             metric.reset_state()
+
+    def _all_metrics(self) -> list[Any]:
+        return [self._loss_mean, *self._metrics, *self._weighted_metrics]
 
     # ---- measuring and using
 

@@ -21,6 +21,8 @@ class Sequential(Model):
     23
     """
 
+    autocast = False  # each layer converts what it gets to its own type
+
     def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
         super().__init__(name=name)
         self._layers: list[Layer] = []

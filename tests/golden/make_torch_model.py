@@ -27,7 +27,7 @@ SHAPES = {
     "dense": (UNITS, 1),
     "dense_bias": (1,),
 }
-LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-2, 0.9, 0.999, 1e-7
+LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
 
 
 def start() -> dict[str, np.ndarray]:
