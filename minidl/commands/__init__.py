@@ -1,0 +1,1 @@
+"""What `python -m minidl` can do, a module a command."""

@@ -1,0 +1,1 @@
+"""What `python -m minidl` trains on, and the baseline that it is compared with."""

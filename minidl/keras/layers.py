@@ -1,0 +1,27 @@
+"""The names of `keras.layers` that minidl has."""
+
+# ruff: noqa: F401
+
+from minidl.keras._missing import missing_from as _missing_from
+from minidl.layers import (
+    LSTM,
+    Activation,
+    Bidirectional,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    Input,
+    InputLayer,
+    Layer,
+    Masking,
+    Reshape,
+    SpatialDropout1D,
+    TimeDistributed,
+    deserialize,
+    serialize,
+)
+
+__getattr__ = _missing_from(__name__, globals())

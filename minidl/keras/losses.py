@@ -1,0 +1,31 @@
+"""The names of `keras.losses` that minidl has."""
+
+# ruff: noqa: F401
+
+from minidl.keras._missing import missing_from as _missing_from
+from minidl.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    Hinge,
+    Huber,
+    KLDivergence,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+    binary_crossentropy,
+    categorical_crossentropy,
+    categorical_hinge,
+    get,
+    hinge,
+    huber,
+    kl_divergence,
+    mean_absolute_error,
+    mean_squared_error,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
+
+__getattr__ = _missing_from(__name__, globals())

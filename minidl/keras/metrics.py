@@ -1,0 +1,23 @@
+"""The names of `keras.metrics` that minidl has."""
+
+# ruff: noqa: F401
+
+from minidl.keras._missing import missing_from as _missing_from
+from minidl.metrics import (
+    AUC,
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    F1Score,
+    Mean,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Metric,
+    Precision,
+    Recall,
+    RootMeanSquaredError,
+    SparseCategoricalAccuracy,
+    get,
+)
+
+__getattr__ = _missing_from(__name__, globals())

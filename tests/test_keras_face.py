@@ -1,0 +1,207 @@
+"""minidl.keras: Keras' programs run with one word changed, and a name that is missing says so."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minidl as md
+from minidl import keras
+
+# The programs as they stand in a tutorial for TensorFlow.
+TEXT_CLASSIFIER = """
+import tensorflow as tf
+from tensorflow.keras.preprocessing.text import Tokenizer
+from tensorflow.keras.preprocessing.sequence import pad_sequences
+from tensorflow.keras.models import Sequential
+from tensorflow.keras.layers import Embedding, LSTM, Dense, Dropout
+
+texts = ['I love eating pizza', 'The sky is blue', 'I hate broccoli', 'The sun is shining']
+labels = [1, 0, 1, 0]
+
+tokenizer = Tokenizer(num_words=1000)
+tokenizer.fit_on_texts(texts)
+sequences = tokenizer.texts_to_sequences(texts)
+padded_sequences = pad_sequences(sequences, maxlen=100)
+
+model = Sequential([
+    Embedding(1000, 64, input_length=100),
+    LSTM(128, return_sequences=True),
+    Dropout(0.5),
+    LSTM(128),
+    Dropout(0.5),
+    Dense(1, activation='sigmoid')
+])
+
+model.compile(optimizer='adam', loss='binary_crossentropy', metrics=['accuracy'])
+
+model.fit(padded_sequences, labels, epochs=10, batch_size=32)
+"""
+MANY_CLASSES = """
+import tensorflow as tf
+from tensorflow.keras.layers import Embedding, LSTM, Dense
+
+model = tf.keras.Sequential([
+    Embedding(input_dim=vocab_size, output_dim=embedding_dim, input_length=max_sequence_length),
+    LSTM(units=128, return_sequences=True),
+    LSTM(units=64, return_sequences=False),
+    Dense(units=num_classes, activation='softmax')
+])
+
+model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])
+
+history = model.fit(train_data, train_labels, epochs=10, batch_size=32, validation_data=(val_data, val_labels))
+
+test_loss, test_accuracy = model.evaluate(test_data, test_labels)
+"""
+
+
+def run(program: str, **names: Any) -> dict[str, Any]:
+    exec(compile(program.replace("tensorflow", "minidl"), "program", "exec"), names)
+    return names
+
+
+# ---- programs
+
+
+def test_text_classifier() -> None:
+    names = run(TEXT_CLASSIFIER)
+    model, padded = names["model"], names["padded_sequences"]
+    assert names["tokenizer"].word_index["the"] == 2
+    assert padded.shape == (4, 100)
+    assert padded[3, -4:].tolist() == [2, 11, 3, 12]
+    assert [layer.count_params() for layer in model.layers] == [64_000, 98_816, 0, 131_584, 0, 129]
+    assert len(model.history.history["accuracy"]) == 10
+    p = model.predict(padded, verbose=0)
+    assert p.shape == (4, 1)
+    assert ((p > 0) & (p < 1)).all()
+
+
+def test_many_classes() -> None:
+    rng = np.random.default_rng(0)
+    names: dict[str, Any] = {"vocab_size": 31, "embedding_dim": 16, "max_sequence_length": 12, "num_classes": 3}
+    for part, n in (("train", 300), ("val", 60), ("test", 60)):
+        labels = rng.integers(0, 3, n)
+        names[f"{part}_data"] = 1 + 10 * labels[:, None] + rng.integers(0, 10, (n, 12))  # ten words for each class
+        names[f"{part}_labels"] = keras.utils.to_categorical(labels)
+    names = run(MANY_CLASSES, **names)
+    history = names["history"].history
+    assert history.keys() == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert history["loss"][-1] < history["loss"][0]
+    assert names["test_accuracy"] > 0.95
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import minidl as tf\nassert tf.keras.layers.LSTM is LSTM",
+        "import minidl as tf\nassert tf.keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)(10) == 0.05",
+        "import minidl as tf\nassert tf.keras.preprocessing.sequence.pad_sequences([[1]], 2).tolist() == [[0, 1]]",
+        "import minidl as tf\ntf.random.set_seed(1)\ntf.keras.utils.set_random_seed(1)",
+        "from minidl import keras\nkeras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).summary()",
+        "from minidl.keras import Model, Sequential, layers\nassert layers.LSTM is LSTM",
+        "import minidl.keras.layers as L\nassert L.LSTM is LSTM",
+        "from minidl.keras import backend as K\nK.clear_session()",
+        "from minidl.keras.optimizers.schedules import CosineDecay\nfrom minidl.keras.optimizers import Adam",
+        "from minidl.keras.callbacks import EarlyStopping\nfrom minidl.keras.metrics import AUC, Precision, Recall",
+        "from minidl.keras.losses import BinaryCrossentropy, binary_crossentropy",
+        "from minidl.keras.regularizers import l2, L1L2",
+        "from minidl.keras.initializers import glorot_uniform, Orthogonal",
+        "from minidl.keras.utils import pad_sequences, to_categorical, clear_session",
+        "from minidl.keras.models import load_model\nfrom minidl.keras.activations import relu",
+        "from minidl.keras.preprocessing.text import one_hot, text_to_word_sequence, tokenizer_from_json",
+    ],
+)
+def test_spellings(program: str) -> None:
+    run(program, LSTM=md.layers.LSTM)
+
+
+# ---- the names
+
+
+def test_every_layer_loss_and_optimizer_is_there() -> None:
+    bases = {
+        "layers": (md.layers, md.layers.Layer),
+        "optimizers": (md.optimizers, md.optimizers.Optimizer),
+        "optimizers.schedules": (md.schedules, md.schedules.LearningRateSchedule),
+        "callbacks": (md.callbacks, md.callbacks.Callback),
+        "initializers": (md.initializers, md.initializers.Initializer),
+        "regularizers": (md.regularizers, md.regularizers.Regularizer),
+        "losses": (md.losses, md.losses.Loss),
+        "metrics": (md.metrics, md.metrics.Metric),
+    }
+    of_minidl_alone = {"FunctionLoss", "FunctionMetric", "LossMetric", "InferredAccuracy", "MeanMetric"}
+    for name, (module, base) in bases.items():
+        face = importlib.import_module(f"minidl.keras.{name}")
+        public = {
+            n
+            for n, thing in vars(module).items()
+            if isinstance(thing, type) and issubclass(thing, base) and n[0] != "_"
+        }
+        assert public - of_minidl_alone <= vars(face).keys(), name
+        for known in public & vars(face).keys():
+            assert getattr(face, known) is getattr(module, known)
+
+
+def test_dir_offers_the_modules() -> None:
+    assert {"layers", "Sequential", "utils"} <= set(dir(keras))
+    for name in dir(keras):
+        assert getattr(keras, name) is not None
+
+
+@pytest.mark.parametrize(
+    ("program", "error", "message"),
+    [
+        ("keras.layers.Conv2D", AttributeError, "minidl has no keras.layers.Conv2D; it has Activation, Bidirectional"),
+        ("keras.layers.LTSM", AttributeError, "minidl has no keras.layers.LTSM; did you mean LSTM?"),
+        ("keras.layer", AttributeError, "minidl has no keras.layer; did you mean layers?"),
+        ("keras.losses.mse_loss", AttributeError, "minidl has no keras.losses.mse_loss"),
+        ("from minidl.keras.layers import Conv2D", ImportError, "minidl has no keras.layers.Conv2D"),
+        ("from minidl.keras.layers import Embeding", ImportError, "did you mean Embedding?"),
+        ("from minidl.keras import aplications", ImportError, "minidl has no keras.aplications"),
+        ("from minidl.keras import sequential", ImportError, "did you mean Sequential?"),
+        ("from minidl.keras.preprocessing import image", ImportError, "minidl has no keras.preprocessing.image"),
+        (
+            "from minidl.keras.optimizers import Adan",
+            ImportError,
+            "minidl has no keras.optimizers.Adan; did you mean Adam",
+        ),
+    ],
+)
+def test_missing_names_are_explained(program: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message.replace("?", r"\?")) as caught:
+        exec(program, {"keras": keras})
+    assert type(caught.value) is error
+
+
+def test_programs_may_ask_whether_a_name_is_there() -> None:
+    assert not hasattr(keras.layers, "Conv2D")
+    assert not hasattr(keras, "applications")
+    assert getattr(keras.layers, "__wrapped__", None) is None
+
+
+def test_utils() -> None:
+    keras.utils.set_random_seed(3)
+    first = md.random.default().uniform(3)
+    keras.utils.set_random_seed(3)
+    assert (md.random.default().uniform(3) == first).all()
+    keras.utils.clear_session()
+    assert [keras.layers.Dense(1).name, keras.layers.Dense(1).name] == ["dense", "dense_1"]
+    keras.backend.clear_session()
+    assert keras.layers.Dense(1).name == "dense"
+
+
+def test_nothing_is_loaded_before_it_is_used() -> None:
+    program = """
+import sys
+import minidl.keras
+assert not {"minidl.layers", "minidl.models", "tqdm"} & sys.modules.keys()
+minidl.keras.preprocessing.text
+assert "minidl.models" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
