@@ -201,7 +201,15 @@ class Tensor:
             if any(isinstance(x, Tensor) for x in out):
                 raise TypeError(f"np.{ufunc.__name__} cannot write into a Tensor; write into its .data")
             kwargs["out"] = out
-        return getattr(ufunc, method)(*arrays, **kwargs)
+        result = getattr(ufunc, method)(*arrays, **kwargs)
+        wanted = out is None and modes.get().recording and any(isinstance(x, Tensor) and x._needs for x in inputs)
+        results = result if isinstance(result, tuple) else (result,)
+        if wanted and any(np.asarray(y).dtype.kind == "f" for y in results):
+            raise TypeError(
+                f"np.{ufunc.__name__} has no derivative in minidl, and the tensor requires a gradient; "
+                f"write it as an Op, or pass t.detach() if no gradient should flow"
+            )
+        return result
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self.data.__dlpack__(**kwargs)

@@ -14,6 +14,7 @@ from cases import in_dtype, results, weights_of
 from tolerances import assert_close
 
 import minidl as md
+from minidl.ops.probabilities import logits_of
 from minidl.testing import Case, cases_of
 
 DIFFERENTIABLE = [case for case in cases_of("op") if case.differentiable]
@@ -145,6 +146,35 @@ def test_only_what_leads_to_the_targets_is_computed() -> None:
     h = x * z
     y = h * Forbidden.apply(z)
     assert value(md.gradients(y, x)) == 2.0 * 3.0
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+def test_a_loss_computed_from_logits_gives_a_gradient_to_the_probabilities_too(kind: str, kernels: str) -> None:
+    """It goes past p straight to x, which does not mind that p saturates, unless that of p is asked for."""
+    t, x = np.array([[0.0, 1.0, 0.0]]), leaf([[0.5, -1.0, 2.0]])
+    function, loss = {
+        "sigmoid": (md.sigmoid, md.sigmoid_cross_entropy),
+        "softmax": (md.softmax, md.softmax_cross_entropy),
+    }[kind]
+
+    def computed(x: md.Tensor) -> tuple[md.Tensor, md.Tensor]:
+        p = function(x)
+        return p, md.sum(loss(logits_of(p, kind), t))
+
+    p, total = computed(x)
+    to_x, to_p = p.numpy() - t, (p.numpy() - t) / (p.numpy() * (1 - p.numpy() if kind == "sigmoid" else 1))
+    assert_close(md.gradients(total, x, retain_graph=True).numpy(), to_x)
+    assert_close(md.gradients(total, p, retain_graph=True).numpy(), to_p)
+    for dx, truth in zip(md.gradients(total, [x, p], retain_graph=True), [to_x, to_p], strict=True):
+        assert_close(dx.numpy(), truth)
+    p.retain_grad()
+    total.backward()
+    assert p.grad is not None and x.grad is not None
+    assert_close(p.grad.numpy(), to_p)
+    assert_close(x.grad.numpy(), to_x)
+    saturated = leaf([[-1000.0, -1000.0, 1000.0]])
+    p, total = computed(saturated)
+    assert md.gradients(total, saturated).tolist() == (p.numpy() - t).tolist()
 
 
 # ---- seeds --------------------------------------------------------------------------------

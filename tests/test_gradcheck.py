@@ -255,6 +255,14 @@ def test_several_inputs_and_outputs_of_any_kind() -> None:
     assert gradgradcheck(f, (X.astype(np.float32), 0.5, np.array([1, 0, 1]), "sum", [0.5, 1.0, -1.0]))
 
 
+def test_arguments_that_are_no_arrays_pass_through() -> None:
+    def f(x: Any, *others: Any) -> Any:
+        assert others == (None, [[1], [2, 3]], {"a": 1}, len)
+        return x * 2.0
+
+    assert gradcheck(f, [X, None, [[1], [2, 3]], {"a": 1}, len])
+
+
 def test_requires_grad_chooses() -> None:
     f = op(lambda a, b: a * b, lambda self, dy: (dy * self.inputs[1], dy * 0.0))
     assert gradcheck(f, [md.Tensor(X, requires_grad=True), md.Tensor(X + 1)])

@@ -370,3 +370,13 @@ def test_methods_are_the_functions() -> None:
     assert x.T.tolist() == md.transpose(x).tolist() and x.swapaxes(0, 1).shape == x.reshape(4, 1).reshape((2, 2)).shape
     assert abs(-x).tolist() == x.tolist() == x.clip(0.0, 20.0).tolist() == x.astype("int64").tolist()
     assert (x @ x).tolist() == x.matmul(x).tolist() and ([1.0, 1.0] @ x).tolist() == [10.0, 20.0]
+
+
+def test_a_ufunc_without_a_derivative_does_not_drop_the_gradient_silently() -> None:
+    t = md.Tensor([0.5], requires_grad=True)
+    with pytest.raises(TypeError, match=r"np\.arctan has no derivative in minidl.*detach"):
+        np.arctan(t)
+    assert np.isfinite(t).all()
+    np.testing.assert_array_equal(np.arctan(t.detach()), np.arctan(np.float32([0.5])))
+    with md.no_grad():
+        assert np.arctan(t).dtype == np.float32

@@ -86,10 +86,12 @@ class Function(Subject):
 
     @contextlib.contextmanager
     def _arguments_unchanged(self, who: str) -> Iterator[None]:
-        before = [_array_in(x).copy() for x in self.arguments]
+        held = {i: getattr(x, "_array", x) for i, x in enumerate(self.arguments)}
+        arrays = {i: x for i, x in held.items() if isinstance(x, np.ndarray)}
+        before = {i: array.copy() for i, array in arrays.items()}
         yield
-        for i, (x, old) in enumerate(zip(self.arguments, before, strict=True)):
-            if not np.array_equal(old, _array_in(x), equal_nan=old.dtype.kind in "fc"):
+        for i, array in arrays.items():
+            if not np.array_equal(before[i], array, equal_nan=array.dtype.kind in "fc"):
                 raise GradientError(f"{who} changes input {i} in place; let it work on a copy")
 
 
@@ -166,12 +168,8 @@ def _arguments(given: list[Any]) -> tuple[list[Any], list[int]]:
 
 def _holds_floats(x: Any) -> bool:
     if isinstance(x, (list, tuple)):
-        return not any(isinstance(e, Tensor) for e in x) and np.asarray(x).dtype.kind == "f"
+        return any(_holds_floats(e) for e in x if isinstance(e, (float, list, tuple)))
     return isinstance(x, float) or (isinstance(x, (Tensor, np.ndarray, np.generic)) and x.dtype.kind == "f")
-
-
-def _array_in(x: Any) -> Array:
-    return x._array if isinstance(x, Tensor) else np.asarray(x)
 
 
 def _in_float64(f: Any) -> Any:
