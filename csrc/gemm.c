@@ -20,7 +20,7 @@
 #define DEPTH (32768 / (SLIVER * (ptrdiff_t)sizeof(real))) /* a sliver takes 32 KiB */
 #define TILE_ROWS (64 * BLOCK_ROWS)
 #define TILE_COLUMNS (16 * SLIVER)
-#define THREAD_WORK 1e5 /* multiplications that are worth waking a thread for */
+#define THREAD_WORK 3e5 /* multiplications that are worth waking a thread for */
 
 static ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t step) { return (n + step - 1) / step * step; }

@@ -33,8 +33,9 @@
 
 #define FORWARD_ROWS 256 /* of a chunk: the gates of so many fit the cache beside W and R */
 #define BACKWARD_ROWS 512 /* as many as the products over them need to run at full speed */
-#define STEP_BYTES (1 << 20) /* of R that a thread may read in every step */
-#define THREAD_WORK (1 << 15) /* multiplications that are worth waking a thread for */
+#define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
+#define STEP_WORK (1 << 15)   /* multiplications of a step that are worth a meeting */
+#define THREAD_WORK (1 << 18) /* multiplications that are worth waking a thread for */
 
 typedef struct {
     ptrdiff_t batch, time, features, units;
@@ -87,7 +88,7 @@ static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
 {
     const ptrdiff_t work = batch * 4 * units * units, threads = parallel_threads();
     const ptrdiff_t recurrent_bytes = 4 * units * units * (ptrdiff_t)sizeof(real);
-    return MEETINGS && units >= threads * SLIVER && work > THREAD_WORK &&
+    return MEETINGS && units >= threads * SLIVER && work > STEP_WORK &&
            (batch < 2 * threads || recurrent_bytes > STEP_BYTES);
 }
 

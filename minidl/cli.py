@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_demo(commands: Any) -> None:
     demo = _add(commands, "demo", "train a classifier on generated reviews, and try it on your own sentences (default)")
     demo.add_argument("--sentence", action="append", metavar="TEXT", help="classify TEXT; may be repeated")
-    _add_number(demo, "--epochs", 8, "passes over the reviews")
+    _add_number(demo, "--epochs", 6, "passes over the reviews")
     _add_engine_options(demo, seed=True)
 
 

@@ -171,7 +171,7 @@ def test_equals_the_reference(shape, dtype, given_gradients, masked, reverse, se
 
 
 # the sizes that a chunk of steps, a register block and a vector do not divide
-LARGE = [(1, 600, 3, 5), (33, 40, 20, 48), (600, 2, 5, 7), (2, 5, 150, 7), (3, 4, 1, 130), (4, 3, 650, 650)]
+LARGE = [(1, 600, 3, 5), (33, 40, 20, 48), (600, 2, 5, 7), (2, 5, 150, 7), (3, 4, 1, 130), (2, 2, 30, 650)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -253,7 +253,7 @@ def test_reversed_time_is_the_flipped_sequence():
 
 
 # a few units, rows split among the threads; many units and few rows, or a large R, and the units are split
-SHARED = [(13, 40, 20, 37), (64, 9, 20, 70), (1, 30, 16, 192), (5, 6, 8, 400), (2, 4, 3, 520)]
+SHARED = [(13, 40, 20, 37), (64, 9, 20, 70), (1, 30, 16, 192), (4, 3, 8, 330), (2, 3, 3, 520)]
 
 
 @pytest.fixture
@@ -331,6 +331,40 @@ def test_no_denormals_come_out_and_the_mode_ends_with_the_call():
         assert not ((a != 0) & (np.abs(a) < tiny)).any()
     small = np.full((64, 64), tiny / 4, np.float32)
     assert_same_bits([cpu.matmul(small, np.eye(64, dtype=np.float32))], [small])
+
+
+OUT_OF_MEMORY = """
+import pathlib, resource
+import numpy as np
+from minidl.kernels import cpu
+
+units = 600
+inputs = [np.ones(shape, np.float32) for shape in
+          [(1, 2, units), (1, units), (1, units), (units, 4 * units), (units, 4 * units), (4 * units,)]]
+*_, cache = cpu.lstm_forward(*(a[:1, :1] if a.ndim == 3 else a for a in inputs))  # threads are made, little is kept
+del cache
+room = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+said = []
+for extra in range(0, 200, 4):
+    resource.setrlimit(resource.RLIMIT_AS, (room + (extra << 20), resource.RLIM_INFINITY))
+    try:
+        y, h, c, cache = cpu.lstm_forward(*inputs)
+        gradients = cpu.lstm_backward(y, h, c, *inputs, None, False, cache)
+        said.append("done")
+    except MemoryError as error:
+        said.append(str(error))
+print(*said, sep="\\n")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+def test_no_memory_is_an_error_and_nothing_worse():
+    environment = {**os.environ, "MINIDL_NUM_THREADS": "2", "MALLOC_TOP_PAD_": "0"}
+    done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert "no memory for the scratch space of a kernel" in said
+    assert said[-1] == "done"
 
 
 # ---- bad input --------------------------------------------------------------------------
