@@ -114,7 +114,8 @@ static void transpose_quad(const real *from, ptrdiff_t from_row, real *to, ptrdi
 }
 #endif
 
-static void copy_rows(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row)
+static void copy_rows(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptrdiff_t from_row, real *to,
+                      ptrdiff_t to_row)
 {
     for (ptrdiff_t row = 0; row < rows; row++, from += from_row, to += to_row)
         FOR_VECTORS(0, columns, vstore_n(to + i, vload_n(from + i, n), n););
@@ -138,7 +139,8 @@ static void copy_matrix(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptr
 }
 
 /* A sliver as [k][whole vectors], zeros after the last column. */
-static void pack_sliver(ptrdiff_t columns, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *packed)
+static void pack_sliver(ptrdiff_t columns, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col,
+                        real *packed)
 {
     const ptrdiff_t width = round_up(columns, LANES);
     copy_matrix(k, columns, b, b_row, b_col, packed, width);
@@ -186,7 +188,11 @@ typedef struct {
 /* Columns of a copied a lie an odd number of lines apart, and so in different sets of the cache. */
 static ptrdiff_t column_step(ptrdiff_t rows) { return round_up(rows, 2 * LINE) + LINE; }
 
-static ptrdiff_t a_copy_size(const Gemm *g) { return g->a_col == 1 ? 0 : min_of(DEPTH, g->k) * column_step(g->tile_rows); }
+static ptrdiff_t a_copy_size(const Gemm *g)
+{
+    return g->a_col == 1 ? 0 : min_of(DEPTH, g->k) * column_step(g->tile_rows);
+}
+
 static ptrdiff_t b_copy_size(const Gemm *g) { return min_of(DEPTH, g->k) * SLIVER; }
 
 /* One run of k: c (m, n) += the a of p times b. */
@@ -254,8 +260,8 @@ static void choose_tiles(Gemm *g)
     g->tasks = min_of(g->tiles, threads);
 }
 
-int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, const real *b,
-               ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags)
+int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
+               const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags)
 {
     if (m == 0 || n == 0)
         return 0;

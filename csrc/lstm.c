@@ -31,8 +31,8 @@
 #include "memory.h"
 #include "parallel.h"
 
-#define FORWARD_ROWS 256 /* of a chunk: the gates of so many fit the cache beside W and R */
-#define BACKWARD_ROWS 512 /* as many as the products over them need to run at full speed */
+#define FORWARD_ROWS 256      /* of a chunk: the gates of so many fit the cache beside W and R */
+#define BACKWARD_ROWS 512     /* as many as the products over them need to run at full speed */
 #define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
 #define STEP_WORK (1 << 15)   /* multiplications of a step that are worth a meeting */
 #define THREAD_WORK (1 << 18) /* multiplications that are worth waking a thread for */
@@ -174,14 +174,16 @@ INLINE void activate(const int rows, vec z[BLOCK_ROWS][BLOCK_VECS])
 }
 
 /* From the gates to the new state, for n units of one row. */
-INLINE void update_state(const Forward *f, const vec gate[4], ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit, ptrdiff_t n)
+INLINE void update_state(const Forward *f, const vec gate[4], ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit,
+                         ptrdiff_t n)
 {
     const Sequence *s = &f->s;
     const ptrdiff_t offset = row * s->units + unit;
     const real *h_before = s->h_before + at(s, step, row) * s->units + unit;
     const real *c_before = s->c_before + at(s, step, row) * s->units + unit;
     real *gates = s->gates + at(s, step, row) * 4 * s->units + unit;
-    real *h = after(s, s->h_before, f->h_last, step) + offset, *c = after(s, s->c_before, f->c_last, step) + offset;
+    real *h = after(s, s->h_before, f->h_last, step) + offset;
+    real *c = after(s, s->c_before, f->c_last, step) + offset;
     real *y = f->y + (row * s->time + step) * s->units + unit;
     if (masked(s, row, step)) {
         vstore_n(h, vload_n(h_before, n), n);
@@ -189,7 +191,8 @@ INLINE void update_state(const Forward *f, const vec gate[4], ptrdiff_t step, pt
         vstore_n(y, step > 0 ? vload_n(y - s->units, n) : vset(0), n);
         return;
     }
-    const vec c_new = vfma(gate[1], vload_n(c_before, n), gate[0] * gate[2]), h_new = gate[3] * vtanh(c_new);
+    const vec c_new = vfma(gate[1], vload_n(c_before, n), gate[0] * gate[2]);
+    const vec h_new = gate[3] * vtanh(c_new);
     for (int g = 0; g < 4; g++)
         vstore_n(gates + g * s->units, gate[g], n);
     vstore_n(c, c_new, n);
@@ -267,9 +270,9 @@ static void run_forward(Forward *f)
 }
 
 int NAME(lstm_forward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrdiff_t units, const real *x,
-                       const real *h0, const real *c0, const real *kernel, const real *recurrent, const real *bias,
-                       const uint8_t *mask, int reverse, real *y, real *h, real *c, real *gates, real *h_before,
-                       real *c_before)
+                       const real *h0, const real *c0, const real *kernel, const real *recurrent,
+                       const real *bias, const uint8_t *mask, int reverse, real *y, real *h, real *c, real *gates,
+                       real *h_before, real *c_before)
 {
     const ptrdiff_t state = batch * units;
     if (time == 0 || state == 0) {
@@ -301,11 +304,11 @@ int NAME(lstm_forward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrd
 
 typedef struct {
     Sequence s;
-    const real *x, *dy;                   /* (B, T, D), (B, T, U) or NULL */
-    const real *kernel, *recurrent;       /* W' (4U, D) and R' (4U, U), as gemm.c packs them */
-    real *dh, *dc;                        /* (B, U), carried from step to step */
-    real *dlast;                          /* (B, U): of outputs that repeated an earlier one; NULL without a mask */
-    real *dz, *inputs;                    /* (chunk, B, 4U), and x and later dx of the chunk (chunk, B, D) */
+    const real *x, *dy;             /* (B, T, D), (B, T, U) or NULL */
+    const real *kernel, *recurrent; /* W' (4U, D) and R' (4U, U), as gemm.c packs them */
+    real *dh, *dc;                  /* (B, U), carried from step to step */
+    real *dlast;                    /* (B, U), of outputs that repeated an earlier one; NULL without a mask */
+    real *dz, *inputs;              /* (chunk, B, 4U), and first x, then dx of the chunk (chunk, B, D) */
     real *dx, *dkernel, *drecurrent, *dbias;
 } Backward;
 
@@ -314,22 +317,28 @@ static real *dz_of(const Backward *b, ptrdiff_t step, ptrdiff_t row)
     return b->dz + at(&b->s, step - b->s.begin, row) * 4 * b->s.units;
 }
 
+/* The step before is the next one: fetch what it will read. */
+INLINE void fetch_step_before(const Backward *b, ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit)
+{
+    const Sequence *s = &b->s;
+    for (int gate = 0; gate < 4; gate++)
+        FETCH(s->gates + (at(s, step - 1, row) * 4 + gate) * s->units + unit);
+    FETCH(s->c_before + at(s, step - 1, row) * s->units + unit);
+    if (b->dy)
+        FETCH(b->dy + (row * s->time + step - 1) * s->units + unit);
+}
+
 /* dz of the four gates, and dc of the step before, from dh and dc. dh is used up: dz R' takes its place. */
 INLINE void differentiate(const Backward *b, ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit, ptrdiff_t n)
 {
     const Sequence *s = &b->s;
     const ptrdiff_t units = s->units, offset = row * units + unit;
     const real *gates = s->gates + at(s, step, row) * 4 * units + unit;
-    const vec i = vload_n(gates, n), f = vload_n(gates + units, n), g = vload_n(gates + 2 * units, n),
-              o = vload_n(gates + 3 * units, n), c_before = vload_n(s->c_before + at(s, step, row) * units + unit, n);
-    if (step > 0) {
-        const real *gates_before = gates - s->batch * 4 * units;
-        for (int gate = 0; gate < 4; gate++)
-            FETCH(gates_before + gate * units);
-        FETCH(s->c_before + at(s, step - 1, row) * units + unit);
-        if (b->dy)
-            FETCH(b->dy + (row * s->time + step - 1) * units + unit);
-    }
+    const vec i = vload_n(gates, n), f = vload_n(gates + units, n);
+    const vec g = vload_n(gates + 2 * units, n), o = vload_n(gates + 3 * units, n);
+    const vec c_before = vload_n(s->c_before + at(s, step, row) * units + unit, n);
+    if (step > 0)
+        fetch_step_before(b, step, row, unit);
     const vec one = vset(1), tanh_c = vtanh(vfma(f, c_before, i * g));
     vec dh = vload_n(b->dh + offset, n);
     if (b->dy)
@@ -373,13 +382,14 @@ static void backward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
     Backward *b = context;
     const Sequence *s = &b->s;
     const Share share = share_of(s, begin, end);
-    const ptrdiff_t rows = share.rows_end - share.row, units = share.units_end - share.unit, gates = 4 * s->units;
+    const ptrdiff_t rows = share.rows_end - share.row, units = share.units_end - share.unit;
+    const ptrdiff_t gates = 4 * s->units;
     const unsigned before = denormals_flush();
     for (ptrdiff_t step = s->end - 1; step >= s->begin; step--) {
         differentiate_share(b, &share, step);
         complete_steps(s, &share, s->end - step);
-        NAME(gemm_packed)(rows, units, gates, dz_of(b, step, share.row), gates, 1, b->recurrent + share.unit * gates,
-                          b->dh + share.row * s->units + share.unit, s->units, 1);
+        NAME(gemm_packed)(rows, units, gates, dz_of(b, step, share.row), gates, 1,
+                          b->recurrent + share.unit * gates, b->dh + share.row * s->units + share.unit, s->units, 1);
     }
     denormals_restore(before);
 }
@@ -415,7 +425,7 @@ static void bias_gradients(void *context, ptrdiff_t begin, ptrdiff_t end)
             b->dbias[j] += dz[j];
 }
 
-/* What a chunk adds to dW, dR and db, and its dx. */
+/* What a chunk adds to dW, dR and db, and its dx. -1 where memory ran out. */
 static int chunk_gradients(Backward *b)
 {
     const Sequence *s = &b->s;
@@ -454,8 +464,9 @@ static void start_from(real *to, const real *from, ptrdiff_t n)
 
 int NAME(lstm_backward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrdiff_t units, const real *dy,
                         const real *dh, const real *dc, const real *x, const real *kernel, const real *recurrent,
-                        const uint8_t *mask, int reverse, const real *gates, const real *h_before, const real *c_before,
-                        real *dx, real *dh0, real *dc0, real *dkernel, real *drecurrent, real *dbias)
+                        const uint8_t *mask, int reverse, const real *gates, const real *h_before,
+                        const real *c_before, real *dx, real *dh0, real *dc0, real *dkernel, real *drecurrent,
+                        real *dbias)
 {
     const ptrdiff_t state = batch * units;
     start_from(dh0, dh, state);
@@ -481,9 +492,10 @@ int NAME(lstm_backward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptr
     NAME(gemm_pack)(units, 4 * units, recurrent, 1, 4 * units, packed_recurrent);
     if (mask)
         zero(dlast, state);
-    const int failed = run_backward(&(Backward){
-        .s = s, .x = x, .dy = dy, .kernel = memory, .recurrent = packed_recurrent, .dh = dh0, .dc = dc0, .dlast = dlast,
-        .dz = dz, .inputs = inputs, .dx = dx, .dkernel = dkernel, .drecurrent = drecurrent, .dbias = dbias});
+    const int failed = run_backward(
+        &(Backward){.s = s, .x = x, .dy = dy, .kernel = memory, .recurrent = packed_recurrent, .dh = dh0, .dc = dc0,
+                    .dlast = dlast, .dz = dz, .inputs = inputs, .dx = dx, .dkernel = dkernel,
+                    .drecurrent = drecurrent, .dbias = dbias});
     memory_give(memory);
     return failed;
 }

@@ -341,8 +341,7 @@ from minidl.kernels import cpu
 units = 600
 inputs = [np.ones(shape, np.float32) for shape in
           [(1, 2, units), (1, units), (1, units), (units, 4 * units), (units, 4 * units), (4 * units,)]]
-*_, cache = cpu.lstm_forward(*(a[:1, :1] if a.ndim == 3 else a for a in inputs))  # threads are made, little is kept
-del cache
+cpu.matmul(np.ones((300, 300)), np.ones((300, 300)))  # the threads are made
 room = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 said = []
 for extra in range(0, 200, 4):
@@ -359,11 +358,12 @@ print(*said, sep="\\n")
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 def test_no_memory_is_an_error_and_nothing_worse():
-    environment = {**os.environ, "MINIDL_NUM_THREADS": "2", "MALLOC_TOP_PAD_": "0"}
+    environment = {**os.environ, "MINIDL_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert "no memory for the scratch space of a kernel" in said
+    refused = [line for line in said if line != "done"]  # for outputs or for scratch: which one depends on the heap
+    assert refused and all(line.startswith("no memory for ") for line in refused), said
     assert said[-1] == "done"
 
 
