@@ -95,7 +95,14 @@ def test_any_shape_and_layout(dtype, size, layouts, seed):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "shapes",
-    [((3, 0), (0, 4)), ((0, 3), (3, 4)), ((3, 4), (4, 0)), ((2, 0, 3), (3, 4)), ((2, 3, 0), (2, 0, 4))],
+    [
+        ((3, 0), (0, 4)),
+        ((0, 3), (3, 4)),
+        ((3, 4), (4, 0)),
+        ((2, 0, 3), (3, 4)),
+        ((2, 3, 0), (2, 0, 4)),
+        ((2, 3, 0), (0, 4)),
+    ],
 )
 def test_an_empty_sum_is_zero(dtype, shapes):
     c = cpu.matmul(np.zeros(shapes[0], dtype), np.zeros(shapes[1], dtype))

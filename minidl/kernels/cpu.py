@@ -92,8 +92,8 @@ def _dense(array: Array, dtype: Any = None) -> Array:
 
 def _strided(array: Array) -> Array:
     """The array itself where its strides are whole numbers of items, else a dense copy."""
-    whole = array.flags.aligned and all(stride % array.itemsize == 0 for stride in array.strides)
-    return array if isinstance(array, np.ndarray) and whole else np.array(array, order="C")
+    whole = array.flags.forc or all(stride % array.itemsize == 0 for stride in array.strides)
+    return array if isinstance(array, np.ndarray) and array.flags.aligned and whole else np.array(array, order="C")
 
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -140,11 +140,12 @@ def matmul(a: Array, b: Array) -> Array:
     """c = a b, over the last two axes; the others broadcast. Transposed and sliced views are not copied."""
     validate.matmul(a, b)
     a, b = _strided(a), _strided(b)
-    c = _empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]), a.dtype)
     if b.ndim == 2:
-        _cpu.matmul(a if a.ndim == 2 else a.reshape(-1, a.shape[-1]), b, c)
+        c = _empty((*a.shape[:-1], b.shape[1]), a.dtype)
+        _cpu.matmul(a if a.ndim == 2 else a.reshape(_rows(a)), b, c)
         return c
-    stack = c.shape[:-2]
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    c = _empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
     a, b = np.broadcast_to(a, (*stack, *a.shape[-2:])), np.broadcast_to(b, (*stack, *b.shape[-2:]))
     for index in np.ndindex(*stack):
         _cpu.matmul(a[index], b[index], c[index])

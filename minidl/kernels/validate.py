@@ -87,10 +87,11 @@ def matmul(a: Any, b: Any) -> None:
         raise ValueError(
             f"matmul: a has {a.shape[-1]} columns and b has {b.shape[-2]} rows, shapes {a.shape} and {b.shape}"
         )
-    try:
-        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    except ValueError:
-        raise ValueError(f"matmul: the stacks of shapes {a.shape} and {b.shape} do not broadcast") from None
+    if a.ndim > 2 and b.ndim > 2:
+        try:
+            np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            raise ValueError(f"matmul: the stacks of shapes {a.shape} and {b.shape} do not broadcast") from None
 
 
 def rows(kernel: str, x: Any) -> None:
