@@ -1,0 +1,58 @@
+"""python -m benchmarks            list them
+python -m benchmarks all        run them all
+python -m benchmarks overhead   run one, or several
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from pathlib import Path
+
+from benchmarks.setting import Setting
+
+NAMES = ("seed_model", "lstm_scaling", "ops", "overhead", "footprint", "stages")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure minidl beside its peers.")
+    parser.add_argument(
+        "names", nargs="*", choices=[*NAMES, "all", []], metavar="NAME", help="none lists them, all runs them all"
+    )
+    parser.add_argument("--quick", action="store_true", help="a few cases of each")
+    parser.add_argument("--threads", default=None, help="comma-separated, as 1,2 (default: 1 and all cores)")
+    parser.add_argument(
+        "--peers", default=None, help="comma-separated names, as pytorch,keras/jax (default: all that are installed)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("benchmarks/results"), help="folder for JSON, Markdown and SVG"
+    )
+    arguments = parser.parse_args()
+    if not arguments.names:
+        for name in NAMES:
+            print(f"{name:14}{_module(name).__doc__}")
+        return
+    setting = Setting(arguments.quick, _threads(arguments.threads), _split(arguments.peers))
+    for name in NAMES if "all" in arguments.names else arguments.names:
+        result = _module(name).run(setting)
+        result.write(arguments.output)
+        print(result.markdown())
+
+
+def _module(name: str):
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def _split(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(","))
+
+
+def _threads(text: str | None) -> tuple[int, ...]:
+    if text is not None:
+        return tuple(int(part) for part in text.split(","))
+    return tuple(sorted({1, len(os.sched_getaffinity(0))}))
+
+
+if __name__ == "__main__":
+    main()

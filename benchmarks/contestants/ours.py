@@ -1,0 +1,191 @@
+"""minidl."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minidl as md
+from benchmarks import inputs
+from minidl import kernels
+from minidl.layers import LSTM, Dense, Dropout, Embedding
+
+Step = Callable[[], Any]
+
+
+# ---- the document's model -----------------------------------------------------------------
+
+
+def _document_model(time: int, rate: float) -> md.Sequential:
+    layers: list[md.layers.Layer] = [Embedding(inputs.WORDS, inputs.FEATURES, input_length=time)]
+    layers += [LSTM(inputs.UNITS, return_sequences=True), Dropout(rate), LSTM(inputs.UNITS), Dropout(rate)]
+    model = md.Sequential([*layers, Dense(1, activation="sigmoid")])
+    model.compile(
+        optimizer=md.optimizers.Adam(inputs.LEARNING_RATE, epsilon=inputs.EPSILON), loss="binary_crossentropy"
+    )
+    model.set_weights(inputs.document_weights())
+    return model
+
+
+def document_train(batch: int, time: int, rate: float) -> Step:
+    model, (x, y) = _document_model(time, rate), inputs.document_batch(batch, time)
+    return lambda: model.train_on_batch(x, y)
+
+
+def document_infer(batch: int, time: int) -> Step:
+    model, (x, _) = _document_model(time, 0.5), inputs.document_batch(batch, time)
+    return lambda: model.predict_on_batch(x)
+
+
+# ---- one LSTM -----------------------------------------------------------------------------
+
+
+def _lstm(features: int, units: int) -> LSTM:
+    layer = LSTM(units, return_sequences=True)
+    layer.build((None, None, features))
+    layer.set_weights(inputs.lstm_weights(features, units))
+    return layer
+
+
+def lstm_train(batch: int, time: int, features: int, units: int) -> Step:
+    layer = _lstm(features, units)
+    x = md.Tensor(inputs.uniform(batch, time, features), requires_grad=True)
+    dy = md.Tensor(inputs.uniform(batch, time, units))
+
+    def step() -> Any:
+        for t in (x, *layer.weights):
+            t.zero_grad()
+        layer(x).backward(dy)
+        return x.grad
+
+    return step
+
+
+def lstm_infer(batch: int, time: int, features: int, units: int) -> Step:
+    layer, x = _lstm(features, units), md.Tensor(inputs.uniform(batch, time, features))
+
+    def step() -> Any:
+        with md.no_grad():
+            return layer(x)
+
+    return step
+
+
+# ---- single operations --------------------------------------------------------------------
+
+
+def matmul(m: int, n: int, k: int) -> Step:
+    a, b = inputs.uniform(m, k), inputs.uniform(k, n, seed=1)
+    return lambda: kernels.of(a).matmul(a, b)
+
+
+def _elementwise(name: str) -> Callable[[int], Step]:
+    def task(n: int) -> Step:
+        x = inputs.uniform(n, scale=4)
+        kernel = getattr(kernels.of(x), name)
+        return lambda: kernel(x)
+
+    return task
+
+
+exp, tanh, sigmoid = _elementwise("exp"), _elementwise("tanh"), _elementwise("sigmoid")
+
+
+def sum(n: int) -> Step:  # the name of the task
+    x = md.Tensor(inputs.uniform(n))
+    return lambda: x.sum()
+
+
+def softmax(batch: int, classes: int) -> Step:
+    x = inputs.uniform(batch, classes, scale=4)
+    return lambda: kernels.of(x).softmax_forward(x)
+
+
+def softmax_cross_entropy(batch: int, classes: int) -> Step:
+    x = md.Tensor(inputs.uniform(batch, classes, scale=4), requires_grad=True)
+    labels = np.arange(batch) % classes
+
+    def step() -> Any:
+        x.zero_grad()
+        md.sparse_cross_entropy(x, labels).sum().backward()
+        return x.grad
+
+    return step
+
+
+def dropout(n: int) -> Step:
+    x, stream = inputs.uniform(n), md.random.Generator(0)
+    return lambda: kernels.of(x).dropout(x, 0.5, stream.seed, stream.take(n))
+
+
+def embedding_forward(rows: int, units: int, n: int) -> Step:
+    table, ids = inputs.uniform(rows, units), np.random.default_rng(0).integers(0, rows, n)
+    return lambda: kernels.of(table).embedding_forward(table, ids)
+
+
+def embedding_backward(rows: int, units: int, n: int) -> Step:
+    dy, ids = inputs.uniform(n, units), np.random.default_rng(0).integers(0, rows, n)
+    return lambda: kernels.of(dy).embedding_backward(dy, ids, rows)
+
+
+def adam(n: int) -> Step:
+    weight = md.Tensor(inputs.uniform(n), requires_grad=True)
+    gradient = md.Tensor(inputs.uniform(n, seed=1))
+    optimizer = md.optimizers.Adam(inputs.LEARNING_RATE, epsilon=inputs.EPSILON)
+
+    def step() -> Any:
+        optimizer.apply_gradients([(gradient, weight)])
+        return 0.0
+
+    return step
+
+
+# ---- what is around the arithmetic --------------------------------------------------------
+
+
+def tiny_op() -> Step:
+    a, b = md.Tensor(1.5, requires_grad=True), md.Tensor(2.5, requires_grad=True)
+
+    def step() -> Any:
+        a.grad = b.grad = None
+        (a * b).backward()
+        return a.grad
+
+    return step
+
+
+def mlp_train() -> Step:
+    model = md.Sequential([Dense(256, activation="relu"), Dense(128, activation="relu"), Dense(10)])
+    model.build((None, 784))
+    model.set_weights(inputs.mlp_weights())
+    loss = md.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=md.optimizers.Adam(inputs.LEARNING_RATE, epsilon=inputs.EPSILON), loss=loss)
+    x, y = inputs.mlp_batch()
+    return lambda: model.train_on_batch(x, y)
+
+
+def scalar_network() -> Step:
+    layers = [
+        [[md.Tensor(w, requires_grad=True) for w in neuron] for neuron in layer] for layer in inputs.scalar_weights()
+    ]
+    weights = [w for layer in layers for neuron in layer for w in neuron]
+    point = [md.Tensor(0.5), md.Tensor(-0.25)]
+
+    def step() -> Any:
+        for w in weights:
+            w.grad = None
+        values = point
+        for layer in layers:
+            values = [_neuron(neuron, values) for neuron in layer]
+        (1 - values[0]).backward()
+        return layers[0][0][0].grad
+
+    def _neuron(neuron: list[md.Tensor], values: list[md.Tensor]) -> md.Tensor:
+        total = neuron[-1]
+        for w, value in zip(neuron, values, strict=False):
+            total = total + w * value
+        return md.tanh(total)
+
+    return step

@@ -1,0 +1,48 @@
+"""NumPy alone, written as one would write it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import inputs
+
+Step = Callable[[], Any]
+
+
+def matmul(m: int, n: int, k: int) -> Step:
+    a, b = inputs.uniform(m, k), inputs.uniform(k, n, seed=1)
+    return lambda: a @ b
+
+
+def exp(n: int) -> Step:
+    x = inputs.uniform(n, scale=4)
+    return lambda: np.exp(x)
+
+
+def tanh(n: int) -> Step:
+    x = inputs.uniform(n, scale=4)
+    return lambda: np.tanh(x)
+
+
+def sum(n: int) -> Step:  # the name of the task
+    x = inputs.uniform(n)
+    return lambda: x.sum()
+
+
+def embedding_forward(rows: int, units: int, n: int) -> Step:
+    table, ids = inputs.uniform(rows, units), np.random.default_rng(0).integers(0, rows, n)
+    return lambda: table.take(ids, axis=0)
+
+
+def embedding_backward(rows: int, units: int, n: int) -> Step:
+    dy, ids = inputs.uniform(n, units), np.random.default_rng(0).integers(0, rows, n)
+
+    def step() -> Any:
+        table = np.zeros((rows, units), np.float32)
+        np.add.at(table, ids, dy)
+        return table
+
+    return step

@@ -1,0 +1,247 @@
+"""PyTorch, as its manual shows it: nn.LSTM (oneDNN on a CPU), fused Adam, inference_mode."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks import inputs
+
+Step = Callable[[], Any]
+torch.set_num_threads(len(os.sched_getaffinity(0)))
+
+
+class DocumentModel(nn.Module):
+    """Embedding, LSTM, Dropout, LSTM, Dropout, Dense, without the sigmoid, which is in the loss."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(inputs.WORDS, inputs.FEATURES)
+        self.lstm_1 = nn.LSTM(inputs.FEATURES, inputs.UNITS, batch_first=True)
+        self.lstm_2 = nn.LSTM(inputs.UNITS, inputs.UNITS, batch_first=True)
+        self.dropout = nn.Dropout(rate)
+        self.dense = nn.Linear(inputs.UNITS, 1)
+        table, w1, r1, b1, w2, r2, b2, kernel, bias = map(torch.from_numpy, inputs.document_weights())
+        _set(self.embedding.weight, table)
+        _set_lstm(self.lstm_1, w1, r1, b1)
+        _set_lstm(self.lstm_2, w2, r2, b2)
+        _set(self.dense.weight, kernel.T)
+        _set(self.dense.bias, bias)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        y, _ = self.lstm_1(self.embedding(ids))
+        y, _ = self.lstm_2(self.dropout(y))
+        return self.dense(self.dropout(y[:, -1]))
+
+
+def _set(parameter: Any, value: torch.Tensor) -> None:
+    with torch.no_grad():
+        parameter.copy_(value)
+
+
+def _set_lstm(layer: nn.LSTM, kernel: torch.Tensor, recurrent: torch.Tensor, bias: torch.Tensor) -> None:
+    _set(layer.weight_ih_l0, kernel.T)
+    _set(layer.weight_hh_l0, recurrent.T)
+    _set(layer.bias_ih_l0, bias)
+    _set(layer.bias_hh_l0, torch.zeros_like(bias))
+
+
+def _adam(parameters: Any) -> torch.optim.Adam:
+    return torch.optim.Adam(parameters, inputs.LEARNING_RATE, eps=inputs.EPSILON, fused=True)
+
+
+# ---- the document's model -----------------------------------------------------------------
+
+
+def document_train(batch: int, time: int, rate: float) -> Step:
+    model = DocumentModel(rate)
+    optimizer, loss_of = _adam(model.parameters()), nn.BCEWithLogitsLoss()
+    x, y = map(torch.from_numpy, inputs.document_batch(batch, time))
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = loss_of(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def document_infer(batch: int, time: int) -> Step:
+    model = DocumentModel(0.5).eval()
+    x, _ = map(torch.from_numpy, inputs.document_batch(batch, time))
+
+    def step() -> Any:
+        with torch.inference_mode():
+            return torch.sigmoid(model(x))
+
+    return step
+
+
+# ---- one LSTM -----------------------------------------------------------------------------
+
+
+def _lstm(features: int, units: int) -> nn.LSTM:
+    layer = nn.LSTM(features, units, batch_first=True)
+    _set_lstm(layer, *map(torch.from_numpy, inputs.lstm_weights(features, units)))
+    return layer
+
+
+def lstm_train(batch: int, time: int, features: int, units: int) -> Step:
+    layer = _lstm(features, units)
+    x = torch.from_numpy(inputs.uniform(batch, time, features)).requires_grad_()
+    dy = torch.from_numpy(inputs.uniform(batch, time, units))
+
+    def step() -> Any:
+        x.grad = None
+        layer.zero_grad()
+        y, _ = layer(x)
+        y.backward(dy)
+        return x.grad
+
+    return step
+
+
+def lstm_infer(batch: int, time: int, features: int, units: int) -> Step:
+    layer, x = _lstm(features, units).eval(), torch.from_numpy(inputs.uniform(batch, time, features))
+
+    def step() -> Any:
+        with torch.inference_mode():
+            return layer(x)[0]
+
+    return step
+
+
+# ---- single operations --------------------------------------------------------------------
+
+
+def matmul(m: int, n: int, k: int) -> Step:
+    a, b = torch.from_numpy(inputs.uniform(m, k)), torch.from_numpy(inputs.uniform(k, n, seed=1))
+    return lambda: a @ b
+
+
+def _elementwise(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[int], Step]:
+    def task(n: int) -> Step:
+        x = torch.from_numpy(inputs.uniform(n, scale=4))
+        return lambda: function(x)
+
+    return task
+
+
+exp, tanh, sigmoid = _elementwise(torch.exp), _elementwise(torch.tanh), _elementwise(torch.sigmoid)
+
+
+def sum(n: int) -> Step:  # the name of the task
+    x = torch.from_numpy(inputs.uniform(n))
+    return lambda: x.sum()
+
+
+def softmax(batch: int, classes: int) -> Step:
+    x = torch.from_numpy(inputs.uniform(batch, classes, scale=4))
+    return lambda: torch.softmax(x, 1)
+
+
+def softmax_cross_entropy(batch: int, classes: int) -> Step:
+    x = torch.from_numpy(inputs.uniform(batch, classes, scale=4)).requires_grad_()
+    labels = torch.arange(batch) % classes
+
+    def step() -> Any:
+        x.grad = None
+        nn.functional.cross_entropy(x, labels, reduction="sum").backward()
+        return x.grad
+
+    return step
+
+
+def dropout(n: int) -> Step:
+    x = torch.from_numpy(inputs.uniform(n))
+    return lambda: nn.functional.dropout(x, 0.5)
+
+
+def _ids(rows: int, n: int) -> torch.Tensor:
+    import numpy as np
+
+    return torch.from_numpy(np.random.default_rng(0).integers(0, rows, n))
+
+
+def embedding_forward(rows: int, units: int, n: int) -> Step:
+    table, ids = torch.from_numpy(inputs.uniform(rows, units)), _ids(rows, n)
+    return lambda: nn.functional.embedding(ids, table)
+
+
+def embedding_backward(rows: int, units: int, n: int) -> Step:
+    dy, ids = torch.from_numpy(inputs.uniform(n, units)), _ids(rows, n)
+    return lambda: torch.ops.aten.embedding_dense_backward(dy, ids, rows, -1, False)
+
+
+def adam(n: int) -> Step:
+    weight = nn.Parameter(torch.from_numpy(inputs.uniform(n)))
+    weight.grad = torch.from_numpy(inputs.uniform(n, seed=1))
+    optimizer = _adam([weight])
+
+    def step() -> Any:
+        optimizer.step()
+        return 0.0
+
+    return step
+
+
+# ---- what is around the arithmetic --------------------------------------------------------
+
+
+def tiny_op() -> Step:
+    a, b = (torch.tensor(value, requires_grad=True) for value in (1.5, 2.5))
+
+    def step() -> Any:
+        a.grad = b.grad = None
+        (a * b).backward()
+        return a.grad
+
+    return step
+
+
+def mlp_train() -> Step:
+    model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
+    for parameter, value in zip(model.parameters(), inputs.mlp_weights(), strict=True):
+        _set(parameter, torch.from_numpy(value.T))
+    optimizer, loss_of = _adam(model.parameters()), nn.CrossEntropyLoss()
+    x, y = map(torch.from_numpy, inputs.mlp_batch())
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = loss_of(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def scalar_network() -> Step:
+    layers = [
+        [[torch.tensor(w, requires_grad=True) for w in neuron] for neuron in layer] for layer in inputs.scalar_weights()
+    ]
+    weights = [w for layer in layers for neuron in layer for w in neuron]
+    point = [torch.tensor(0.5), torch.tensor(-0.25)]
+
+    def step() -> Any:
+        for w in weights:
+            w.grad = None
+        values = point
+        for layer in layers:
+            values = [_neuron(neuron, values) for neuron in layer]
+        (1 - values[0]).backward()
+        return layers[0][0][0].grad
+
+    def _neuron(neuron: list[torch.Tensor], values: list[torch.Tensor]) -> torch.Tensor:
+        total = neuron[-1]
+        for w, value in zip(neuron, values, strict=False):
+            total = total + w * value
+        return torch.tanh(total)
+
+    return step

@@ -1,0 +1,85 @@
+"""What a benchmark ran on, and the most that this machine can do: multiplications and bytes a second, measured."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import native
+
+Ceilings = dict[str, float]
+
+COPY_BYTES = 1 << 28  # far more than any cache holds
+
+
+def describe() -> dict[str, Any]:
+    """The processor, its cores and caches, and the system."""
+    from minidl.kernels import cpu
+
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "isa": cpu.isa(),
+    }
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo") as lines:
+        facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in facts.items()}
+    name, family, model = (facts.get(key) for key in ("model name", "cpu family", "model"))
+    return f"{name} (family {family}, model {model})"
+
+
+def ceilings(isa: str, threads: int) -> Ceilings:
+    """GFLOP/s of fused multiply-adds in float32, and GB/s of three ways to go through memory, best of five.
+
+    "scale" reads one array and writes another, "update" writes where it reads, "read" writes nothing.
+    Bytes are those that the program names, so a line fetched only to be written over counts once.
+    """
+    library = native.load("ceiling", isa)
+    library.ceiling_fma.restype = ctypes.c_double
+    library.ceiling_read.restype = ctypes.c_double
+    x, y = (np.ones(COPY_BYTES // 4, np.float32) for _ in range(2))
+    turns = 20_000_000
+    operations = 2 * 12 * (native.LEVELS[isa][1] // 4) * turns
+    n = x.size // threads
+
+    def pointer(array: np.ndarray[Any, Any], part: int) -> Any:
+        return ctypes.c_void_p(array.ctypes.data + 4 * n * part)
+
+    size = ctypes.c_ssize_t(n)
+    out = (ctypes.c_float * 64)()
+    work: dict[str, tuple[Callable[[int], Any], float]] = {
+        "fma_gflops": (lambda part: library.ceiling_fma(ctypes.c_ssize_t(turns), ctypes.byref(out)), operations),
+        "scale_gbs": (lambda part: library.ceiling_scale(size, pointer(x, part), pointer(y, part)), 8 * n),
+        "update_gbs": (lambda part: library.ceiling_update(size, pointer(y, part)), 8 * n),
+        "read_gbs": (lambda part: library.ceiling_read(size, pointer(x, part)), 4 * n),
+    }
+    return {name: threads * amount / _best(body, threads) / 1e9 for name, (body, amount) in work.items()}
+
+
+def _best(body: Callable[[int], Any], threads: int, tries: int = 5) -> float:
+    return min(_together(body, threads) for _ in range(tries))
+
+
+def _together(body: Callable[[int], Any], threads: int) -> float:
+    """The seconds that so many threads take for a part each. ctypes lets go of the GIL."""
+    others = [threading.Thread(target=body, args=(part,)) for part in range(1, threads)]
+    start = time.perf_counter()
+    for thread in others:
+        thread.start()
+    body(0)
+    for thread in others:
+        thread.join()
+    return time.perf_counter() - start

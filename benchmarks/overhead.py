@@ -1,0 +1,26 @@
+"""What is around the arithmetic: one tiny op, a network of single numbers, and the step of a small MLP."""
+
+from __future__ import annotations
+
+from benchmarks.process import Field, check_agreement, race
+from benchmarks.result import Result
+from benchmarks.setting import Setting
+
+ABLE = ("ours", "pytorch", "hips_autograd")
+
+
+def run(setting: Setting) -> Result:
+    result = setting.result("overhead", "Overhead", ABLE)
+    threads = max(setting.threads)
+    cases = {
+        "tiny_op": "one product of two numbers, forward and backward",
+        "scalar_network": "2-16-16-1 of single numbers, forward and backward",
+        "mlp_train": "MLP 784-256-128-10, batch 64, a step of Adam",
+    }
+    with Field(setting.peers(ABLE), threads) as contestants:
+        for task, case in cases.items():
+            check_agreement(contestants, task, steps=1 if task != "mlp_train" else 3)
+            result.add_race(case, race(contestants, task))
+    for case, limit in zip(cases.values(), (1.0, 1.0, 0.7), strict=True):
+        result.aim(f"{case}, of the fastest", limit, result.ratio_to_fastest(case))
+    return result

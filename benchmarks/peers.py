@@ -1,0 +1,61 @@
+"""The libraries that minidl is measured against, each where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A contestant: a module of `benchmarks.contestants`, and the environment that it runs in."""
+
+    name: str
+    module: str
+    packages: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def installed(self) -> bool:
+        return all(find_spec(package) is not None for package in self.packages)
+
+    @property
+    def versions(self) -> str:
+        return " on ".join(f"{package} {_version(package)}" for package in self.packages)
+
+
+# glibc gives the pages of a large array back when it is freed, and the next step pays for new ones.
+# A user who knows can forbid it; that makes a harder peer.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "68719476736", "MALLOC_TOP_PAD_": "67108864"}
+
+MINIDL = Peer("minidl", "ours", ("minidl",))
+PEERS = (
+    Peer("pytorch", "pytorch", ("torch",)),
+    Peer("pytorch, malloc kept", "pytorch", ("torch",), KEEP_MEMORY),
+    Peer("keras/tensorflow", "keras_model", ("keras", "tensorflow"), {"KERAS_BACKEND": "tensorflow"}),
+    Peer("keras/jax", "keras_model", ("keras", "jax"), {"KERAS_BACKEND": "jax"}),
+    Peer("keras/torch", "keras_model", ("keras", "torch"), {"KERAS_BACKEND": "torch"}),
+    Peer("autograd", "hips_autograd", ("autograd",)),
+    Peer("numpy", "plain_numpy", ("numpy",)),
+)
+
+
+def _version(package: str) -> str:
+    for name in (package, f"{package}-cpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            pass
+    return "of unknown version"
+
+
+def chosen(names: Sequence[str] | None, able: Sequence[str]) -> list[Peer]:
+    """minidl, and of the peers that can take part those that are installed and, if names are given, named."""
+    return [MINIDL, *(p for p in PEERS if p.module in able and p.installed and (not names or p.name in names))]
+
+
+def absent(able: Sequence[str]) -> Iterator[str]:
+    """Peers that could take part if they were installed."""
+    return (p.name for p in PEERS if p.module in able and not p.installed)

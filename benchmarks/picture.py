@@ -1,0 +1,38 @@
+"""The rows of a result as bars: one group a case, one bar a contestant, minidl's time over theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+
+matplotlib.use("svg")
+matplotlib.rcParams["svg.hashsalt"] = "minidl"  # the same result gives the same file
+
+from matplotlib.figure import Figure  # noqa: E402  (after the choice of what draws)
+
+if TYPE_CHECKING:
+    from benchmarks.result import Result
+
+
+def draw(result: Result, path: Path) -> None:
+    rows = [row for row in result.rows if row.ratio is not None]
+    cases = list(dict.fromkeys(row.case for row in rows))
+    names = list(dict.fromkeys(row.contestant for row in rows))
+    if not rows:
+        return
+    figure = Figure(figsize=(8, 1 + 0.18 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    height = 0.8 / len(names)
+    for i, name in enumerate(names):
+        found = {row.case: row.ratio for row in rows if row.contestant == name}
+        places = [cases.index(case) + i * height for case in found]
+        axes.barh(places, list(found.values()), height, label=name)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks([i + 0.4 - height / 2 for i in range(len(cases))], cases, fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("time of minidl / time of the other, below 1 minidl is faster")
+    axes.set_title(result.title, fontsize=10)
+    axes.legend(fontsize=7)
+    figure.savefig(path, metadata={"Date": None})

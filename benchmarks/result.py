@@ -1,0 +1,153 @@
+"""What a benchmark found: rows of timings, targets hit or missed, as JSON, as Markdown and as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+from benchmarks.process import Timing, ratio
+
+OURS = "minidl"
+
+
+@dataclass
+class Row:
+    """One contestant on one case."""
+
+    case: str
+    contestant: str
+    value: float
+    unit: str = "s"
+    low: float | None = None
+    high: float | None = None
+    first: float | None = None
+    ratio: float | None = None  # of minidl's value to this one
+    rate: float | None = None  # GFLOP/s or GB/s
+    share: float | None = None  # of what the machine can do at most
+
+
+@dataclass
+class Target:
+    """Something to be reached: a ratio to stay under, or a share of a ceiling to pass."""
+
+    text: str
+    limit: float
+    reached: float | None
+    at_most: bool = True
+
+    @property
+    def verdict(self) -> str:
+        if self.reached is None:
+            return "not measured"
+        hit = self.reached <= self.limit if self.at_most else self.reached >= self.limit
+        return "reached" if hit else "MISSED"
+
+
+@dataclass
+class Result:
+    """A benchmark's rows and verdicts, and what it ran on."""
+
+    name: str
+    title: str
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+
+    def add_race(
+        self, case: str, timings: Mapping[str, Timing], amount: float = 0.0, ceiling: float | None = None
+    ) -> None:
+        """The rows of a race over `amount` operations or bytes; the machine can do `ceiling` · 10⁹ a second."""
+        ours = timings[OURS]
+        for name, timing in timings.items():
+            rate = amount / timing.median / 1e9 if amount else None
+            share = rate / ceiling if rate is not None and ceiling is not None else None
+            low, high = timing.spread
+            theirs = None if name == OURS else ratio(ours, timing)
+            self.rows.append(
+                Row(case, name, timing.median, "s", low, high, timing.first, theirs, rate, share),
+            )
+
+    def find(self, case: str, contestant: str = OURS) -> Row | None:
+        return next((row for row in self.rows if (row.case, row.contestant) == (case, contestant)), None)
+
+    def ratio_to(self, case: str, contestant: str) -> float | None:
+        row = self.find(case, contestant)
+        return None if row is None else row.ratio
+
+    def ratio_to_fastest(self, case: str) -> float | None:
+        """minidl's time over that of the fastest of the others."""
+        ratios = [row.ratio for row in self.rows if row.case == case and row.ratio is not None]
+        return max(ratios, default=None)
+
+    def share_of(self, case: str) -> float | None:
+        row = self.find(case)
+        return None if row is None else row.share
+
+    def aim(self, text: str, limit: float, reached: float | None, at_most: bool = True) -> None:
+        self.targets.append(Target(text, limit, reached, at_most))
+
+    def aim_all(self, text: str, cases: Iterable[str], each: float, mean: float | None = None) -> None:
+        """Every case under one limit, and the geometric mean of all under another."""
+        found = {case: r for case in cases if (r := self.ratio_to_fastest(case)) is not None}
+        worst = max(found, key=found.__getitem__, default=None)
+        self.aim(f"{text}, each (worst: {worst})", each, None if worst is None else found[worst])
+        if mean is not None:
+            self.aim(f"{text}, geometric mean", mean, geometric_mean(found.values()) if found else None)
+
+    # ---- writing it down
+
+    def write(self, folder: Path) -> None:
+        """`name.json`, `name.md` and, where matplotlib is installed, `name.svg`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.name}.json").write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        (folder / f"{self.name}.md").write_text(self.markdown(), encoding="utf-8")
+        try:
+            from benchmarks.picture import draw
+        except ModuleNotFoundError:
+            return
+        draw(self, folder / f"{self.name}.svg")
+
+    def markdown(self) -> str:
+        facts = ", ".join(f"{key} {value}" for key, value in self.machine.items())
+        versions = ", ".join(f"{name}: {text}" for name, text in self.versions.items())
+        parts = [f"# {self.title}", f"Machine: {facts}.", f"Versions: {versions}.", *self.notes, self._rows_table()]
+        if self.targets:
+            parts.append(self._targets_table())
+        return "\n\n".join(parts) + "\n"
+
+    def _rows_table(self) -> str:
+        lines = [
+            "| case | | median | spread | rate | share of ceiling | minidl takes |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        case = None
+        for row in self.rows:
+            spread = "" if row.low is None or row.high is None else f"{_quantity(row.low)} – {_quantity(row.high)}"
+            value = _quantity(row.value) if row.unit == "s" else f"{row.value:.4g} {row.unit}"
+            rate = "" if row.rate is None else f"{row.rate:.1f} G/s"
+            share = "" if row.share is None else f"{row.share:.0%}"
+            times = "" if row.ratio is None else f"{row.ratio:.2f} ×"
+            name = "" if row.case == case else row.case
+            lines.append(f"| {name} | {row.contestant} | {value} | {spread} | {rate} | {share} | {times} |")
+            case = row.case
+        return "\n".join(lines)
+
+    def _targets_table(self) -> str:
+        lines = ["| target | to reach | reached | |", "|---|---|---|---|"]
+        for target in self.targets:
+            reached = "" if target.reached is None else f"{target.reached:.3g}"
+            sign = "≤" if target.at_most else "≥"
+            lines.append(f"| {target.text} | {sign} {target.limit:g} | {reached} | {target.verdict} |")
+        return "\n".join(lines)
+
+
+def _quantity(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"

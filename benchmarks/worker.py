@@ -1,0 +1,55 @@
+"""One contestant in a process of its own. Reads a JSON command a line, answers with a JSON line.
+
+{"prepare": task, "with": {…}}   make the task's step ready; answers the losses of its first steps, if it has any
+{"run": n}                       answers the seconds that each of n steps took
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Step = Callable[[], Any]
+
+
+def main(contestant: str, threads: int) -> None:
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints must not end up among the answers
+    module = importlib.import_module(f"benchmarks.contestants.{contestant}")
+    step: Step = lambda: None  # noqa: E731
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            if "prepare" in command:
+                step = getattr(module, command["prepare"])(**command["with"])
+                answer: Any = None
+            elif "values" in command:
+                answer = [float(np.mean(np.asarray(step()))) for _ in range(command["values"])]
+            else:
+                answer = _times(step, command["run"])
+            reply = {"answer": answer, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        except Exception as error:
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), file=answers)
+
+
+def _times(step: Step, n: int) -> list[float]:
+    times = []
+    for _ in range(n):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
