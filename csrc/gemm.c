@@ -7,7 +7,10 @@
       rows are dense, and else copied to [k][row]. So no strides are slow, and transposed views are never
       made dense as a whole.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
-   4. Bits. An entry of c is the sum of its runs in order, each run summed in order. Neither copies, tiles
+   4. Few rows. Where b meets no more than FEW_ROWS rows of a, a copy would cost as much as the product: b is
+      read once, from row to row, and the sums wait in the first-level cache. A single column is a single
+      row of the transposed product.
+   5. Bits. An entry of c is the sum of its runs in order, each run summed in order. Neither copies, tiles
       and threads nor the other rows and columns have a part in it. */
 
 #include "block.h"
@@ -17,7 +20,7 @@
 #include "memory.h"
 #include "parallel.h"
 
-#define DEPTH (32768 / (SLIVER * (ptrdiff_t)sizeof(real))) /* a sliver takes 32 KiB */
+#define DEPTH (16384 / (SLIVER * (ptrdiff_t)sizeof(real))) /* a sliver takes 16 KiB */
 #define TILE_ROWS (64 * BLOCK_ROWS)
 #define TILE_COLUMNS (16 * SLIVER)
 #define THREAD_WORK 3e5 /* multiplications that are worth waking a thread for */
@@ -40,16 +43,16 @@ typedef struct {
 
 INLINE void multiply_block(const int rows, const int vecs, const Product *p)
 {
-    vec sum[BLOCK_ROWS][BLOCK_VECS];
+    vec sum[BLOCK_ROWS * BLOCK_VECS];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
-            sum[r][v] = vset(0);
+            sum[r * vecs + v] = vset(0);
     block_accumulate(rows, vecs, sum, p->k, p->a, p->a_row, p->a_col, p->b, p->ahead);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++) {
             const ptrdiff_t n = v == vecs - 1 ? p->last : LANES;
             real *c = p->c + r * p->c_row + v * LANES;
-            vstore_n(c, p->accumulate ? vload_n(c, n) + sum[r][v] : sum[r][v], n);
+            vstore_n(c, p->accumulate ? vload_n(c, n) + sum[r * vecs + v] : sum[r * vecs + v], n);
         }
 }
 
@@ -58,12 +61,16 @@ INLINE void multiply_block(const int rows, const int vecs, const Product *p)
     case SIZE(rows, vecs):                                                                                \
         multiply_block(rows, vecs, p);                                                                    \
         break;
+#if BLOCK_VECS == 4
 #define CASES(rows) CASE(rows, 1) CASE(rows, 2) CASE(rows, 3) CASE(rows, 4)
+#else
+#define CASES(rows) CASE(rows, 1) CASE(rows, 2)
+#endif
 
 static void multiply_rows(ptrdiff_t rows, ptrdiff_t vecs, const Product *p)
 {
     switch (SIZE(rows, vecs)) {
-        FOR_EACH_ROW_COUNT(CASES)
+        CASES(1) CASES(2) CASES(3) CASES(4) CASES(5) CASES(6)
     }
 }
 
@@ -260,6 +267,71 @@ static void choose_tiles(Gemm *g)
     g->tasks = min_of(g->tiles, threads);
 }
 
+/* ---- few rows ------------------------------------------------------------------------------------ */
+
+#define FEW_ROWS 4
+#define STRIP 512 /* columns whose sums wait at a time */
+#define ABREAST 4 /* rows of b that go by together */
+
+/* sum[r][j] += a[r][k] b[k][j] for `depth` values of k, in order */
+INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, const Gemm *g, const real *a,
+                         const real *b, real sum[FEW_ROWS][STRIP])
+{
+    FOR_VECTORS(0, columns, {
+        vec row[ABREAST];
+        UNROLL for (int k = 0; k < depth; k++)
+            row[k] = vload_n(b + k * g->b_row + i, n);
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec total = vload_n(&sum[r][i], n);
+            UNROLL for (int k = 0; k < depth; k++)
+                total = vfma(vset(a[r * g->a_row + k * g->a_col]), row[k], total);
+            vstore_n(&sum[r][i], total, n);
+        }
+    });
+}
+
+/* One run of k for the columns of one strip. */
+INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
+                           const real *b, real *c, int accumulate)
+{
+    real sum[FEW_ROWS][STRIP];
+    for (int r = 0; r < rows; r++)
+        memset(sum[r], 0, (size_t)columns * sizeof(real));
+    for (; k >= ABREAST; k -= ABREAST, a += ABREAST * g->a_col, b += ABREAST * g->b_row)
+        add_products(rows, ABREAST, columns, g, a, b, sum);
+    for (; k > 0; k--, a += g->a_col, b += g->b_row)
+        add_products(rows, 1, columns, g, a, b, sum);
+    for (int r = 0; r < rows; r++)
+        FOR_VECTORS(0, columns, {
+            real *entry = c + r * g->c_row + i;
+            const vec total = vload_n(&sum[r][i], n);
+            vstore_n(entry, accumulate ? vload_n(entry, n) + total : total, n);
+        });
+}
+
+static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Gemm *g = context;
+    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    for (ptrdiff_t j = begin; j < end; j += STRIP)
+        for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
+            const ptrdiff_t columns = min_of(STRIP, end - j), depth = min_of(DEPTH, g->k - k);
+            const real *a = g->a + k * g->a_col, *b = g->b + k * g->b_row + j;
+            const int accumulate = k > 0 || (g->flags & GEMM_ACCUMULATE);
+            switch (g->m) {
+#define FEW(rows)                                                                                         \
+    case rows:                                                                                            \
+        multiply_strip(rows, columns, depth, g, a, b, g->c + j, accumulate);                              \
+        break;
+                FEW(1) FEW(2) FEW(3) FEW(4)
+            }
+        }
+    if (g->flags & GEMM_FLUSH)
+        denormals_restore(before);
+}
+
+/* ---- the kernel ---------------------------------------------------------------------------------- */
+
 int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags)
 {
@@ -270,7 +342,13 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
             memset(c + i * c_row, 0, (size_t)n * sizeof(real));
         return 0;
     }
+    if (n == 1 && m > 1 && c_row == 1)
+        return NAME(gemm)(1, m, k, b, 0, b_row, a, a_col, a_row, c, m, flags);
     Gemm g = {m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags, .copies = NULL};
+    if (m <= FEW_ROWS && b_col == 1) {
+        parallel_for(n, round_up(1 + (ptrdiff_t)THREAD_WORK / (m * k), SLIVER), multiply_few_rows, &g);
+        return 0;
+    }
     choose_tiles(&g);
     g.copies = memory_take((size_t)(g.tasks * (a_copy_size(&g) + b_copy_size(&g))) * sizeof(real));
     if (!g.copies)

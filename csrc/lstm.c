@@ -162,7 +162,7 @@ static real *after(const Sequence *s, real *before, real *last, ptrdiff_t step)
 
 /* The gates of a few rows from their sums. One function after the other: the turns of such a loop do not
    wait for each other, while the functions of one row do. */
-INLINE void activate(const int rows, vec z[BLOCK_ROWS][BLOCK_VECS])
+INLINE void activate(const int rows, vec z[GATE_ROWS][4])
 {
     for (int r = 0; r < rows; r++) {
         z[r][0] = vsigmoid(z[r][0]);
@@ -207,13 +207,13 @@ INLINE void forward_block(const int rows, const Forward *f, ptrdiff_t step, ptrd
     const Sequence *s = &f->s;
     const ptrdiff_t units = s->units, n = min_of(LANES, units - unit);
     const real *input = s->gates + at(s, step, row) * 4 * units + unit;
-    vec z[BLOCK_ROWS][BLOCK_VECS];
+    vec z[GATE_ROWS][4];
     UNROLL for (int gate = 0; gate < 4; gate++) {
         const vec bias = vload_n(f->bias + gate * units + unit, n);
         UNROLL for (int r = 0; r < rows; r++)
             z[r][gate] = vload_n(input + (r * 4 + gate) * units, n) + bias;
     }
-    block_accumulate(rows, 4, z, units, s->h_before + at(s, step, row) * units, units, 1,
+    block_accumulate(rows, 4, z[0], units, s->h_before + at(s, step, row) * units, units, 1,
                      f->recurrent + unit * 4 * units, ahead);
     activate(rows, z);
     for (int r = 0; r < rows; r++)
@@ -229,13 +229,13 @@ static void forward_rows(ptrdiff_t rows, const Forward *f, ptrdiff_t step, ptrdi
                          const real *ahead)
 {
     switch (rows) {
-        FOR_EACH_ROW_COUNT(CASE)
+        FOR_EACH_GATE_ROWS(CASE)
     }
 }
 
 static void forward_step(const Forward *f, const Share *share, ptrdiff_t step)
 {
-    const ptrdiff_t rows = share->rows_end - share->row, blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    const ptrdiff_t rows = share->rows_end - share->row, blocks = (rows + GATE_ROWS - 1) / GATE_ROWS;
     const ptrdiff_t panel = LANES * 4 * f->s.units; /* of R, for one block of units */
     for (ptrdiff_t unit = share->unit; unit < share->units_end; unit += LANES) {
         const real *next = f->recurrent + (unit / LANES + 1) * panel;

@@ -8,22 +8,26 @@ typedef float vec __attribute__((vector_size(REGISTER_BYTES)));
 #define LANES (REGISTER_BYTES / sizeof(float))
 #define SUMS 12 /* enough to hide the latency of four cycles on two units, few enough for 16 registers */
 
-/* Multiply and add `turns` times in each lane of SUMS registers: the number of operations done. */
-double ceiling_fma(ptrdiff_t turns, float *out)
+/* With names of their own, not as an array: the compiler keeps an array that an asm writes to in memory. */
+#define FOR_EACH_SUM(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11)
+#define DECLARE(i) vec sum##i = (vec){} + i;
+#define MULTIPLY_ADD(i)                                                                                   \
+    sum##i += a * b;                                                                                      \
+    __asm__("" : "+x"(sum##i)); /* nor may it merge one turn with the next */
+#define ADD_UP(i) total += sum##i;
+
+/* Multiply and add `turns` times in each lane of SUMS registers. */
+void ceiling_fma(ptrdiff_t turns, const float *factors, float *out)
 {
-    vec sum[SUMS], a = (vec){} + 0.999f, b = (vec){} + 1e-3f;
-    for (int i = 0; i < SUMS; i++)
-        sum[i] = (vec){} + (float)i;
-    for (ptrdiff_t turn = 0; turn < turns; turn++)
-#pragma GCC unroll 12
-        for (int i = 0; i < SUMS; i++) {
-            sum[i] = sum[i] * a + b;
-            __asm__("" : "+x"(sum[i])); /* in a register, and not merged with another turn */
-        }
-    for (int i = 1; i < SUMS; i++)
-        sum[0] += sum[i];
-    memcpy(out, &sum[0], sizeof *out);
-    return 2.0 * SUMS * LANES * (double)turns;
+    const vec a = (vec){} + factors[0];
+    vec b = (vec){} + factors[1], total = (vec){};
+    FOR_EACH_SUM(DECLARE)
+    for (ptrdiff_t turn = 0; turn < turns; turn++) {
+        __asm__("" : "+x"(b)); /* a new product each turn */
+        FOR_EACH_SUM(MULTIPLY_ADD)
+    }
+    FOR_EACH_SUM(ADD_UP)
+    memcpy(out, &total, sizeof *out);
 }
 
 /* y = 2 x. The compiler's own loop: what a kernel does that reads one array and writes another. */

@@ -3,7 +3,7 @@
        z = x W + h R + b,  c <- f c + i g,  h <- o tanh c
 
    for x (B, T, D), W (D, 4U), R (U, 4U), b (4U), from zero states to y (B, T, U), with float32 and one thread.
-   U must be a multiple of the LANES of a register, and B of BLOCK_ROWS; the kernel itself has no such limits.
+   U must be a multiple of the LANES of a register, and B of GATE_ROWS; the kernel itself has no such limits.
    benchmarks/stages.py times them, tests/test_benchmarks.py holds them to the reference. */
 
 #include "block.h"
@@ -81,7 +81,7 @@ void stage_order(size B, size T, size D, size U, const float *x, const float *W,
     free(z), free(c), free(h);
 }
 
-/* ---- 3 to 5: all rows of a step together, so that what is read of W and R serves BLOCK_ROWS rows ---- */
+/* ---- 3 to 5: all rows of a step together, so that what is read of W and R serves GATE_ROWS rows ---- */
 
 /* How the products and the cell of a block are done; from stage to stage one more thing changes. */
 typedef struct {
@@ -90,18 +90,18 @@ typedef struct {
 } Form;
 
 /* sum[r][gate] += a[r][k] m[k][gate][unit ..], where a row of m is 4U long and the gates lie U apart */
-INLINE void accumulate_strided(vec sum[BLOCK_ROWS][BLOCK_VECS], size depth, const float *a, size a_row, size U,
+INLINE void accumulate_strided(vec sum[GATE_ROWS][4], size depth, const float *a, size a_row, size U,
                                const float *m)
 {
     for (size k = 0; k < depth; k++, m += 4 * U)
         UNROLL for (int gate = 0; gate < 4; gate++) {
             const vec column = vload(m + gate * U);
-            UNROLL for (int r = 0; r < BLOCK_ROWS; r++)
+            UNROLL for (int r = 0; r < GATE_ROWS; r++)
                 sum[r][gate] = vfma(vset(a[r * a_row + k]), column, sum[r][gate]);
         }
 }
 
-INLINE void cell_scalar(size U, const vec z[BLOCK_VECS], float *c, float *h)
+INLINE void cell_scalar(const vec z[4], float *c, float *h)
 {
     float gates[4][LANES];
     memcpy(gates, z, sizeof gates);
@@ -109,38 +109,37 @@ INLINE void cell_scalar(size U, const vec z[BLOCK_VECS], float *c, float *h)
         c[u] = sigmoid(gates[1][u]) * c[u] + sigmoid(gates[0][u]) * tanhf(gates[2][u]);
         h[u] = sigmoid(gates[3][u]) * tanhf(c[u]);
     }
-    (void)U;
 }
 
-INLINE void cell_vector(const vec z[BLOCK_VECS], float *c, float *h)
+INLINE void cell_vector(const vec z[4], float *c, float *h)
 {
     const vec c_new = vfma(vsigmoid(z[1]), vload(c), vsigmoid(z[0]) * vtanh(z[2]));
     vstore(c, c_new);
     vstore(h, vsigmoid(z[3]) * vtanh(c_new));
 }
 
-/* One step of BLOCK_ROWS rows: h is read from y one step before, and written to y. */
+/* One step of GATE_ROWS rows: h is read from y one step before, and written to y. */
 INLINE void step_block(const Form form, size T, size D, size U, size t, const float *x, const float *W, const float *R,
                        const float *b, float *c, float *y, size unit)
 {
-    vec z[BLOCK_ROWS][BLOCK_VECS];
-    UNROLL for (int r = 0; r < BLOCK_ROWS; r++)
+    vec z[GATE_ROWS][4];
+    UNROLL for (int r = 0; r < GATE_ROWS; r++)
         UNROLL for (int gate = 0; gate < 4; gate++)
             z[r][gate] = vload(b + gate * U + unit);
     if (form.packed)
-        block_accumulate(BLOCK_ROWS, 4, z, D, x + t * D, T * D, 1, W + unit * 4 * D, W);
+        block_accumulate(GATE_ROWS, 4, z[0], D, x + t * D, T * D, 1, W + unit * 4 * D, W);
     else
         accumulate_strided(z, D, x + t * D, T * D, U, W + unit);
     if (t > 0 && form.packed)
-        block_accumulate(BLOCK_ROWS, 4, z, U, y + (t - 1) * U, T * U, 1, R + unit * 4 * U, R);
+        block_accumulate(GATE_ROWS, 4, z[0], U, y + (t - 1) * U, T * U, 1, R + unit * 4 * U, R);
     else if (t > 0)
         accumulate_strided(z, U, y + (t - 1) * U, T * U, U, R + unit);
-    for (int r = 0; r < BLOCK_ROWS; r++) {
+    for (int r = 0; r < GATE_ROWS; r++) {
         float *h = y + (r * T + t) * U + unit;
         if (form.vectors)
             cell_vector(z[r], c + r * U + unit, h);
         else
-            cell_scalar(U, z[r], c + r * U + unit, h);
+            cell_scalar(z[r], c + r * U + unit, h);
     }
 }
 
@@ -164,7 +163,7 @@ INLINE void run(const Form form, size B, size T, size D, size U, const float *x,
     }
     for (size t = 0; t < T; t++)
         for (size unit = 0; unit < U; unit += LANES)
-            for (size row = 0; row < B; row += BLOCK_ROWS)
+            for (size row = 0; row < B; row += GATE_ROWS)
                 step_block(form, T, D, U, t, x + row * T * D, W, R, b, c + row * U, y + row * T * U, unit);
     free(c), free(packed);
 }
