@@ -94,6 +94,12 @@ _LAZY_NAMES = {
     "gradcheck": "testing",
     "gradgradcheck": "testing",
 }
+# What programs written for TensorFlow look for.
+_INSTEAD = {
+    "GradientTape": "write the loss as a function, and use value_and_grad, or loss.backward() and weight.grad",
+    "Variable": "Tensor(value, requires_grad=True) is one, in a layer add_weight makes it",
+    "constant": "Tensor(value) is one",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -101,7 +107,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"minidl.{name}")
     if name in _LAZY_NAMES:
         return getattr(importlib.import_module(f"minidl.{_LAZY_NAMES[name]}"), name)
-    raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+    hint = f"; {_INSTEAD[name]}" if name in _INSTEAD else ""
+    raise AttributeError(f"module 'minidl' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

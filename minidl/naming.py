@@ -7,8 +7,9 @@ name is answered everywhere in the same words, with the nearest name that exists
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -48,6 +49,28 @@ def resolve(kind: str, table: Mapping[str, Any], identifier: Any, base: type) ->
             raise ValueError(f'a saved {kind} has the keys "class_name" and "config", got {sorted(identifier)}')
         return lookup(kind, table, identifier["class_name"]).from_config(dict(identifier["config"]))
     return lookup(kind, table, identifier)()
+
+
+def unexpected(owner: type, given: Iterable[str]) -> TypeError:
+    """The error for an argument that the __init__ of a class, and of those it inherits from, does not take.
+
+    >>> class Base:
+    ...     def __init__(self, name=None, **unknown): ...
+    >>> class Adam(Base):
+    ...     def __init__(self, learning_rate=0.001, **options): ...
+    >>> unexpected(Adam, ["learning_rte"])
+    TypeError("Adam has no argument 'learning_rte'; did you mean 'learning_rate'? Known: learning_rate, name")
+    """
+    name = next(iter(given))
+    made_by = (vars(cls)["__init__"] for cls in owner.__mro__ if "__init__" in vars(cls))
+    parameters = (inspect.signature(function).parameters for function in made_by)
+    named = [
+        p for each in parameters for p in list(each.values())[1:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    known = list(dict.fromkeys(p.name for p in named))
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return TypeError(f"{owner.__name__} has no argument {name!r}; {hint}Known: {', '.join(known)}")
 
 
 def serialize(thing: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from minidl import kernels, schedules
 from minidl.hyperparameters import integer, number, optional
-from minidl.naming import resolve, serialize, snake_case
+from minidl.naming import resolve, serialize, snake_case, unexpected
 from minidl.ops.coercion import constant
 from minidl.tensor import Tensor
 from minidl.transforms import gradients
@@ -56,7 +56,10 @@ class Optimizer:
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         name: str | None = None,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise unexpected(type(self), unknown)
         self.learning_rate = learning_rate
         self.weight_decay = optional("weight_decay", weight_decay)
         self.clipnorm = optional("clipnorm", clipnorm, "(0, inf)")
@@ -103,6 +106,13 @@ class Optimizer:
             self.update(array, g, *self._kept[w], rate)
             w._changed()
         self.iterations += 1
+
+    def apply(self, grads: Iterable[Any], weights: Iterable[Tensor]) -> None:
+        """One step, from gradients and weights in the same order: `apply_gradients` of their pairs."""
+        grads, weights = list(grads), list(weights)
+        if len(grads) != len(weights):
+            raise ValueError(f"apply: {len(grads)} gradients for {len(weights)} weights; there must be one for each")
+        self.apply_gradients(zip(grads, weights, strict=True))
 
     def minimize(self, loss: Tensor | Callable[[], Tensor], weights: Sequence[Tensor]) -> Tensor:
         """One step that makes a loss smaller, or a function's result; returns the loss from before the step.

@@ -526,6 +526,64 @@ def test_an_input_may_be_none() -> None:
     assert layer.shapes == (None, 4, 2)
 
 
+def test_an_embedding_may_be_given_its_table() -> None:
+    table = np.arange(8.0).reshape(4, 2)
+    for weights in (table, [table]):
+        layer = layers.Embedding(4, 2, weights=weights, trainable=False)
+        np.testing.assert_array_equal(layer([[3]]).numpy(), [[[6, 7]]])
+        assert not layer.trainable_weights
+
+
+def test_the_input_may_be_given_by_its_name() -> None:
+    layer = layers.Dense(2)
+    assert layer(x=X).shape == (3, 4, 2)
+
+
+def test_a_layer_that_forgets_its_base_says_so() -> None:
+    class Forgetful(layers.Layer):
+        def __init__(self) -> None:
+            self.units = 3
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    with pytest.raises(RuntimeError, match=r"Forgetful.__init__ must call super\(\).__init__\(\)"):
+        Forgetful()(X)
+
+
+def test_the_initializer_of_a_weight_may_be_anything_keras_takes() -> None:
+    layer = layers.Layer()
+    assert layer.add_weight((2, 3), initializer=None).shape == (2, 3)
+    np.testing.assert_array_equal(layer.add_weight((2,), np.array([1.0, 2.0])).numpy(), [1, 2])
+
+
+def test_looking_for_shapes_leaves_no_state_behind() -> None:
+    class Around(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = layers.LSTM(3, stateful=True)
+
+        def call(self, x: Any) -> Any:
+            return self.inside(x)
+
+    model = md.Sequential([Around(), layers.Dense(1)])
+    model.build((None, 4, 2))
+    first = model(X).numpy()
+    states = [s.numpy() for s in model.layers[0].inside.states]
+    assert model.compute_output_shape((None, 4, 2)) == (None, 1)
+    for state, kept in zip(states, model.layers[0].inside.states, strict=True):
+        np.testing.assert_array_equal(state, kept.numpy())
+    assert not np.array_equal(first, model(X).numpy())
+
+
+def test_frozen_weights_are_not_penalized() -> None:
+    layer = layers.Dense(2, kernel_regularizer="l2", input_dim=2)
+    layer(X)
+    assert len(layer.losses) == 1
+    layer.trainable = False
+    assert layer.losses == []
+
+
 def test_weights_of_a_layer() -> None:
     layer = Sum(name="sum")
     with pytest.raises(ValueError, match="sum has no weights yet"):
@@ -671,6 +729,29 @@ WRONG = [
     (lambda: layers.Embedding(4, 2, name="e")([[True]]), "e looks up integer ids, got bool"),
     (lambda: layers.deserialize({"class_name": "Dens", "config": {}}), r"unknown layer 'Dens'; did you mean 'Dense'\?"),
     (lambda: layers.Layer()(X), r"Layer has no call\(self, x\)"),
+    (
+        lambda: layers.Dense(2, kernel_initialiser="ones"),
+        r"Dense has no argument .* did you mean 'kernel_initializer'\?",
+    ),
+    (lambda: layers.LSTM(2, weights=[]), "LSTM has no argument 'weights'; .*Known: units, .*go_backwards.*name, dtype"),
+    (lambda: layers.Dense(2, name="d")(layers.Input((3,))), "d was called with <InputLayer .*no functional models"),
+    (lambda: layers.Dense(2, name="d")(None), "d got None for its input; perhaps the call before it returns nothing"),
+    (lambda: layers.Layer(name="a").add_weight("w", (2,)), "a: the shape of a weight is a tuple of sizes .* got 'w'"),
+    (lambda: layers.Layer(name="a").add_weight(3), "a: the shape of a weight is a tuple .* got 3; give it first"),
+    (lambda: layers.Layer(name="a").add_weight((None, 3)), r"a: the shape of a weight .* got \(None, 3\)"),
+    (
+        lambda: layers.Embedding(4, 2, weights=[np.ones((2, 4))], name="e"),
+        r"e: weight 0 .* shape \(4, 2\), got \(2, 4\)",
+    ),
+    (
+        lambda: md.Model(layers.Input((3,)), layers.Dense(2)),
+        "Model: minidl has no functional models; put the layers in",
+    ),
+    (lambda: md.Model(inputs=1, outputs=2), "Model: minidl has no functional models"),
+    (lambda: md.Sequential(layers.Dense(2)), r"Sequential takes a list: Sequential\(\[Dense\(…\), …\]\)"),
+    (lambda: md.Sequential([layers.Dense(2)], name="s")([X, X]), r"s takes one array, got a list of 2; subclass Model"),
+    (lambda: md.Sequential([layers.Dense(2)], name="s")({"x": X}), "s takes one array, got a dict of 1"),
+    (lambda: md.Sequential([layers.Dense(2)], name="s").get_layer(index=1), "no layer 1 in s: it has 1 layers"),
 ]
 
 

@@ -19,6 +19,7 @@ Tensor([[1., 2.]], op=multiply)
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -29,14 +30,20 @@ import numpy as np
 
 from minidl import initializers, regularizers
 from minidl.autograd.modes import no_grad
-from minidl.naming import snake_case
+from minidl.naming import snake_case, unexpected
 from minidl.ops.coercion import constant
 from minidl.tensor import Tensor, as_tensor, wrap
 
 Shape = tuple[int | None, ...]
 
+NO_FUNCTIONAL_API = (
+    "minidl has no functional models; put the layers in a Sequential, or subclass Model and write call(self, x)"
+)
+
 # Whether the call that surrounds this one trains: layers inside a layer need not be told.
 _training: ContextVar[bool] = ContextVar("training", default=False)
+# Whether zeros are sent through to make weights, or to see shapes: a stateful layer must not remember them.
+_trying: ContextVar[bool] = ContextVar("trying", default=False)
 _names_given: dict[str, int] = {}
 
 
@@ -65,7 +72,10 @@ class Layer:
         dtype: Any = None,
         trainable: bool = True,
         input_shape: Sequence[int | None] | None = None,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise unexpected(type(self), unknown)
         self.name = name or _unique_name(type(self))
         self.dtype = np.dtype(dtype or np.float32)
         if self.dtype not in (np.float32, np.float64):
@@ -109,6 +119,12 @@ class Layer:
     # ---- calling
 
     def __call__(self, *inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
+        self._check_begun()
+        accepted = self._call_accepts()
+        if not inputs and accepted[1:2] and accepted[1] in kwargs:  # the input given by its name
+            inputs = (kwargs.pop(accepted[1]),)
+        if inputs and inputs[0] is None:
+            raise TypeError(f"{self.name} got None for its input; perhaps the call before it returns nothing")
         inputs = tuple(self._prepared(x) for x in inputs)
         if mask is not None:
             mask = _as_mask(self, mask).copy()
@@ -117,7 +133,6 @@ class Layer:
         if not self.built:
             self._build_for(inputs)
         training = _training.get() if training is None else bool(training)
-        accepted = self._call_accepts()
         if "training" in accepted:
             kwargs["training"] = training
         if "mask" in accepted:
@@ -133,6 +148,8 @@ class Layer:
         """Data as tensors; floats in the layer's own type, integers as they are."""
         if x is None:
             return None
+        if isinstance(x, Layer):
+            raise TypeError(f"{self.name} was called with {x!r}: {NO_FUNCTIONAL_API}")
         if isinstance(x, (list, tuple)) and any(isinstance(e, (Tensor, np.ndarray)) for e in x):
             return [self._prepared(e) for e in x]
         if isinstance(x, dict):
@@ -149,16 +166,16 @@ class Layer:
         self.built = True
 
     @classmethod
-    def _call_accepts(cls) -> frozenset[str]:
+    def _call_accepts(cls) -> tuple[str, ...]:
         accepted = cls.__dict__.get("_accepted")
         if accepted is None:
-            accepted = frozenset(inspect.signature(cls.call).parameters)
+            accepted = tuple(inspect.signature(cls.call).parameters)
             cls._accepted = accepted  # type: ignore[attr-defined]
         return accepted
 
     def _output_shape_of_zeros(self, input_shape: Shape, unknown: int) -> tuple[int, ...]:
         zeros = wrap(np.zeros([unknown if n is None else n for n in input_shape], self.dtype))
-        with no_grad():
+        with no_grad(), trying():
             return self(zeros).shape
 
     # ---- weights
@@ -173,8 +190,16 @@ class Layer:
         dtype: Any = None,
     ) -> Tensor:
         """A new weight of this layer. Keep it as an attribute; training updates it if `trainable`."""
+        self._check_begun()
+        if not isinstance(shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) for n in shape):
+            raise TypeError(
+                f"{self.name}: the shape of a weight is a tuple of sizes such as (3, 4), got {shape!r}; "
+                f"give it first, and the others by name"
+            )
         shape, dtype = tuple(shape), np.dtype(dtype or self.dtype)
-        values = np.asarray(initializers.get(initializer)(shape, dtype=dtype))
+        values = np.asarray(
+            initializers.get("glorot_uniform" if initializer is None else initializer)(shape, dtype=dtype)
+        )
         if values.shape != shape:
             what = name or "a weight"
             raise ValueError(f"{self.name}: the initializer of {what} gave shape {values.shape} for {shape}")
@@ -212,8 +237,8 @@ class Layer:
 
     @property
     def losses(self) -> list[Tensor]:
-        """The penalties of the regularizers, to be added to the loss."""
-        return [penalty(w) for layer in self._descendants() for penalty, w in layer._penalties]
+        """The penalties of the regularizers on what is trained, to be added to the loss."""
+        return [penalty(w) for layer in self._descendants() for penalty, w in layer._penalties if w.requires_grad]
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
@@ -236,6 +261,10 @@ class Layer:
                 raise ValueError(f"{self.name}: weight {i} ({weight.name}) has shape {weight.shape}, got {array.shape}")
         for weight, array in zip(weights, arrays, strict=True):
             weight.data = array
+
+    def _check_begun(self) -> None:
+        if "_parameters" not in self.__dict__:
+            raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() before anything else")
 
     # ---- the layers inside
 
@@ -267,6 +296,20 @@ def _once(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
         self.built = True
 
     return wrapped
+
+
+@contextlib.contextmanager
+def trying() -> Iterator[None]:
+    """Whoever sends zeros through a layer does it in here."""
+    token = _trying.set(True)
+    try:
+        yield
+    finally:
+        _trying.reset(token)
+
+
+def is_trying() -> bool:
+    return _trying.get()
 
 
 def as_floats(layer: Layer, x: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ class Embedding(Layer):
         output_dim: the size of a vector.
         embeddings_initializer, embeddings_regularizer: of the table.
         mask_zero: treat id 0 as padding: the layers that follow get a mask that is False there.
+        weights: the table itself, such as vectors made elsewhere, or a list that holds it.
         input_length: how many ids a sample has. A model that begins with the layer is then built at once.
         **kwargs: the arguments of every layer, see `Layer`.
 
@@ -43,6 +44,7 @@ class Embedding(Layer):
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
         mask_zero: bool = False,
+        weights: Any = None,
         input_length: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -54,8 +56,11 @@ class Embedding(Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.mask_zero = mask_zero
+        if weights is not None:
+            self.build()
+            self.set_weights(weights if isinstance(weights, list) and len(weights) == 1 else [weights])
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         self.embeddings = self.add_weight(
             (self.input_dim, self.output_dim),
             self.embeddings_initializer,

@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl import activations, initializers, random, regularizers
 from minidl.layers.arguments import fraction, known_features, positive_integer, same_features, written
-from minidl.layers.base import Layer, Shape, as_floats, check_rank, shapes_of
+from minidl.layers.base import Layer, Shape, as_floats, check_rank, is_trying, shapes_of
 from minidl.ops.arithmetic import where
 from minidl.ops.noise import dropout
 from minidl.ops.recurrent import lstm, lstm_composition
@@ -134,7 +134,7 @@ class LSTM(Layer):
         self._check(x, mask)
         state = self._start(x.shape[0], initial_state)
         outputs, h, c = self._run(x, state, mask, training)
-        if self.stateful:
+        if self.stateful and not is_trying():
             self.states = h.detach(), c.detach()
         output = outputs if self.return_sequences else _last_output(h, mask)
         return (output, h, c) if self.return_state else output
@@ -175,7 +175,7 @@ class LSTM(Layer):
         return h, c
 
     def _own_start(self, batch: int) -> tuple[Tensor, Tensor]:
-        if self.states is None:
+        if self.states is None or is_trying():
             h, c = (wrap(np.zeros((batch, self.units), self.dtype)) for _ in range(2))
             return h, c
         kept = len(self.states[0])

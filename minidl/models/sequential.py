@@ -25,6 +25,8 @@ class Sequential(Model):
 
     def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
         super().__init__(name=name)
+        if isinstance(layers, Layer):
+            raise TypeError(f"Sequential takes a list: Sequential([{type(layers).__name__}(…), …])")
         self._layers: list[Layer] = []
         for layer in layers or ():
             self._append(layer)
@@ -66,6 +68,14 @@ class Sequential(Model):
                 layer.built = True
         self.batch_shape = tuple(input_shape)
         self.built = True
+
+    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        if inputs and isinstance(inputs[0], (list, dict)) and not hasattr(self._prepared(inputs[0]), "shape"):
+            raise TypeError(
+                f"{self.name} takes one array, got a {type(inputs[0]).__name__} of {len(inputs[0])}; "
+                f"subclass Model for several inputs; a batch of a generator is a tuple (x, y)"
+            )
+        return super().__call__(*inputs, **kwargs)
 
     def _build_for(self, inputs: tuple[Any, ...]) -> None:
         self.build((None, *inputs[0].shape[1:]))
