@@ -24,9 +24,10 @@ HOOKS = (
 class Callback:
     """Subclass it and write the hooks you need; `self.model` and `self.params` are set before the first.
 
-    Batch hooks of training come as `on_train_batch_begin(batch, logs)`; `logs` at the end of a
-    batch are running means over the epoch, at the end of an epoch its results, validation's
-    with the prefix `val_`. Set `self.model.stop_training = True` to stop.
+    Batch hooks of training come as `on_train_batch_begin(batch, logs)`, for short `on_batch_begin`.
+    `logs` is always a dict: at the end of a batch of running means over the epoch, at the end of an
+    epoch of its results, validation's with the prefix `val_`, at the end of training of those of the
+    last epoch, and empty at each beginning. Set `self.model.stop_training = True` to stop.
     """
 
     model: Model
@@ -42,8 +43,8 @@ class Callback:
     def on_train_end(self, logs: Logs | None = None) -> None: ...
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None: ...
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None: ...
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
     def on_test_begin(self, logs: Logs | None = None) -> None: ...
     def on_test_end(self, logs: Logs | None = None) -> None: ...
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
@@ -53,9 +54,15 @@ class Callback:
     def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
 
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self.on_batch_end(batch, logs)
+
 
 class CallbackList:
-    """Several callbacks as one: each hook calls that hook of all, in order."""
+    """Several callbacks as one: each hook calls that hook of all, in order, with logs or an empty dict."""
 
     def __init__(self, callbacks: Iterable[Callback], model: Model, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
@@ -72,6 +79,8 @@ class CallbackList:
             raise AttributeError(hook)
 
         def call_all(*args: Any) -> None:
+            if not args or not isinstance(args[-1], dict):
+                args = (*args, {})
             for callback in self.callbacks:
                 getattr(callback, hook)(*args)
 
@@ -100,10 +109,8 @@ class LambdaCallback(Callback):
     """Functions as hooks: LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs))."""
 
     def __init__(self, **hooks: Callable[..., None]) -> None:
-        aliases = {"on_batch_begin": "on_train_batch_begin", "on_batch_end": "on_train_batch_end"}
         for name, function in hooks.items():
-            name = aliases.get(name, name)
-            if name not in HOOKS:
+            if name not in (*HOOKS, "on_batch_begin", "on_batch_end"):
                 raise ValueError(f"unknown hook {name!r}: expected one of {', '.join(HOOKS)}")
             setattr(self, name, function)
 

@@ -89,6 +89,11 @@ def test_validation_split_takes_the_last_samples_before_shuffling() -> None:
     assert history.history["val_loss"][0] == pytest.approx(model.evaluate(x[48:], y[48:], verbose=0), rel=1e-6)
 
 
+def test_validation_after_some_epochs() -> None:
+    history = regressor().fit(*line(), validation_data=line(), validation_freq=[1, 3], epochs=4, verbose=0).history
+    assert len(history["val_loss"]) == 2
+
+
 def test_validation_data_and_frequency() -> None:
     x, y = line()
     history = regressor().fit(x, y, validation_data=(x[:8], y[:8]), validation_freq=2, epochs=4, verbose=0)
@@ -120,6 +125,54 @@ def test_sample_weights_and_class_weights_agree() -> None:
         results.append(model.get_weights())
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_class_weights_are_for_training_alone() -> None:
+    x, _ = line()
+    labels = (x[:, 0] > 0).astype(int)
+    model = md.Sequential([layers.Dense(1, activation="sigmoid", input_shape=(2,))])
+    model.compile("sgd", "binary_crossentropy")
+    history = model.fit(x, labels, validation_split=0.25, class_weight={0: 10.0, 1: 10.0}, verbose=0).history
+    assert history["val_loss"][0] == pytest.approx(model.evaluate(x[48:], labels[48:], verbose=0), rel=1e-6)
+    assert history["loss"][0] > 4 * history["val_loss"][0]
+
+
+def test_class_weights_of_a_generator() -> None:
+    x, _ = line()
+    labels = (x[:, 0] > 0).astype(int)
+    results = []
+    for data, target in ((((x, labels) for _ in range(1)), None), (x, labels)):
+        md.random.set_seed(2)
+        model = md.Sequential([layers.Dense(1, activation="sigmoid", input_shape=(2,))])
+        model.compile("sgd", "binary_crossentropy")
+        model.fit(data, target, batch_size=64, shuffle=False, class_weight={1: 3.0}, verbose=0)
+        results.append(model.get_weights())
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_metrics_of_one_name_are_told_apart() -> None:
+    x, y = line()
+    model = regressor(metrics=["mae", "mae"], weighted_metrics=["mae"])
+    logs = model.evaluate(x, y, sample_weight=np.linspace(0, 2, 64), verbose=0, return_dict=True)
+    assert list(logs) == ["loss", "mae", "mae_1", "weighted_mae"]
+    assert logs["mae"] == logs["mae_1"] != logs["weighted_mae"]
+
+
+def test_a_metric_of_the_users_need_not_know_of_masks() -> None:
+    class Largest(md.metrics.Metric):
+        def reset_state(self) -> None:
+            self.largest = -np.inf
+
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+            self.largest = max(self.largest, float(np.max(y_pred)))
+
+        def result(self) -> float:
+            return self.largest
+
+    x, y = line()
+    model = regressor(metrics=[Largest()])
+    assert model.evaluate(x, y, verbose=0)[1] == pytest.approx(model.predict(x, verbose=0).max())
 
 
 def test_sample_weights_count_in_weighted_metrics_alone() -> None:
@@ -158,6 +211,57 @@ def test_generators_and_sequences() -> None:
     assert batches.ended == 2
     assert model.evaluate(batches, verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0), rel=1e-5)
     assert model.predict((x[i : i + 8] for i in range(0, 64, 8)), verbose=0).shape == (64, 1)
+
+
+def test_steps_per_epoch_of_arrays_go_on_where_they_stopped() -> None:
+    seen: list[int] = []
+
+    class Look(layers.Layer):
+        def call(self, x: Any) -> Any:
+            seen.extend(x.numpy()[:, 0].astype(int).tolist())
+            return x
+
+    model = md.Sequential([Look(), layers.Dense(1)])
+    model.build((None, 1))
+    model.compile(loss="mse")
+    x = np.arange(8.0)[:, None]
+    seen.clear()
+    model.fit(x, x, batch_size=2, steps_per_epoch=3, epochs=2, shuffle=False, verbose=0)
+    assert seen == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3]
+    seen.clear()
+    model.evaluate(x, x, batch_size=2, steps=1, verbose=0)
+    assert seen == [0, 1]
+    assert len(model.predict(x, batch_size=3, steps=2, verbose=0)) == 6
+
+
+def test_what_can_be_iterated_again_is() -> None:
+    x, y = line()
+
+    class Loader:
+        def __iter__(self) -> Any:
+            return ((x[i : i + 16], y[i : i + 16]) for i in range(0, 64, 16))
+
+    model = regressor(optimizer=md.optimizers.SGD(learning_rate=0.0))
+    for steps in (None, 4, 3):
+        losses = model.fit(Loader(), epochs=3, steps_per_epoch=steps, validation_data=Loader(), verbose=0).history
+        assert len(losses["loss"]) == 3
+        assert losses["val_loss"] == pytest.approx([model.evaluate(x, y, verbose=0)] * 3, rel=1e-5)
+
+
+def test_a_generator_that_ends() -> None:
+    x, y = line()
+    model = regressor()
+    with pytest.warns(UserWarning, match="the generator has ended: training stops after 1 of 3 epochs"):
+        history = model.fit(((x, y) for _ in range(2)), epochs=3, verbose=0)
+    assert history.epoch == [0]
+    with pytest.warns(UserWarning, match="after 1 of 2 batches"):
+        assert len(model.fit(((x, y) for _ in range(3)), epochs=2, steps_per_epoch=2, verbose=0).epoch) == 2
+    with pytest.raises(ValueError, match="there is no data: the generator gave no batch"):
+        model.fit(iter(()), verbose=0)
+    with pytest.raises(ValueError, match="nothing to measure on"):
+        model.evaluate(iter(()), verbose=0)
+    with pytest.raises(ValueError, match="nothing to predict"):
+        model.predict(iter(()), verbose=0)
 
 
 def test_several_inputs() -> None:
@@ -349,17 +453,58 @@ def test_bad_data_is_refused_and_changes_nothing(x: Any, y: Any, message: str) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be a positive integer, got 0"),
+        ({"batch_size": 0}, "batch_size must be an integer of 1 or more, got 0"),
         ({"validation_split": 1.5}, "validation_split must lie between 0 and 1"),
         ({"validation_split": 0.999}, "leaves one side empty"),
         ({"validation_data": (1, 2, 3, 4)}, "got 4 parts"),
         ({"class_weight": {0: 1.0}, "sample_weight": np.ones(64)}, "cannot be combined"),
         ({"verbose": 7}, "verbose must be"),
+        ({"epochs": 2.5}, "epochs must be an integer of 0 or more, got 2.5"),
+        ({"initial_epoch": -1}, "initial_epoch must be"),
+        ({"steps_per_epoch": 0}, "steps must be an integer of 1 or more, got 0"),
+        ({"validation_data": line(), "validation_freq": 0}, "validation_freq must be an integer of 1 or more, got 0"),
+        ({"validation_data": line()[0]}, "must be .* got an array without targets"),
+        ({"class_weight": {0: -1.0}}, r"class_weight\[0\] must lie in"),
     ],
 )
 def test_bad_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         regressor().fit(*line(), **({"verbose": 0} | options))
+
+
+def test_class_weight_must_be_a_dict() -> None:
+    with pytest.raises(TypeError, match=r"class_weight must be a dict .* got 'balanced'"):
+        regressor().fit(*line(), class_weight="balanced", verbose=0)
+    with pytest.raises(ValueError, match="class_weight and sample_weight cannot be combined"):
+        regressor().train_on_batch(*line(), sample_weight=np.ones(64), class_weight={0: 1.0})
+
+
+def test_a_list_of_samples_that_are_arrays_is_explained() -> None:
+    x, y = line()
+    with pytest.raises(ValueError, match=r"x\[0\] holds 2 samples and y holds 64; .* np.stack\(x\) makes it one"):
+        regressor().fit(list(x), y, verbose=0)
+
+
+def test_a_compile_that_fails_changes_nothing() -> None:
+    model = regressor()
+    model.fit(*line(), verbose=0)
+    before = model.optimizer, model.loss, model.evaluate(*line(), verbose=0)
+    with pytest.raises(ValueError, match="unknown loss"):
+        model.compile("adam", "msee")
+    with pytest.raises(TypeError, match=r'metrics must be a list, such as \["accuracy"\], got \'accuracy\''):
+        model.compile("adam", "mae", metrics="accuracy")
+    assert (model.optimizer, model.loss, model.evaluate(*line(), verbose=0)) == before
+
+
+def test_a_step_that_fit_would_not_call_is_refused() -> None:
+    class Own(md.Model):
+        def train_step(self, data: Any) -> Any:
+            raise AssertionError
+
+    model = Own()
+    model.compile("sgd", "mse")
+    with pytest.raises(NotImplementedError, match=r"fit would not call Own.train_step.*value_and_grad"):
+        model.fit(*line())
 
 
 def test_uncompiled_and_unknown() -> None:
@@ -419,6 +564,37 @@ def test_the_order_of_the_hooks() -> None:
     recorder.calls.clear()
     regressor().predict(x, batch_size=64, verbose=0, callbacks=[recorder])
     assert recorder.calls == ["predict_begin", "predict_batch_begin", "predict_batch_end", "predict_end"]
+
+
+def test_hooks_get_logs_as_in_keras() -> None:
+    got: dict[str, Any] = {}
+
+    class Keep(callbacks.Callback):
+        def on_train_begin(self, logs: Any) -> None:  # type: ignore[override]
+            got["train_begin"] = dict(logs)
+
+        def on_epoch_begin(self, epoch: int, logs: Any) -> None:  # type: ignore[override]
+            got["epoch_begin"] = dict(logs)
+
+        def on_batch_begin(self, batch: int, logs: Any) -> None:  # type: ignore[override]
+            got["batch_begin"] = dict(logs)
+
+        def on_batch_end(self, batch: int, logs: Any) -> None:  # type: ignore[override]
+            got["batch_end"] = dict(logs)
+
+        def on_train_end(self, logs: Any) -> None:  # type: ignore[override]
+            got["train_end"] = dict(logs)
+
+        def on_predict_batch_end(self, batch: int, logs: Any) -> None:  # type: ignore[override]
+            got["outputs"] = logs["outputs"]
+
+    x, y = line()
+    model = regressor()
+    history = model.fit(x, y, validation_data=(x[:8], y[:8]), verbose=0, callbacks=Keep()).history
+    assert got["train_begin"] == got["epoch_begin"] == got["batch_begin"] == {}
+    assert got["batch_end"] == {"loss": history["loss"][0]}
+    assert got["train_end"] == {name: values[0] for name, values in history.items()}
+    np.testing.assert_array_equal(model.predict(x[:5], verbose=0, callbacks=Keep()), got["outputs"])
 
 
 def test_early_stopping_restores_the_best_weights() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl import random
+from minidl.hyperparameters import integer, number
 from minidl.tensor import Tensor
 
 
@@ -24,29 +27,66 @@ class Batch(NamedTuple):
 
 
 class ArrayData:
-    """Samples in memory, cut into batches. The last batch may be smaller."""
+    """Samples in memory, cut into batches. The last batch may be smaller.
 
-    def __init__(self, x: Any, y: Any = None, weights: Any = None, batch_size: int | None = None) -> None:
+    With `steps`, an epoch has so many batches, and the next one goes on where it stopped.
+    """
+
+    def __init__(
+        self, x: Any, y: Any = None, weights: Any = None, batch_size: int | None = None, steps: int | None = None
+    ) -> None:
         self.x = map_arrays(_checked_array("x"), x)
         self.y = None if y is None else _checked_array("y")(y)
         self.weights = None if weights is None else _checked_array("sample_weight")(weights)
-        self.batch_size = _positive("batch_size", 32 if batch_size is None else batch_size)
+        self.batch_size = integer("batch_size", 32 if batch_size is None else batch_size, 1)
         self.size = len(_first(self.x))
         if self.size == 0:
             raise ValueError("there is no data: x holds no samples")
-        self._check_lengths()
+        self._check_lengths(x)
+        self._steps = steps
+        self._rest: Iterator[Batch] = iter(())
 
-    def _check_lengths(self) -> None:
-        named = [("x", a) for a in arrays_in(self.x)] + [("y", self.y), ("sample_weight", self.weights)]
-        for name, array in named:
+    def _check_lengths(self, given: Any) -> None:
+        parts = arrays_in(self.x)
+        names = (
+            ["x"]
+            if len(parts) == 1
+            else [f"x[{key!r}]" for key in (self.x if isinstance(self.x, dict) else range(len(parts)))]
+        )
+        for name, array in [*zip(names, parts, strict=True), ("y", self.y), ("sample_weight", self.weights)]:
             if array is not None and len(array) != self.size:
-                raise ValueError(f"x holds {self.size} samples and {name} holds {len(array)}; they must agree")
+                hint = (
+                    "; a list of arrays is several inputs, np.stack(x) makes it one"
+                    if isinstance(given, (list, tuple)) and len(parts) > 1
+                    else ""
+                )
+                raise ValueError(
+                    f"{names[0]} holds {self.size} samples and {name} holds {len(array)}; they must agree{hint}"
+                )
 
     def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
+        return -(-self.size // self.batch_size) if self._steps is None else self._steps
 
-    def batches(self, order: Any = None) -> Iterator[Batch]:
-        """The batches in order, or with the samples in the order given."""
+    def batches(self) -> Iterator[Batch]:
+        """The batches in order, to measure on."""
+        return itertools.islice(self._in_order(None), self._steps)
+
+    def epoch(self, shuffle: bool) -> Iterator[Batch]:
+        """The batches of one epoch of training, whenever all were seen in a new order from the default stream."""
+        if self._steps is None:
+            yield from self._pass(shuffle)
+            return
+        for _ in range(self._steps):
+            batch = next(self._rest, None)
+            if batch is None:
+                self._rest = self._pass(shuffle)
+                batch = next(self._rest)
+            yield batch
+
+    def _pass(self, shuffle: bool) -> Iterator[Batch]:
+        return self._in_order(random.default().permutation(self.size) if shuffle else None)
+
+    def _in_order(self, order: Any) -> Iterator[Batch]:
         for start in range(0, self.size, self.batch_size):
             part: Any = slice(start, start + self.batch_size)
             yield self._select(part if order is None else order[part])
@@ -58,9 +98,8 @@ class ArrayData:
         at = int(self.size * (1 - fraction))
         if at == 0 or at == self.size:
             raise ValueError(f"validation_split={fraction} of {self.size} samples leaves one side empty")
-        return tuple(  # type: ignore[return-value]
-            ArrayData(*self._select(part), self.batch_size) for part in (slice(None, at), slice(at, None))
-        )
+        before, after = self._select(slice(None, at)), self._select(slice(at, None))
+        return ArrayData(*before, self.batch_size, self._steps), ArrayData(*after, self.batch_size)
 
     def _select(self, part: Any) -> Batch:
         y, weights = (None if a is None else a[part] for a in (self.y, self.weights))
@@ -68,36 +107,51 @@ class ArrayData:
 
 
 class StreamData:
-    """Batches made by somebody else: a generator, or an object with __len__ and __getitem__.
+    """Batches made by somebody else: a generator, something to iterate over, or an object with __len__ and __getitem__.
 
-    Each is x, (x, y) or (x, y, sample_weight). A generator goes on where it stopped; one that
-    ends within an epoch ends that epoch.
+    Each is x, (x, y) or (x, y, sample_weight). What can be started over is, for each epoch, or with
+    `steps` whenever it ends; a generator goes on where it stopped.
     """
 
     def __init__(self, source: Any, steps: int | None = None) -> None:
-        indexed = hasattr(source, "__getitem__") and hasattr(source, "__len__")
-        self._next = iter(source).__next__ if not indexed else None
-        self._source = source
-        self._steps = steps if steps is not None else (len(source) if indexed else None)
+        self._source, self._steps = source, steps
+        self._indexed = hasattr(source, "__getitem__") and hasattr(source, "__len__")
+        self._iterator = self._start()
+
+    def _start(self) -> Iterator[Any]:
+        if self._indexed:
+            return (self._source[i] for i in range(len(self._source)))
+        return iter(self._source)
 
     def __len__(self) -> int:
-        if self._steps is None:
-            raise TypeError("the number of batches of a generator is unknown")
-        return self._steps
+        if self._steps is not None:
+            return self._steps
+        if hasattr(self._source, "__len__"):
+            return len(self._source)
+        raise TypeError("the number of batches of a generator is unknown")
 
-    def batches(self, order: Any = None) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         step = 0
         while self._steps is None or step < self._steps:
-            try:
-                item = self._source[step % len(self._source)] if self._next is None else self._next()
-            except StopIteration:
-                return
+            item = next(self._iterator, _END)
+            if item is _END:
+                self._iterator = self._start()
+                item = _END if self._steps is None else next(self._iterator, _END)
+            if item is _END:
+                break
             yield _as_batch(item)
             step += 1
-        if self._next is None and hasattr(self._source, "on_epoch_end"):
+        if self._steps is not None and 0 < step < self._steps:
+            warnings.warn(f"the generator ended after {step} of {self._steps} batches of the epoch", stacklevel=2)
+        if hasattr(self._source, "on_epoch_end"):
             self._source.on_epoch_end()
 
+    def epoch(self, shuffle: bool) -> Iterator[Batch]:
+        """The batches of one epoch of training. Their order is that of the source."""
+        return self.batches()
 
+
+_END = object()
 Data = ArrayData | StreamData
 
 
@@ -105,16 +159,13 @@ def make_data(
     x: Any, y: Any = None, weights: Any = None, batch_size: int | None = None, steps: int | None = None
 ) -> Data:
     """The batches that the arguments of `fit` mean."""
+    if steps is not None:
+        integer("the number of steps", steps, 1)
     if _is_stream(x):
         if y is not None or weights is not None:
             raise ValueError("a generator gives its targets and weights itself: leave y and sample_weight out")
         return StreamData(x, steps)
-    return ArrayData(x, y, weights, batch_size)
-
-
-def shuffled(data: Data) -> Any:
-    """A random order of the samples, or None for a stream, which has its own."""
-    return random.default().permutation(data.size) if isinstance(data, ArrayData) else None
+    return ArrayData(x, y, weights, batch_size, steps)
 
 
 def arrays_in(x: Any) -> list[Any]:
@@ -133,12 +184,26 @@ def map_arrays(function: Callable[[Any], Any], x: Any) -> Any:
     return function(x)
 
 
-def class_weights(y: Any, weights: dict[int, float]) -> Any:
-    """The weight of each sample's class, 1 for a class that is not named."""
-    labels = np.asarray(y)
+def check_class_weight(weights: Any) -> None:
+    if not isinstance(weights, Mapping) or not all(isinstance(key, (int, np.integer)) for key in weights):
+        raise TypeError(
+            f"class_weight must be a dict from class numbers to weights, such as {{0: 1.0, 1: 2.5}}, got {weights!r}"
+        )
+    for key, value in weights.items():
+        number(f"class_weight[{key}]", value)
+
+
+def weighted(batch: Batch, weights: Mapping[int, float]) -> Batch:
+    """The batch with the weight of each sample's class, 1 for a class that is not named."""
+    if batch.weights is not None:
+        raise ValueError("class_weight and sample_weight cannot be combined; multiply them into sample_weight yourself")
+    if batch.y is None:
+        raise ValueError("class_weight needs targets: pass y")
+    labels = batch.y
     if labels.ndim > 1 and labels.shape[-1] > 1:
         labels = labels.argmax(-1)
-    return np.array([weights.get(int(label), 1.0) for label in labels.reshape(len(labels), -1)[:, 0]])
+    first = labels.reshape(len(labels), -1)[:, 0]
+    return batch._replace(weights=np.array([weights.get(int(label), 1.0) for label in first]))
 
 
 def _first(x: Any) -> Any:
@@ -183,9 +248,3 @@ def _as_array(name: str, value: Any) -> Any:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} is ragged: its rows differ in length; pad them, e.g. with pad_sequences") from error
-
-
-def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return int(value)

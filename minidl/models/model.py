@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import inspect
+import itertools
 import math
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -16,8 +17,9 @@ from minidl import losses, optimizers
 from minidl import metrics as known_metrics
 from minidl.autograd.modes import enable_grad, no_grad
 from minidl.callbacks import Callback, CallbackList, History
-from minidl.layers.base import Layer, Shape
-from minidl.models.data import Batch, Data, class_weights, make_data, map_arrays, shuffled
+from minidl.hyperparameters import integer
+from minidl.layers.base import NO_FUNCTIONAL_API, Layer, Shape, trying
+from minidl.models.data import ArrayData, Batch, Data, check_class_weight, make_data, map_arrays, weighted
 from minidl.models.progress import ProgressBar, display
 from minidl.models.summary import summary_text
 from minidl.tensor import Tensor, wrap
@@ -50,6 +52,11 @@ class Model(Layer):
     _weighted_metrics: Sequence[Any] = ()
     _built_for: Any = None  # shapes and types of the first inputs, from which a saved model is built again
 
+    def __init__(self, *functional: Any, **kwargs: Any) -> None:
+        if functional or {"inputs", "outputs"} & kwargs.keys():
+            raise TypeError(f"{type(self).__name__}: {NO_FUNCTIONAL_API}")
+        super().__init__(**kwargs)
+
     # ---- what it is made of
 
     @property
@@ -64,6 +71,8 @@ class Model(Layer):
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by its name or its place."""
         if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise IndexError(f"no layer {index} in {self.name}: it has {len(self.layers)} layers")
             return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
@@ -80,7 +89,7 @@ class Model(Layer):
             return
         self.built = True
         try:
-            with no_grad():
+            with no_grad(), trying():
                 self(wrap(np.zeros([2 if n is None else n for n in input_shape], self.dtype)))
         except BaseException:
             self.built = False
@@ -103,20 +112,28 @@ class Model(Layer):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        metrics: Iterable[Any] | None = None,
-        weighted_metrics: Iterable[Any] | None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        *,
+        run_eagerly: bool = False,
+        jit_compile: bool | str = "auto",
     ) -> None:
         """Choose how to train: the optimizer, the loss, and what to measure besides.
 
         Each is a name ("adam", "mse", "accuracy"), an object with its own settings, or, for the
         loss and the metrics, a function (y_true, y_pred). Sample weights count in the loss and in
-        `weighted_metrics`; `metrics` take all samples alike.
+        `weighted_metrics`; `metrics` take all samples alike. If two of them have one name, the
+        second is called `weighted_…` or gets a number.
+
+        `run_eagerly` and `jit_compile` are ways of computing the same in Keras. Accepted, so that
+        programs written for it run; they change nothing.
         """
-        self.optimizer = optimizers.get(optimizer)
-        self.loss = None if loss is None else losses.get(loss)
-        self._metrics = [known_metrics.get(m) for m in metrics or ()]
-        self._weighted_metrics = [known_metrics.get(m) for m in weighted_metrics or ()]
+        chosen = optimizers.get(optimizer), None if loss is None else losses.get(loss)
+        plain, weighted = _metrics_of("metrics", metrics), _metrics_of("weighted_metrics", weighted_metrics)
+        self.optimizer, self.loss = chosen
+        self._metrics, self._weighted_metrics = plain, weighted
         self._loss_mean = known_metrics.Mean(name="loss")
+        self._measured = _named(self._loss_mean, plain, weighted)
 
     # ---- training
 
@@ -127,7 +144,7 @@ class Model(Layer):
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Any = "auto",
-        callbacks: Iterable[Callback] | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
@@ -137,7 +154,7 @@ class Model(Layer):
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: int | Sequence[int] = 1,
     ) -> History:
         """Train, and return the History of what was measured.
 
@@ -147,77 +164,87 @@ class Model(Layer):
             batch_size: samples a step, 32 if not given. The last batch of an epoch may be smaller.
             epochs: the number of the epoch to train up to.
             verbose: 0 silent, 1 a progress bar, 2 a line an epoch, "auto" a bar on a terminal and lines elsewhere.
-            callbacks: Callback objects.
+            callbacks: Callback objects, or one.
             validation_split: the fraction at the end of the data to hold out, taken before any shuffling.
             validation_data: (x, y) or (x, y, sample_weight), or a generator, to measure after each epoch.
             shuffle: draw a new order of the samples each epoch, from the default random stream.
             class_weight: how much the samples of each class count, by class number.
             sample_weight: how much each sample counts. Not together with class_weight.
             initial_epoch: the number of the first epoch, to go on with earlier training.
-            steps_per_epoch, validation_steps: batches an epoch, for generators that do not end.
-            validation_batch_size, validation_freq: if validation differs from training, and every how many epochs.
+            steps_per_epoch: batches an epoch. The next epoch goes on where it stopped; arrays start over at their end.
+            validation_steps: how many batches of validation_data to measure on.
+            validation_batch_size: if it differs from batch_size.
+            validation_freq: validate every so many epochs, or after the epochs of this list, counted from 1.
 
         Ctrl-C stops training and is passed on; `model.history` and the weights stay as they are then.
         """
         self._check_compiled("fit")
-        if class_weight is not None and sample_weight is not None:
-            raise ValueError(
-                "class_weight and sample_weight cannot be combined; multiply them into sample_weight yourself"
-            )
+        self._check_no_steps_of_its_own()
         if class_weight is not None:
-            sample_weight = class_weights(y, class_weight)
+            check_class_weight(class_weight)
+        epochs, initial_epoch = integer("epochs", epochs, 0), integer("initial_epoch", initial_epoch, 0)
+        validates = _validation_epochs(validation_freq)
         data: Data = make_data(x, y, sample_weight, batch_size, steps_per_epoch)
-        validation = None
+        validation: Data | None = None
         if validation_data is not None:
             validation = _validation(validation_data, validation_batch_size or batch_size, validation_steps)
         elif validation_split:
-            if not hasattr(data, "split"):
+            if not isinstance(data, ArrayData):
                 raise ValueError("validation_split needs arrays; with a generator pass validation_data")
             data, validation = data.split(validation_split)
-        self.history = History()
-        params = {"epochs": epochs, "steps": _steps(data), "verbose": verbose}
-        hooks = CallbackList([*display(verbose), *(callbacks or ()), self.history], self, params)
-        self.stop_training = False
+        history = History()
+        hooks = self._hooks(verbose, callbacks, {"epochs": epochs, "steps": _steps(data), "verbose": verbose}, history)
+        self.history, self.stop_training = history, False
+        logs: dict[str, float] = {}
         hooks.on_train_begin()
         try:
             for epoch in range(initial_epoch, epochs):
-                self._run_epoch(epoch, data, hooks, shuffle, validation if (epoch + 1) % validation_freq == 0 else None)
+                hooks.on_epoch_begin(epoch)
+                batches = data.epoch(shuffle)
+                if class_weight is not None:
+                    batches = (weighted(batch, class_weight) for batch in batches)
+                if not self._train_epoch(epoch, batches, hooks):
+                    _complain_of_no_batches(epoch - initial_epoch, epochs - initial_epoch)
+                    break
+                logs = self._logs()
+                if validation is not None and validates(epoch + 1):
+                    logs |= {f"val_{name}": value for name, value in self._evaluate(validation, hooks).items()}
+                hooks.on_epoch_end(epoch, logs)
                 if self.stop_training:
                     break
         finally:
             _close_bars(hooks)
-        hooks.on_train_end(self._logs())
-        return self.history
+        hooks.on_train_end(logs)
+        return history
 
-    def _run_epoch(self, epoch: int, data: Data, hooks: Any, shuffle: bool, validation: Data | None) -> None:
-        hooks.on_epoch_begin(epoch)
+    def _train_epoch(self, epoch: int, batches: Iterable[Batch], hooks: CallbackList) -> int:
+        """Train on these batches; how many there were."""
         self._reset_metrics()
-        order = shuffled(data) if shuffle else None
-        for step, batch in enumerate(data.batches(order)):
-            hooks.on_train_batch_begin(step)
+        done = 0
+        for batch in batches:
+            hooks.on_train_batch_begin(done)
             self._train_step(batch)
-            hooks.on_train_batch_end(step, self._logs())
+            hooks.on_train_batch_end(done, self._logs())
+            done += 1
             if self.stop_training:
                 break
-        logs = self._logs()
-        if not math.isfinite(logs["loss"]):
+        loss = self._loss_mean.result()
+        if not math.isfinite(loss):
             warnings.warn(
-                f"the loss is {logs['loss']} after epoch {epoch + 1}: try a smaller learning rate or clipnorm; "
+                f"the loss is {loss} after epoch {epoch + 1}: try a smaller learning rate or clipnorm; "
                 f"TerminateOnNaN() stops at once, detect_anomaly() names the op",
                 RuntimeWarning,
                 stacklevel=3,
             )
-        if validation is not None:
-            logs |= {f"val_{name}": value for name, value in self._evaluate(validation, hooks).items()}
-        hooks.on_epoch_end(epoch, logs)
+        return done
 
     def _train_step(self, batch: Batch) -> None:
         with enable_grad():
             predicted = self._forward(batch.x, training=True)
-            loss = self._loss_of(batch, predicted)
             weights = self.trainable_weights
             if not weights:
                 raise RuntimeError(f"{self.name} has no trainable weights")
+            loss = self._loss_of(batch, predicted)
             found = gradients(loss, weights)
         self.optimizer.apply_gradients(list(zip(found, weights, strict=True)))
         self._measure(batch, predicted, loss)
@@ -241,20 +268,22 @@ class Model(Layer):
     def _measure(self, batch: Batch, predicted: Tensor, loss: Tensor) -> None:
         self._loss_mean.update_state(float(loss), sample_weight=batch.size)
         mask = getattr(predicted, "_mask", None)
+        masked = {} if mask is None else {"mask": mask}  # a user's metric may know of no masks
         for metric in self._metrics:
-            metric.update_state(batch.y, predicted._array, mask=mask)
+            metric.update_state(batch.y, predicted._array, **masked)
         for metric in self._weighted_metrics:
-            metric.update_state(batch.y, predicted._array, sample_weight=batch.weights, mask=mask)
+            metric.update_state(batch.y, predicted._array, sample_weight=batch.weights, **masked)
 
     def _logs(self) -> dict[str, float]:
-        return {m.name: m.result() for m in self._all_metrics()}
+        return {name: metric.result() for name, metric in self._measured.items()}
 
     def _reset_metrics(self) -> None:
-        for metric in self._all_metrics():
+        for metric in self._measured.values():
             metric.reset_state()
 
-    def _all_metrics(self) -> list[Any]:
-        return [self._loss_mean, *self._metrics, *self._weighted_metrics]
+    def _hooks(self, verbose: Any, callbacks: Any, params: dict[str, Any], *own: Callback) -> CallbackList:
+        given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+        return CallbackList([*display(verbose), *given, *own], self, params)
 
     # ---- measuring and using
 
@@ -266,25 +295,28 @@ class Model(Layer):
         verbose: Any = "auto",
         sample_weight: Any = None,
         steps: int | None = None,
-        callbacks: Iterable[Callback] | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
         """The loss and the metrics on this data: [loss, metric, …], the loss alone if there are none, or a dict."""
         self._check_compiled("evaluate")
         data = make_data(x, y, sample_weight, batch_size, steps)
-        hooks = CallbackList([*display(verbose), *(callbacks or ())], self, {"epochs": 1, "steps": _steps(data)})
+        hooks = self._hooks(verbose, callbacks, {"epochs": 1, "steps": _steps(data)})
         logs = self._evaluate(data, hooks)
         return logs if return_dict else _unpacked(logs)
 
     def _evaluate(self, data: Data, hooks: Any) -> dict[str, float]:
         self._reset_metrics()
         hooks.on_test_begin()
+        step = -1
         with no_grad():
             for step, batch in enumerate(data.batches()):
                 hooks.on_test_batch_begin(step)
                 predicted = self._forward(batch.x, training=False)
                 self._measure(batch, predicted, self._loss_of(batch, predicted))
                 hooks.on_test_batch_end(step, self._logs())
+        if step < 0:
+            raise ValueError("there is nothing to measure on: the generator gave no batch, or none that are left")
         logs = self._logs()
         hooks.on_test_end(logs)
         return logs
@@ -295,18 +327,20 @@ class Model(Layer):
         batch_size: int | None = None,
         verbose: Any = "auto",
         steps: int | None = None,
-        callbacks: Iterable[Callback] | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
     ) -> Any:
         """The outputs for all samples, as an array."""
         data = make_data(x, batch_size=batch_size, steps=steps)
-        hooks = CallbackList([*display(verbose), *(callbacks or ())], self, {"epochs": 1, "steps": _steps(data)})
+        hooks = self._hooks(verbose, callbacks, {"epochs": 1, "steps": _steps(data)})
         hooks.on_predict_begin()
         parts = []
         for step, batch in enumerate(data.batches()):
             hooks.on_predict_batch_begin(step)
             parts.append(self.predict_on_batch(batch.x))
-            hooks.on_predict_batch_end(step)
+            hooks.on_predict_batch_end(step, {"outputs": parts[-1]})
         hooks.on_predict_end()
+        if not parts:
+            raise ValueError("there is nothing to predict: the generator gave no batch, or none that are left")
         return np.concatenate(parts)
 
     def train_on_batch(
@@ -319,9 +353,12 @@ class Model(Layer):
     ) -> Any:
         """One step on one batch; what was measured on it, before the step changed the weights."""
         self._check_compiled("train_on_batch")
-        weights = class_weights(y, class_weight) if class_weight is not None else sample_weight
+        batch = _one_batch(x, y, sample_weight)
+        if class_weight is not None:
+            check_class_weight(class_weight)
+            batch = weighted(batch, class_weight)
         self._reset_metrics()
-        self._train_step(_one_batch(x, y, weights))
+        self._train_step(batch)
         return self._logs() if return_dict else _unpacked(self._logs())
 
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:
@@ -342,6 +379,14 @@ class Model(Layer):
     def _check_compiled(self, method: str) -> None:
         if self.loss is None:
             raise RuntimeError(f"{method}() needs a loss: call model.compile(optimizer=…, loss=…) first")
+
+    def _check_no_steps_of_its_own(self) -> None:
+        for name in ("train_step", "test_step", "compute_loss"):
+            if hasattr(self, name):
+                raise NotImplementedError(
+                    f"fit would not call {type(self).__name__}.{name}: it has no such step to replace; "
+                    f"write the loop yourself, with value_and_grad and optimizer.apply_gradients"
+                )
 
     # ---- keeping
 
@@ -399,8 +444,46 @@ def _validation(given: Any, batch_size: int | None, steps: int | None) -> Data:
         if len(given) not in (2, 3):
             raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), got {len(given)} parts")
         x, y, weights = (*given, None)[:3]
-        return make_data(x, y, weights, batch_size)
-    return make_data(given, steps=steps)
+        return make_data(x, y, weights, batch_size, steps)
+    data = make_data(given, steps=steps)
+    if isinstance(data, ArrayData):
+        raise ValueError("validation_data must be (x, y) or (x, y, sample_weight), got an array without targets")
+    return data
+
+
+def _validation_epochs(frequency: Any) -> Callable[[int], bool]:
+    """Whether to validate after an epoch, counted from 1."""
+    if isinstance(frequency, (list, tuple, set)):
+        return lambda epoch: epoch in frequency
+    every = integer("validation_freq", frequency, 1)
+    return lambda epoch: epoch % every == 0
+
+
+def _metrics_of(argument: str, given: Any) -> list[Any]:
+    if isinstance(given, (str, Mapping)):
+        raise TypeError(f'{argument} must be a list, such as ["accuracy"], got {given!r}')
+    return [known_metrics.get(m) for m in given or ()]
+
+
+def _named(loss: Any, plain: list[Any], weighted: list[Any]) -> dict[str, Any]:
+    """All that is measured, by names that differ."""
+    measured = {loss.name: loss}
+    for prefix, metrics in (("", plain), ("weighted_", weighted)):
+        for metric in metrics:
+            base = metric.name if metric.name not in measured else prefix + metric.name
+            numbered = (f"{base}_{i}" for i in itertools.count(1))
+            measured[base if base not in measured else next(n for n in numbered if n not in measured)] = metric
+    return measured
+
+
+def _complain_of_no_batches(done: int, epochs: int) -> None:
+    if done == 0:
+        raise ValueError("there is no data: the generator gave no batch")
+    warnings.warn(
+        f"the generator has ended: training stops after {done} of {epochs} epochs; "
+        f"pass steps_per_epoch with one that goes on, or an object with __len__ and __getitem__",
+        stacklevel=3,
+    )
 
 
 def _steps(data: Data) -> int | None:
