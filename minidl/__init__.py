@@ -96,7 +96,7 @@ _LAZY_NAMES = {
 }
 # What programs written for TensorFlow look for.
 _INSTEAD = {
-    "GradientTape": "write the loss as a function, and use value_and_grad, or loss.backward() and weight.grad",
+    "GradientTape": "every operation is recorded without one: gradients(loss, model.trainable_weights)",
     "Variable": "Tensor(value, requires_grad=True) is one, in a layer add_weight makes it",
     "constant": "Tensor(value) is one",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 import warnings
@@ -195,10 +196,12 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = self.model.optimizer
+        arguments: tuple[Any, ...] = (epoch, float(optimizer.learning_rate))
         try:
-            rate = self.schedule(epoch, float(optimizer.learning_rate))
+            inspect.signature(self.schedule).bind(*arguments)
         except TypeError:
-            rate = self.schedule(epoch)
+            arguments = (epoch,)
+        rate = self.schedule(*arguments)
         if not isinstance(rate, (int, float, np.floating)):
             raise ValueError(f"the schedule must return a number, got {rate!r} for epoch {epoch}")
         optimizer.learning_rate = float(rate)

@@ -231,7 +231,15 @@ class Loss:
             y_true = Tensor(np.asarray(y_true))
         if y_true.dtype.kind == "f":
             y_true = y_true.astype(y_pred.dtype)
-        return _reduce(as_tensor(self.call(y_true, y_pred)), self.reduction, sample_weight, mask)
+        if y_true.ndim < y_pred.ndim:
+            y_true = targets.beside(y_true, y_pred)
+        losses = self.call(y_true, y_pred)
+        if losses is None:
+            raise TypeError(f"the loss {self.name} returned None; it must return one loss a sample")
+        return _reduce(as_tensor(losses), self.reduction, sample_weight, mask)
+
+    def check_targets(self, y_true: Any, shape: tuple[int, ...]) -> None:
+        """Refuse targets that no predictions of this shape can meet. `fit` asks for all before its first step."""
 
     def get_config(self) -> dict[str, Any]:
         return {"reduction": self.reduction, "name": self.name}
@@ -289,6 +297,9 @@ class _CrossEntropy(Loss):
         self.from_logits = from_logits
         self.label_smoothing = number("label_smoothing", label_smoothing, "[0, 1]")
 
+    def check_targets(self, y_true: Any, shape: tuple[int, ...]) -> None:
+        targets.check_fractions(self.name, "y_true", y_true, "labels are 0 and 1, or one-hot rows")
+
     def get_config(self) -> dict[str, Any]:
         return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing, **super().get_config()}
 
@@ -322,6 +333,9 @@ class SparseCategoricalCrossentropy(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return sparse_categorical_crossentropy(y_true, y_pred, self.from_logits)
+
+    def check_targets(self, y_true: Any, shape: tuple[int, ...]) -> None:
+        targets.labels(self.name, y_true, shape)
 
     def get_config(self) -> dict[str, Any]:
         return {"from_logits": self.from_logits, **super().get_config()}
@@ -368,7 +382,7 @@ class FunctionLoss(Loss):
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self.function(y_true, y_pred)
+        return self.function(targets.beside(y_true, y_pred), y_pred)
 
     def get_config(self) -> dict[str, Any]:
         raise TypeError(

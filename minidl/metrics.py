@@ -126,7 +126,7 @@ class FunctionMetric(MeanMetric):
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         with no_grad():
-            return self.function(y_true, y_pred)
+            return self.function(targets.beside(y_true, y_pred), y_pred)
 
     def get_config(self) -> dict[str, Any]:
         raise TypeError(

@@ -28,6 +28,17 @@ def fit(what: str, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return y_true, y_pred
 
 
+def beside(y_true: Any, y_pred: Any) -> Any:
+    """The targets in the shape of the predictions, if all that they differ by is an axis of length 1 at the end.
+
+    Left as they are, (N,) and (N, 1) would give (N, N): every target against every prediction.
+    """
+    true, pred = np.shape(y_true), np.shape(y_pred)
+    if (*true, 1) == pred or true == (*pred, 1):
+        return (y_true if hasattr(y_true, "reshape") else np.asarray(y_true)).reshape(pred)
+    return y_true
+
+
 def _usual_cause(true: tuple[int, ...], pred: tuple[int, ...]) -> str:
     if true == pred:
         return "the first axis counts the samples: give a single number the shape (1,)"

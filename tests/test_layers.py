@@ -584,6 +584,24 @@ def test_frozen_weights_are_not_penalized() -> None:
     assert layer.losses == []
 
 
+def test_weights_go_by_both_names_of_keras() -> None:
+    class Frozen(layers.Dense):
+        def build(self, input_shape: Any) -> None:
+            super().build(input_shape)
+            self.add_weight((), trainable=False)
+
+    layer = Frozen(2)
+    layer(X)
+    assert len(layer.variables) == 3
+    assert [len(layer.trainable_variables), len(layer.non_trainable_variables)] == [2, 1]
+    assert layer.trainable_variables[0] is layer.kernel
+
+
+def test_a_mask_may_be_asked_for() -> None:
+    np.testing.assert_array_equal(layers.Embedding(4, 2, mask_zero=True).compute_mask([[1, 0]]), [[True, False]])
+    assert layers.Dense(2).compute_mask(X) is None
+
+
 def test_weights_of_a_layer() -> None:
     layer = Sum(name="sum")
     with pytest.raises(ValueError, match="sum has no weights yet"):

@@ -155,7 +155,7 @@ def test_metrics_of_one_name_are_told_apart() -> None:
     x, y = line()
     model = regressor(metrics=["mae", "mae"], weighted_metrics=["mae"])
     logs = model.evaluate(x, y, sample_weight=np.linspace(0, 2, 64), verbose=0, return_dict=True)
-    assert list(logs) == ["loss", "mae", "mae_1", "weighted_mae"]
+    assert list(logs) == model.metrics_names == ["loss", "mae", "mae_1", "weighted_mae"]
     assert logs["mae"] == logs["mae_1"] != logs["weighted_mae"]
 
 
@@ -282,6 +282,26 @@ def test_several_inputs() -> None:
         assert model.predict(inputs, verbose=0).shape == (64, 1)
 
 
+def test_functions_of_the_users_get_targets_beside_their_predictions() -> None:
+    class Own(md.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return md.square(y_true - y_pred)
+
+    def squared(y_true: Any, y_pred: Any) -> Any:
+        return (y_true - y_pred) ** 2
+
+    x, y = line()
+    results = []
+    for loss in ("mse", squared, Own()):
+        md.random.set_seed(1)
+        model = regressor(loss=loss, metrics=["mse", squared])
+        history = model.fit(x, y, verbose=0).history
+        assert history["mse"] == history["squared"]
+        results.append([*model.get_weights(), history["loss"]])
+    for values in zip(*results, strict=True):
+        np.testing.assert_allclose(values[1:], [values[0]] * 2, rtol=1e-6)
+
+
 def test_labels_and_data_may_be_lists() -> None:
     model = regressor()
     model.fit([[0.0, 1.0], [1.0, 0.0]], [1, 2], verbose=0)
@@ -398,6 +418,13 @@ def test_add_pop_and_names() -> None:
         model.get_layer("second")
 
 
+def test_a_model_emptied_by_pop_takes_another_input() -> None:
+    model = md.Sequential([layers.Dense(1, input_shape=(2,))])
+    model.pop()
+    model.add(layers.Dense(1, input_shape=(5,)))
+    assert model.weights[0].shape == (5, 1)
+
+
 def test_weights_of_subclassed_models_are_found_in_lists_and_dicts_once() -> None:
     class Deep(md.Model):
         def __init__(self) -> None:
@@ -448,6 +475,47 @@ def test_bad_data_is_refused_and_changes_nothing(x: Any, y: Any, message: str) -
         model.fit(x, y, verbose=0)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("loss", "metrics", "bad", "message"),
+    [
+        ("sparse_categorical_crossentropy", [], 3, r"y_true\[60\] is 3, and y_pred has 3 classes"),
+        ("sparse_categorical_crossentropy", ["precision"], 2, "precision: y_true has shape"),
+        (
+            md.losses.BinaryCrossentropy(from_logits=True),
+            [],
+            2,
+            r"y_true\[60\] is 2, outside \[0, 1\]; labels are 0 and 1",
+        ),
+    ],
+)
+def test_one_bad_label_anywhere_leaves_everything_as_it_was(loss: Any, metrics: Any, bad: int, message: str) -> None:
+    x, _ = line()
+    y = np.arange(64) % 2
+    units, activation = (3, "softmax") if isinstance(loss, str) else (1, None)
+    model = md.Sequential([layers.Dense(units, activation, input_shape=(2,))])
+    model.compile("adam", loss)
+    history = model.fit(x, y, verbose=0)
+    model.compile(model.optimizer, loss, metrics)
+    weights, state = model.get_weights(), model.optimizer.get_state()
+    with pytest.raises(ValueError, match=message):
+        model.fit(x, np.where(np.arange(64) == 60, bad, y), batch_size=8, shuffle=False, verbose=0)
+    for a, b in zip(
+        [*weights, *state.values()], [*model.get_weights(), *model.optimizer.get_state().values()], strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    assert model.history is history
+
+
+def test_bad_validation_labels_are_found_before_training() -> None:
+    x, _ = line()
+    model = md.Sequential([layers.Dense(1, "sigmoid", input_shape=(2,))])
+    model.compile("adam", "binary_crossentropy")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"y_true\[0\] is 5"):
+        model.fit(x, np.zeros(64), validation_data=(x, np.full(64, 5)), verbose=0)
+    np.testing.assert_array_equal(before[0], model.get_weights()[0])
 
 
 @pytest.mark.parametrize(
@@ -503,7 +571,7 @@ def test_a_step_that_fit_would_not_call_is_refused() -> None:
 
     model = Own()
     model.compile("sgd", "mse")
-    with pytest.raises(NotImplementedError, match=r"fit would not call Own.train_step.*value_and_grad"):
+    with pytest.raises(NotImplementedError, match=r"fit would not call Own.train_step.*gradients"):
         model.fit(*line())
 
 
@@ -632,6 +700,14 @@ def test_learning_rate_scheduler() -> None:
     callbacks.LearningRateScheduler(lambda epoch: 0.5)
     with pytest.raises(ValueError, match="must return a number"):
         model.fit(*line(), verbose=0, callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: "fast")])
+
+
+def test_an_error_in_a_schedule_is_its_own() -> None:
+    def wrong(epoch: int, rate: float) -> float:
+        return "half of " + rate  # type: ignore[operator,return-value]
+
+    with pytest.raises(TypeError, match="concatenate"):
+        regressor().fit(*line(), verbose=0, callbacks=callbacks.LearningRateScheduler(wrong))
 
 
 def test_terminate_on_nan() -> None:

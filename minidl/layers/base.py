@@ -103,7 +103,7 @@ class Layer:
         small, large = (self._output_shape_of_zeros(input_shape, unknown) for unknown in (2, 3))
         return tuple(a if a == b else None for a, b in zip(small, large, strict=True))
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask that goes on with the output: booleans, True for what counts."""
         return mask if self.supports_masking else None
 
@@ -234,6 +234,9 @@ class Layer:
     @property
     def non_trainable_weights(self) -> list[Tensor]:
         return [w for w in self.weights if not w.requires_grad]
+
+    # Keras has both names for each.
+    variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 
     @property
     def losses(self) -> list[Tensor]:

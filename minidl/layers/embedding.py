@@ -95,7 +95,7 @@ class Embedding(Layer):
             f"input_dim must exceed the largest id, for a Tokenizer it is len(word_index) + 1, or its num_words"
         )
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return constant(inputs) != 0 if self.mask_zero else None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -29,7 +29,7 @@ class Masking(Layer):
     def call(self, x: Any) -> Tensor:
         return where(self.compute_mask(x, None)[..., None], x, 0)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return (constant(inputs) != self.mask_value).any(-1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -128,7 +128,7 @@ class Bidirectional(_Wrapper):
         self.forward_layer.reset_state()
         self.backward_layer.reset_state()
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return mask if self.forward_layer.return_sequences else None
 
     def compute_output_shape(self, input_shape: Shape) -> Any:
@@ -185,7 +185,7 @@ class TimeDistributed(_Wrapper):
                 f"set return_sequences=True on the layer before it"
             )
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         inside = self.layer.compute_mask(_merged(inputs), _inner(mask))
         if inside is not None:
             return inside.reshape(*inputs.shape[:2], *inside.shape[1:])

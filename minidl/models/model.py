@@ -50,6 +50,7 @@ class Model(Layer):
     stop_training = False
     _metrics: Sequence[Any] = ()
     _weighted_metrics: Sequence[Any] = ()
+    _measured: Mapping[str, Any] = {}
     _built_for: Any = None  # shapes and types of the first inputs, from which a saved model is built again
 
     def __init__(self, *functional: Any, **kwargs: Any) -> None:
@@ -135,6 +136,11 @@ class Model(Layer):
         self._loss_mean = known_metrics.Mean(name="loss")
         self._measured = _named(self._loss_mean, plain, weighted)
 
+    @property
+    def metrics_names(self) -> list[str]:
+        """What `evaluate` returns, in this order."""
+        return list(self._measured)
+
     # ---- training
 
     def fit(
@@ -194,36 +200,57 @@ class Model(Layer):
             data, validation = data.split(validation_split)
         history = History()
         hooks = self._hooks(verbose, callbacks, {"epochs": epochs, "steps": _steps(data), "verbose": verbose}, history)
+        before, steps_before = self.history, self.optimizer.iterations
         self.history, self.stop_training = history, False
-        logs: dict[str, float] = {}
         hooks.on_train_begin()
         try:
-            for epoch in range(initial_epoch, epochs):
-                hooks.on_epoch_begin(epoch)
-                batches = data.epoch(shuffle)
-                if class_weight is not None:
-                    batches = (weighted(batch, class_weight) for batch in batches)
-                if not self._train_epoch(epoch, batches, hooks):
-                    _complain_of_no_batches(epoch - initial_epoch, epochs - initial_epoch)
-                    break
-                logs = self._logs()
-                if validation is not None and validates(epoch + 1):
-                    logs |= {f"val_{name}": value for name, value in self._evaluate(validation, hooks).items()}
-                hooks.on_epoch_end(epoch, logs)
-                if self.stop_training:
-                    break
+            logs = self._train(range(initial_epoch, epochs), data, validation, validates, shuffle, class_weight, hooks)
+        except Exception:
+            if self.optimizer.iterations == steps_before:  # nothing was trained, so nothing is to change
+                self.history = before
+            raise
         finally:
             _close_bars(hooks)
         hooks.on_train_end(logs)
         return history
 
-    def _train_epoch(self, epoch: int, batches: Iterable[Batch], hooks: CallbackList) -> int:
+    def _train(
+        self,
+        epochs: range,
+        data: Data,
+        validation: Data | None,
+        validates: Callable[[int], bool],
+        shuffle: bool,
+        class_weight: dict[int, float] | None,
+        hooks: CallbackList,
+    ) -> dict[str, float]:
+        logs: dict[str, float] = {}
+        unchecked = [d for d in (data, validation) if isinstance(d, ArrayData)]
+        for done, epoch in enumerate(epochs):
+            hooks.on_epoch_begin(epoch)
+            batches = data.epoch(shuffle)
+            if class_weight is not None:
+                batches = (weighted(batch, class_weight) for batch in batches)
+            if not self._train_epoch(epoch, batches, hooks, [] if done else unchecked):
+                _complain_of_no_batches(done, len(epochs))
+                break
+            logs = self._logs()
+            if validation is not None and validates(epoch + 1):
+                logs |= {f"val_{name}": value for name, value in self._evaluate(validation, hooks).items()}
+            hooks.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        return logs
+
+    def _train_epoch(
+        self, epoch: int, batches: Iterable[Batch], hooks: CallbackList, unchecked: list[ArrayData]
+    ) -> int:
         """Train on these batches; how many there were."""
         self._reset_metrics()
         done = 0
         for batch in batches:
             hooks.on_train_batch_begin(done)
-            self._train_step(batch)
+            self._train_step(batch, unchecked if done == 0 else ())
             hooks.on_train_batch_end(done, self._logs())
             done += 1
             if self.stop_training:
@@ -238,16 +265,19 @@ class Model(Layer):
             )
         return done
 
-    def _train_step(self, batch: Batch) -> None:
+    def _train_step(self, batch: Batch, unchecked: Iterable[ArrayData] = ()) -> None:
         with enable_grad():
             predicted = self._forward(batch.x, training=True)
             weights = self.trainable_weights
             if not weights:
                 raise RuntimeError(f"{self.name} has no trainable weights")
+            for data in unchecked:  # a wrong label in the last batch would be found after many steps
+                if data.y is not None:
+                    self.loss.check_targets(data.y, (data.size, *predicted.shape[1:]))
             loss = self._loss_of(batch, predicted)
             found = gradients(loss, weights)
+        self._measure(batch, predicted, loss)  # first, for a metric may refuse what the loss takes
         self.optimizer.apply_gradients(list(zip(found, weights, strict=True)))
-        self._measure(batch, predicted, loss)
 
     def _forward(self, x: Any, training: bool) -> Tensor:
         predicted = self(map_arrays(wrap, x), training=training)
@@ -385,7 +415,7 @@ class Model(Layer):
             if hasattr(self, name):
                 raise NotImplementedError(
                     f"fit would not call {type(self).__name__}.{name}: it has no such step to replace; "
-                    f"write the loop yourself, with value_and_grad and optimizer.apply_gradients"
+                    f"write the loop yourself, with gradients(loss, weights) and optimizer.apply_gradients"
                 )
 
     # ---- keeping

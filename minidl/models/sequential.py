@@ -49,7 +49,7 @@ class Sequential(Model):
             raise TypeError(f"{self.name} takes layers, got {type(layer).__name__} at place {len(self._layers)}")
         if any(layer is other or layer.name == other.name for other in self._layers):
             raise ValueError(f"{self.name} has a layer named {layer.name!r} already; give each its own name")
-        if not self._layers and self.batch_shape is None:
+        if not self._layers and layer.batch_shape is not None:
             self.batch_shape = layer.batch_shape
         if not _is_input(layer):
             self._layers.append(layer)
@@ -92,7 +92,7 @@ class Sequential(Model):
             mask = None  # from here on it travels with the data
         return x
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None  # the last layer has put its mask on the output itself
 
     def compute_output_shape(self, input_shape: Any) -> Any:
