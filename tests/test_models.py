@@ -464,6 +464,7 @@ def test_set_weights_changes_nothing_if_a_shape_is_wrong() -> None:
         (np.zeros((1, 2)), [np.inf], r"y holds inf at position \(0,\)"),
         (np.zeros((2, 2)), ["a", "b"], "y must hold numbers.*map the classes"),
         ([["a", "b"]], [0.0], "x must hold numbers.*Tokenizer"),
+        (np.array([[1, None]]), [0.0], "x must hold numbers, got object; make them numbers with"),
         ([[1.0], [1.0, 2.0]], [0, 1], "x is ragged.*pad_sequences"),
         (3.0, [1.0], "x must hold one entry a sample"),
     ],

@@ -64,7 +64,9 @@ class ArrayData:
                     f"{names[0]} holds {self.size} samples and {name} holds {len(array)}; they must agree{hint}"
                 )
 
-    def __len__(self) -> int:
+    @property
+    def steps(self) -> int | None:
+        """How many batches there are, None if nobody knows."""
         return -(-self.size // self.batch_size) if self._steps is None else self._steps
 
     def batches(self) -> Iterator[Batch]:
@@ -123,12 +125,10 @@ class StreamData:
             return (self._source[i] for i in range(len(self._source)))
         return iter(self._source)
 
-    def __len__(self) -> int:
-        if self._steps is not None:
-            return self._steps
-        if hasattr(self._source, "__len__"):
-            return len(self._source)
-        raise TypeError("the number of batches of a generator is unknown")
+    @property
+    def steps(self) -> int | None:
+        """How many batches there are, None if nobody knows."""
+        return len(self._source) if self._steps is None and hasattr(self._source, "__len__") else self._steps
 
     def batches(self) -> Iterator[Batch]:
         step = 0
@@ -166,6 +166,25 @@ def make_data(
             raise ValueError("a generator gives its targets and weights itself: leave y and sample_weight out")
         return StreamData(x, steps)
     return ArrayData(x, y, weights, batch_size, steps)
+
+
+def validation_batches(given: Any, batch_size: int | None, steps: int | None) -> Data:
+    """The batches that the argument validation_data of `fit` means."""
+    if isinstance(given, (tuple, list)):
+        if len(given) not in (2, 3):
+            raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), got {len(given)} parts")
+        x, y, weights = (*given, None)[:3]
+        return make_data(x, y, weights, batch_size, steps)
+    data = make_data(given, steps=steps)
+    if isinstance(data, ArrayData):
+        raise ValueError("validation_data must be (x, y) or (x, y, sample_weight), got an array without targets")
+    return data
+
+
+def one_batch(x: Any, y: Any = None, weights: Any = None) -> Batch:
+    """All of it as one batch."""
+    data = ArrayData(x, y, weights)
+    return Batch(data.x, data.y, data.weights)
 
 
 def arrays_in(x: Any) -> list[Any]:
@@ -221,8 +240,7 @@ def _as_batch(item: Any) -> Batch:
     if not 1 <= len(parts) <= 3:
         raise ValueError(f"a batch is x, (x, y) or (x, y, sample_weight); got a tuple of {len(parts)}")
     x, y, weights = (*parts, None, None)[:3]
-    data = ArrayData(x, y, weights)
-    return Batch(data.x, data.y, data.weights)
+    return one_batch(x, y, weights)
 
 
 def _checked_array(name: str) -> Callable[[Any], Any]:
@@ -234,6 +252,8 @@ def _checked_array(name: str) -> Callable[[Any], Any]:
             raise ValueError(f"{name} must hold one entry a sample, got the single value {value!r}")
         if array.dtype.kind not in "fiub":
             cause = "map the classes to 0, 1, …" if name == "y" else "turn texts into ids with a Tokenizer first"
+            if array.dtype.kind == "O":
+                cause = 'make them numbers with .astype("float32"), and rows of one length'
             raise TypeError(f"{name} must hold numbers, got {array.dtype}; {cause}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])

@@ -19,7 +19,17 @@ from minidl.autograd.modes import enable_grad, no_grad
 from minidl.callbacks import Callback, CallbackList, History
 from minidl.hyperparameters import integer
 from minidl.layers.base import NO_FUNCTIONAL_API, Layer, Shape, trying
-from minidl.models.data import ArrayData, Batch, Data, check_class_weight, make_data, map_arrays, weighted
+from minidl.models.data import (
+    ArrayData,
+    Batch,
+    Data,
+    check_class_weight,
+    make_data,
+    map_arrays,
+    one_batch,
+    validation_batches,
+    weighted,
+)
 from minidl.models.progress import ProgressBar, display
 from minidl.models.summary import summary_text
 from minidl.tensor import Tensor, wrap
@@ -193,13 +203,13 @@ class Model(Layer):
         data: Data = make_data(x, y, sample_weight, batch_size, steps_per_epoch)
         validation: Data | None = None
         if validation_data is not None:
-            validation = _validation(validation_data, validation_batch_size or batch_size, validation_steps)
+            validation = validation_batches(validation_data, validation_batch_size or batch_size, validation_steps)
         elif validation_split:
             if not isinstance(data, ArrayData):
                 raise ValueError("validation_split needs arrays; with a generator pass validation_data")
             data, validation = data.split(validation_split)
         history = History()
-        hooks = self._hooks(verbose, callbacks, {"epochs": epochs, "steps": _steps(data), "verbose": verbose}, history)
+        hooks = self._hooks(verbose, callbacks, {"epochs": epochs, "steps": data.steps, "verbose": verbose}, history)
         before, steps_before = self.history, self.optimizer.iterations
         self.history, self.stop_training = history, False
         hooks.on_train_begin()
@@ -331,7 +341,7 @@ class Model(Layer):
         """The loss and the metrics on this data: [loss, metric, …], the loss alone if there are none, or a dict."""
         self._check_compiled("evaluate")
         data = make_data(x, y, sample_weight, batch_size, steps)
-        hooks = self._hooks(verbose, callbacks, {"epochs": 1, "steps": _steps(data)})
+        hooks = self._hooks(verbose, callbacks, {"epochs": 1, "steps": data.steps})
         logs = self._evaluate(data, hooks)
         return logs if return_dict else _unpacked(logs)
 
@@ -361,7 +371,7 @@ class Model(Layer):
     ) -> Any:
         """The outputs for all samples, as an array."""
         data = make_data(x, batch_size=batch_size, steps=steps)
-        hooks = self._hooks(verbose, callbacks, {"epochs": 1, "steps": _steps(data)})
+        hooks = self._hooks(verbose, callbacks, {"epochs": 1, "steps": data.steps})
         hooks.on_predict_begin()
         parts = []
         for step, batch in enumerate(data.batches()):
@@ -383,7 +393,7 @@ class Model(Layer):
     ) -> Any:
         """One step on one batch; what was measured on it, before the step changed the weights."""
         self._check_compiled("train_on_batch")
-        batch = _one_batch(x, y, sample_weight)
+        batch = one_batch(x, y, sample_weight)
         if class_weight is not None:
             check_class_weight(class_weight)
             batch = weighted(batch, class_weight)
@@ -394,7 +404,7 @@ class Model(Layer):
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """What is measured on one batch, without training."""
         self._check_compiled("test_on_batch")
-        batch = _one_batch(x, y, sample_weight)
+        batch = one_batch(x, y, sample_weight)
         self._reset_metrics()
         with no_grad():
             predicted = self._forward(batch.x, training=False)
@@ -404,7 +414,7 @@ class Model(Layer):
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as an array."""
         with no_grad():
-            return self._forward(_one_batch(x).x, training=False)._array
+            return self._forward(one_batch(x).x, training=False)._array
 
     def _check_compiled(self, method: str) -> None:
         if self.loss is None:
@@ -464,23 +474,6 @@ def _refuse_to_overwrite(path: str | os.PathLike[str], overwrite: bool) -> None:
         raise FileExistsError(errno.EEXIST, "overwrite=False, and there is such a file already", os.fspath(path))
 
 
-def _one_batch(x: Any, y: Any = None, weights: Any = None) -> Batch:
-    data = make_data(x, y, weights)
-    return Batch(data.x, data.y, data.weights)  # type: ignore[union-attr]
-
-
-def _validation(given: Any, batch_size: int | None, steps: int | None) -> Data:
-    if isinstance(given, (tuple, list)):
-        if len(given) not in (2, 3):
-            raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), got {len(given)} parts")
-        x, y, weights = (*given, None)[:3]
-        return make_data(x, y, weights, batch_size, steps)
-    data = make_data(given, steps=steps)
-    if isinstance(data, ArrayData):
-        raise ValueError("validation_data must be (x, y) or (x, y, sample_weight), got an array without targets")
-    return data
-
-
 def _validation_epochs(frequency: Any) -> Callable[[int], bool]:
     """Whether to validate after an epoch, counted from 1."""
     if isinstance(frequency, (list, tuple, set)):
@@ -514,13 +507,6 @@ def _complain_of_no_batches(done: int, epochs: int) -> None:
         f"pass steps_per_epoch with one that goes on, or an object with __len__ and __getitem__",
         stacklevel=3,
     )
-
-
-def _steps(data: Data) -> int | None:
-    try:
-        return len(data)
-    except TypeError:
-        return None
 
 
 def _unpacked(logs: dict[str, float]) -> Any:
