@@ -124,7 +124,7 @@ class EarlyStopping(Callback):
         min_delta: the least change that counts as an improvement.
         patience: how many epochs without one are allowed.
         verbose: 1 prints a line when training stops.
-        mode: "min", "max", or "auto", which takes "max" for accuracy, AUC and the like.
+        mode: "min", "max", or "auto", which asks the metric, and takes "max" for one that sounds like an accuracy.
         baseline: a value that must be beaten for an epoch to count at all.
         restore_best_weights: go back to the weights of the best epoch at the end.
         start_from_epoch: the first epoch that is looked at.
@@ -149,9 +149,13 @@ class EarlyStopping(Callback):
             restore_best_weights,
             start_from_epoch,
         )
-        self._sign = -1 if mode == "min" or (mode == "auto" and not _larger_is_better(monitor)) else 1
+        self.mode = mode
+        self._sign = 1 if mode == "max" or (mode == "auto" and _sounds_like_accuracy(monitor)) else -1
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        larger_is_better = self.model.larger_is_better(self.monitor.removeprefix("val_"))
+        if self.mode == "auto" and larger_is_better is not None:
+            self._sign = 1 if larger_is_better else -1
         self.wait, self.stopped_epoch, self.best_epoch = 0, 0, 0
         self.best: float | None = None
         self.best_weights: list[Any] | None = None
@@ -223,6 +227,6 @@ class TerminateOnNaN(Callback):
             self.model.stop_training = True
 
 
-def _larger_is_better(monitor: str) -> bool:
+def _sounds_like_accuracy(monitor: str) -> bool:
     name = monitor.removeprefix("val_")
     return name.endswith(("acc", "accuracy", "auc")) or name in ("precision", "recall", "f1_score")

@@ -36,6 +36,8 @@ class Metric:
     2.0
     """
 
+    larger_is_better: bool | None = None  # None if that is not known: then the name decides
+
     def __init__(self, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
         self.reset_state()
@@ -141,6 +143,8 @@ class LossMetric(MeanMetric):
     2.5
     """
 
+    larger_is_better = False
+
     def __init__(self, loss: Any, name: str | None = None) -> None:
         self.loss = losses.get(loss)
         super().__init__(name or self.loss.name)
@@ -155,6 +159,8 @@ class LossMetric(MeanMetric):
 
 class MeanSquaredError(MeanMetric):
     """The mean of (ŷ − y)²."""
+
+    larger_is_better = False
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
         y_true, y_pred = _pair(self.name, y_true, y_pred)
@@ -171,6 +177,8 @@ class RootMeanSquaredError(MeanSquaredError):
 class MeanAbsoluteError(MeanMetric):
     """The mean of |ŷ − y|."""
 
+    larger_is_better = False
+
     def values(self, y_true: Any, y_pred: Any) -> Array:
         y_true, y_pred = _pair(self.name, y_true, y_pred)
         return np.abs(y_pred - y_true)
@@ -186,6 +194,8 @@ class Accuracy(MeanMetric):
     0.75
     """
 
+    larger_is_better = True
+
     def values(self, y_true: Any, y_pred: Any) -> Array:
         y_true, y_pred = _pair(self.name, y_true, y_pred)
         return y_true.astype(y_pred.dtype) == y_pred
@@ -197,6 +207,8 @@ class BinaryAccuracy(MeanMetric):
     >>> BinaryAccuracy()([1, 1, 0, 0], [[0.9], [0.5], [0.5], [0.2]])  # 0.5 is not above 0.5
     0.75
     """
+
+    larger_is_better = True
 
     def __init__(self, threshold: float = 0.5, name: str | None = None) -> None:
         super().__init__(name)
@@ -217,6 +229,8 @@ class CategoricalAccuracy(MeanMetric):
     0.5
     """
 
+    larger_is_better = True
+
     def values(self, y_true: Any, y_pred: Any) -> Array:
         y_true, y_pred = _pair(self.name, y_true, y_pred)
         return y_true.argmax(-1) == y_pred.argmax(-1)
@@ -228,6 +242,8 @@ class SparseCategoricalAccuracy(MeanMetric):
     >>> SparseCategoricalAccuracy()([1, 2], [[0.1, 0.8, 0.1], [0.6, 0.2, 0.2]])
     0.5
     """
+
+    larger_is_better = True
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
         y_pred = constant(y_pred)
@@ -243,6 +259,8 @@ class InferredAccuracy(MeanMetric):
     >>> InferredAccuracy()([1, 0], [[0.9], [0.8]]), InferredAccuracy()([1, 0], [[0.2, 0.8], [0.9, 0.1]])
     (0.5, 1.0)
     """
+
+    larger_is_better = True
 
     def __init__(self, name: str | None = "accuracy") -> None:
         super().__init__(name)
@@ -267,6 +285,8 @@ class _Confusion(Metric):
 
     A prediction is positive where it lies above the threshold.
     """
+
+    larger_is_better = True
 
     def __init__(self, thresholds: Sequence[float], name: str | None) -> None:
         self._thresholds = np.array(thresholds, np.float64)
@@ -434,6 +454,8 @@ class F1Score(Metric):
     >>> F1Score(average="macro")([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     0.6666666666666666
     """
+
+    larger_is_better = True
 
     def __init__(self, average: str | None = None, threshold: float | None = None, name: str | None = None) -> None:
         self.average = None if average is None else _one_of("average", average, ("micro", "macro", "weighted"))

@@ -688,6 +688,19 @@ def test_early_stopping_knows_what_is_better(monitor: str, better: float) -> Non
     assert not callbacks.EarlyStopping(monitor)._improves(2 - better, 1.0)
 
 
+def test_early_stopping_asks_the_metric_what_is_better() -> None:
+    x, y = line()
+    chosen = {"area": md.metrics.AUC(name="area"), "size_acc": md.metrics.MeanAbsoluteError(name="size_acc")}
+    model = md.Sequential([layers.Dense(1, "sigmoid", input_shape=(2,))])
+    model.compile("sgd", "mse", metrics=[*chosen.values(), "accuracy", "accuracy"])
+    found = {}
+    for name in ("val_area", "size_acc", "accuracy_1", "val_loss"):
+        stop = callbacks.EarlyStopping(name)
+        model.fit(x, y > 1, validation_data=(x, y > 1), verbose=0, callbacks=stop)
+        found[name] = stop._improves(1.5, 1.0)
+    assert found == {"val_area": True, "size_acc": False, "accuracy_1": True, "val_loss": False}
+
+
 def test_early_stopping_warns_of_a_result_that_is_not_there() -> None:
     with pytest.warns(UserWarning, match="waits for 'val_loss', but the results hold loss"):
         regressor().fit(*line(), verbose=0, callbacks=[callbacks.EarlyStopping()])

@@ -151,6 +151,10 @@ class Model(Layer):
         """What `evaluate` returns, in this order."""
         return list(self._measured)
 
+    def larger_is_better(self, name: str) -> bool | None:
+        """Whether the model gets better as what is measured under this name grows; None if nobody knows."""
+        return False if name == "loss" else getattr(self._measured.get(name), "larger_is_better", None)
+
     # ---- training
 
     def fit(
