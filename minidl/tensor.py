@@ -218,10 +218,10 @@ class Tensor:
         return self._array.__dlpack_device__()
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if self._needs:
+        if modes.get().recording and (self._needs or getattr(value, "_needs", False)):
             raise RuntimeError(
-                "assignment to part of a tensor that requires a gradient is not differentiable; "
-                "use where(), or write to .data if the change is no part of the computation"
+                "assignment to part of a tensor is not differentiable, and a gradient is required; use where() or "
+                "stack(), or write to .data, or under no_grad(), if the change is no part of the computation"
             )
         self._array[_plain_key(key)] = value._array if isinstance(value, Tensor) else value
         self._changed()
@@ -336,7 +336,7 @@ class Op:
     """
 
     broadcasts = False  # the inputs broadcast against each other: the engine sums gradients back to their shapes
-    reads_inputs = True  # backward looks at self.inputs, so they must not change until then
+    reads_inputs = True  # backward looks at self.inputs, so they must not change until then; see also reads()
     reads_output = False  # backward looks at self.output
     detour = False  # the gradient passes by the first input, to what that was made from, unless that of it is asked for
     composition: Callable[..., Any] | None = None  # a fused op in small ops, for derivatives of derivatives
@@ -349,6 +349,10 @@ class Op:
     inputs: tuple[Any, ...]
     output: Any
     called_at: str
+
+    def reads(self, i: int) -> bool:
+        """Whether backward looks at input i for the gradients that self.needs asks for."""
+        return self.reads_inputs
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward")

@@ -214,13 +214,61 @@ def test_keys_ids_masks_and_labels_are_the_ops_own_or_watched() -> None:
 def test_setitem_of_a_tensor_in_a_graph_is_refused() -> None:
     x = leaf(1.0, 2.0)
     for t in (x, x * 2):
-        with pytest.raises(RuntimeError, match=r"not differentiable; use where\(\), or write to \.data"):
+        with pytest.raises(RuntimeError, match=r"not differentiable.*use where\(\) or stack\(\), or write to \.data"):
             t[0] = 3.0
     constant = md.Tensor([1.0, 2.0, 3.0])
     constant[md.Tensor([True, False, True])] = md.Tensor([5.0, 6.0])
     constant[1] = 7
     constant[md.Tensor(2), ...] = 8.0
     assert constant.tolist() == [5.0, 7.0, 8.0]
+
+
+def test_setitem_of_a_value_in_a_graph_is_refused_as_it_would_lose_the_gradient() -> None:
+    x, table = leaf(1.0, 2.0), md.Tensor([[0.0, 0.0], [0.0, 0.0]])
+    with pytest.raises(RuntimeError, match="a gradient is required"):
+        table[0] = x * 2
+    with md.no_grad():
+        table[0] = x * 2
+    assert table.tolist() == [[2.0, 4.0], [0.0, 0.0]]
+
+
+def test_under_no_grad_a_leaf_is_changed_in_place_and_backward_knows() -> None:
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    with md.no_grad():
+        x[0] = 5.0
+    assert x.is_leaf and x.requires_grad and x.tolist() == [5.0, 2.0]
+    with pytest.raises(RuntimeError, match=CAUGHT):
+        y.backward()
+
+
+def test_a_factor_may_change_if_only_its_own_gradient_reads_the_other() -> None:
+    ways: list[Callable[[md.Tensor, md.Tensor], md.Tensor]] = [
+        lambda w, x: w * x, lambda w, x: x * w, lambda w, x: w / x, lambda w, x: md.matmul(w, x)
+    ]  # fmt: skip
+    for f in ways:
+        w, x = leaf(3.0, -2.0), md.Tensor([5.0, 4.0], dtype="float64")
+        expected = md.gradients(f(w, x).sum(), w).tolist()
+        y = f(w, x).sum()
+        w.data[0] = 100.0
+        y.backward()
+        assert w.grad is not None and w.grad.tolist() == expected
+        y = f(w, x).sum()
+        x.data[0] = 100.0
+        with pytest.raises(RuntimeError, match=CAUGHT):
+            y.backward()
+
+
+def test_a_fused_op_is_not_computed_again_from_other_inputs() -> None:
+    """Under create_graph softmax is differentiated in small ops, which need the input that softmax itself does not."""
+    x = leaf(1.0, 2.0, 3.0)
+    h = x * 1.0
+    y = md.softmax(h)
+    h.data[...] = 0.0
+    with pytest.raises(RuntimeError, match=rf"input 0 \(3,\) of softmax {CAUGHT}"):
+        md.gradients(y[0], x, create_graph=True)
+    y[0].backward()
+    assert x.grad is not None and x.grad.numpy().argmax() == 0
 
 
 def test_an_error_leaves_the_graph_whole() -> None:

@@ -41,9 +41,9 @@ def backpropagate(
         with enable_grad():
             return backpropagate(roots, seeds, targets, retain_graph=True, create_graph=True, boundary=boundary)
     graph = Graph(roots, {id(t) for t in boundary})
-    graph.check_unchanged()
     wanted = {id(t) for t in targets} if targets is not None else graph.keepers()
     graph.mark_needs(wanted, all_leaves=targets is None)
+    graph.check_unchanged(create_graph)
     gradients: dict[int, Any] = {}
     kept: dict[int, tuple[Tensor, Any]] = {}
     for root, seed in zip(roots, seeds, strict=True):
@@ -105,13 +105,15 @@ class Graph:
             if any(op.needs):
                 useful.update(id(t) for t in self.outputs[op] if t is not None)
 
-    def check_unchanged(self) -> None:
+    def check_unchanged(self, create_graph: bool) -> None:
         """Before any rule runs, so that an error leaves the graph whole."""
         for op in self.ops:
-            if op.reads_inputs:
-                for i, (parent, version) in enumerate(zip(op.parents, op.versions, strict=True)):
-                    if version is not None and parent._version() != version:
-                        raise RuntimeError(_CHANGED.format(what=f"input {i} {tuple(parent.shape)}", op=op.name()))
+            recomputed = create_graph and op.composition is not None
+            for i, (parent, version) in enumerate(zip(op.parents, op.versions, strict=True)):
+                if version is None or parent._memory is None:  # a constant, or memory that nobody has touched
+                    continue
+                if (recomputed or op.reads(i)) and parent._version() != version:
+                    raise RuntimeError(_CHANGED.format(what=f"input {i} {tuple(parent.shape)}", op=op.name()))
             if op.reads_output:
                 for t in self.outputs[op]:
                     if t is not None and t._version() != 0:

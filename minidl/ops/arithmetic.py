@@ -42,6 +42,9 @@ class Multiply(Op):
 
     broadcasts = True
 
+    def reads(self, i: int) -> bool:
+        return self.needs[1 - i]
+
     def forward(self, a: Any, b: Any) -> Any:
         return a * b
 
@@ -54,6 +57,9 @@ class Divide(Op):
     """y = a / b;  da = dy / b, db = −dy a / b²"""
 
     broadcasts = True
+
+    def reads(self, i: int) -> bool:
+        return i == 1 or self.needs[1]
 
     def forward(self, a: Any, b: Any) -> Any:
         y = a / b
