@@ -21,8 +21,9 @@ from minidl.autograd.modes import modes
 Array = Any
 _order = itertools.count()
 
-# What np.exp(tensor) and the like mean: NumPy's name of a ufunc -> the op. Filled by minidl.ops.
+# What np.exp(tensor) and np.sum(tensor) mean: NumPy's name of a ufunc, or its function -> the op. Filled by minidl.ops.
 UFUNCS: dict[str, Callable[..., Any]] = {}
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
 class Tensor:
@@ -201,15 +202,17 @@ class Tensor:
             if any(isinstance(x, Tensor) for x in out):
                 raise TypeError(f"np.{ufunc.__name__} cannot write into a Tensor; write into its .data")
             kwargs["out"] = out
-        result = getattr(ufunc, method)(*arrays, **kwargs)
-        wanted = out is None and modes.get().recording and any(isinstance(x, Tensor) and x._needs for x in inputs)
-        results = result if isinstance(result, tuple) else (result,)
-        if wanted and any(np.asarray(y).dtype.kind == "f" for y in results):
-            raise TypeError(
-                f"np.{ufunc.__name__} has no derivative in minidl, and the tensor requires a gradient; "
-                f"write it as an Op, or pass t.detach() if no gradient should flow"
-            )
-        return result
+            return getattr(ufunc, method)(*arrays, **kwargs)
+        return without_gradient(f"np.{ufunc.__name__}", inputs, getattr(ufunc, method)(*arrays, **kwargs))
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        """np.sum(t) is md.sum(t), and so on; a function that is no op of minidl gets the arrays."""
+        if function in FUNCTIONS:
+            return FUNCTIONS[function](*args, **kwargs)
+        if isinstance(kwargs.get("out"), Tensor):
+            raise TypeError(f"np.{function.__name__} cannot write into a Tensor; write into its .data")
+        arrays = function(*_opened(args), **{name: _opened(value) for name, value in kwargs.items()})
+        return without_gradient(f"np.{function.__name__}", (args, *kwargs.values()), arrays)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self.data.__dlpack__(**kwargs)
@@ -297,6 +300,12 @@ class Tensor:
         def __rmatmul__(self, other: Any) -> Tensor: ...
         def __neg__(self) -> Tensor: ...
         def __abs__(self) -> Tensor: ...
+        def __floordiv__(self, other: Any) -> Tensor: ...
+        def __mod__(self, other: Any) -> Tensor: ...
+        def __and__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __xor__(self, other: Any) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
         def __lt__(self, other: Any) -> Tensor: ...
         def __le__(self, other: Any) -> Tensor: ...
         def __gt__(self, other: Any) -> Tensor: ...
@@ -435,6 +444,11 @@ def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Te
 def _to_array(data: Any, dtype: Any, copy: bool) -> Array:
     if isinstance(data, Tensor):
         data = data._array
+    elif isinstance(data, (list, tuple)) and modes.get().recording and _needs_within(data):
+        raise TypeError(
+            "a list that holds tensors which require a gradient would lose it on its way into one tensor; "
+            "use stack() or concatenate(), or detach() them"
+        )
     array = np.asarray(data)
     if array.dtype.kind not in "fiubc":  # before a dtype can make nan of None, and 3.5 of "3.5"
         raise TypeError(f"a Tensor holds numbers; {type(data).__name__} gives an array of {array.dtype}")
@@ -456,6 +470,35 @@ def seed_of(root: Tensor, gradient: Any, create_graph: bool) -> Any:
     if seed.shape != root.shape:
         raise ValueError(f"the gradient has shape {seed.shape} and the tensor {root.shape}; they must agree")
     return seed if create_graph else seed._array
+
+
+def without_gradient(function: str, inputs: Any, result: Any) -> Any:
+    """The result of NumPy's own function, unless a gradient would be lost in silence."""
+    if modes.get().recording and _needs_within(inputs) and _floats_within(result):
+        raise TypeError(
+            f"{function} has no derivative in minidl, and the tensor requires a gradient; "
+            f"write it as an Op, or pass t.detach() if no gradient should flow"
+        )
+    return result
+
+
+def _needs_within(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(map(_needs_within, x))
+    return isinstance(x, Tensor) and x._needs
+
+
+def _floats_within(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(map(_floats_within, x))
+    return isinstance(x, float) or (hasattr(x, "dtype") and x.dtype.kind in "fc")
+
+
+def _opened(x: Any) -> Any:
+    """With the arrays in place of the tensors, watched: a function such as np.copyto writes to them."""
+    if isinstance(x, (list, tuple)):
+        return type(x)(map(_opened, x)) if type(x) in (list, tuple) else x
+    return x.data if isinstance(x, Tensor) else x
 
 
 def _plain_key(key: Any) -> Any:

@@ -30,12 +30,12 @@ from tolerances import assert_close
 
 import minidl as md
 from minidl import ops
-from minidl.ops import arithmetic, elementary, linalg, probabilities, reductions, shapes
+from minidl.ops import arithmetic, contractions, elementary, linalg, probabilities, reductions, selection, shapes
 from minidl.testing import Case, cases_of, gradcheck, gradgradcheck
 
 CASES = cases_of("op")
 DIFFERENTIABLE = [case for case in CASES if case.differentiable]
-FAMILIES = (arithmetic, elementary, linalg, probabilities, reductions, shapes)
+FAMILIES = (arithmetic, contractions, elementary, linalg, probabilities, reductions, selection, shapes)
 
 
 def every(cases: list[Case]) -> pytest.MarkDecorator:

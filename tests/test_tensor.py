@@ -85,6 +85,26 @@ def test_what_a_tensor_says_of_itself() -> None:
             wrong()
 
 
+def test_makers() -> None:
+    for a, b in (
+        (md.zeros(2, 3), np.zeros((2, 3), F32)), (md.zeros((2, 3)), np.zeros((2, 3), F32)), (md.zeros(()), F32(0)),
+        (md.ones(2, dtype="int64"), np.ones(2, I64)), (md.full((2, 1), 1.5), np.full((2, 1), 1.5, F32)),
+        (md.full(2, 3), np.full(2, 3)), (md.eye(2, 3), np.eye(2, 3, dtype=F32)), (md.arange(3), np.arange(3)),
+        (md.arange(1, 2, 0.25), np.arange(1, 2, 0.25, F32)), (md.arange(5, 1, -2, dtype=F64), np.array([5.0, 3.0])),
+        (md.linspace(0, 1, 5), np.linspace(0, 1, 5, dtype=F32)), (md.zeros_like(ints), np.zeros(2, I64)),
+        (md.ones_like(t64), np.ones(2)), (md.full_like(t32, 7, dtype=F64), np.full(2, 7.0)), (md.zeros(0), F32([])),
+    ):  # fmt: skip
+        assert isinstance(a, md.Tensor) and a.dtype == b.dtype and not a.requires_grad
+        np.testing.assert_array_equal(a.numpy(), b)
+    w = md.zeros(3, requires_grad=True)
+    (w * 2).sum().backward()
+    assert w.grad is not None and w.grad.tolist() == [2.0, 2.0, 2.0]
+    with pytest.raises(TypeError, match="only floating-point tensors can require a gradient"):
+        md.arange(3, requires_grad=True)
+    with pytest.raises(TypeError, match="full has no derivative"):
+        md.full((2,), w[0])
+
+
 # ---- types of results ---------------------------------------------------------------------
 
 OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -149,6 +169,77 @@ def test_functions_of_integers_give_float32_and_of_anything_like_an_array_a_tens
     assert isinstance(md.embedding(np.eye(2), [1]), md.Tensor)
 
 
+def test_integers_and_booleans_have_pythons_operators() -> None:
+    i, b = md.Tensor([5, -6, 7]), md.Tensor([True, False, True])
+    assert (
+        (i % 3).tolist() == [2, 0, 1]
+        and (i // 2).tolist() == [2, -3, 3]
+        and (20 % md.Tensor([6, 7])).tolist() == [2, 6]
+    )
+    assert [x.tolist() for x in divmod(i, 4)] == [[1, -2, 1], [1, 2, 3]] == [x.tolist() for x in divmod(np.array(i), 4)]
+    assert [x.tolist() for x in divmod(7, md.Tensor([2, 3]))] == [[3, 2], [1, 1]] and (
+        7 // md.Tensor([2])
+    ).tolist() == [3]
+    assert (~b).tolist() == [False, True, False] and (b & (i > 0)).tolist() == [True, False, True]
+    assert (b | [True, True, False]).tolist() == [True, True, True] and (True ^ b).tolist() == [False, True, False]
+    assert (i & 1).tolist() == [1, 0, 1] and (~i).tolist() == [-6, 5, -8] and +i is i
+    assert round(md.Tensor([1.26, -2.5]), 1).tolist() == md.Tensor([1.3, -2.5]).tolist()
+    for wrong in (lambda: ~t32, lambda: t32 & 1, lambda: t32 | t32):
+        with pytest.raises(TypeError, match="not supported for the input types"):
+            wrong()
+
+
+def test_the_gradient_of_remainders_and_of_steps() -> None:
+    a, b = md.Tensor([5.5, -5.5], requires_grad=True), md.Tensor([2.0, 2.0], requires_grad=True)
+    (a % b + a // b + md.floor(a) + round(a)).sum().backward()
+    assert a.grad is not None and a.grad.tolist() == [1.0, 1.0]
+    assert b.grad is not None and b.grad.tolist() == [-2.0, 3.0]
+
+
+@pytest.mark.parametrize("other", [None, "a", {}, object(), Exception])
+def test_what_is_no_number_equals_no_tensor(other: Any) -> None:
+    assert (t32 == other) is False and (t32 != other) is True and (other == t32) is False
+    assert other not in [t32] and (t32 is None or t32 != None)  # noqa: E711
+    with pytest.raises(TypeError):
+        t32 < other  # noqa: B015
+
+
+def test_something_that_equals_everything_may_say_so() -> None:
+    from unittest.mock import ANY
+
+    assert (t32 == ANY) is True and (t32 == [1.0, 3.0]).tolist() == [True, False]
+
+
+def test_products_and_losses_promote_as_arithmetic_does(kernels: str) -> None:
+    x, w = md.Tensor([[1.0, 2.0]], requires_grad=True), md.Tensor([[3.0], [4.0]], requires_grad=True, dtype="float64")
+    for y in (x @ w, x * w.T, md.einsum("ij,jk->ik", x, w), md.softmax_cross_entropy(x, w.detach().T)):
+        assert y.dtype == F64
+        x.zero_grad()
+        y.sum().backward()
+        assert x.grad is not None and x.grad.dtype == F32
+    assert w.grad is not None and w.grad.dtype == F64 and w.grad.shape == (2, 1)
+    assert (md.Tensor([[1, 2]], dtype="int32") @ md.Tensor([[3], [4]])).dtype == I64
+
+
+def test_in_place_operators_make_results_and_under_no_grad_step_a_leaf() -> None:
+    w = weight = md.Tensor([1.0, 2.0], requires_grad=True)
+    y = x = w * 1.0
+    y += 1.0
+    assert y is not x and x.tolist() == [1.0, 2.0] and y.requires_grad
+    y.sum().backward()
+    with md.no_grad():
+        assert w.grad is not None
+        w -= 0.5 * w.grad
+        w *= 2.0
+        y += 1.0
+        w /= [1.0, 2.0]
+        w += np.array([0.0, 1.0])
+    assert w is weight and w.is_leaf and w.requires_grad and w.tolist() == [1.0, 2.5]
+    assert y.tolist() == [3.0, 4.0] and not y.requires_grad
+    with md.no_grad(), pytest.raises(ValueError, match="cannot replace data of shape"):
+        w += md.Tensor([[1.0], [2.0]])
+
+
 def test_comparisons() -> None:
     tenth = md.Tensor([0.1])
     assert (tenth == 0.1).tolist() == operator.eq(0.1, tenth).tolist() == [True]
@@ -182,10 +273,88 @@ def test_numpy_functions_of_a_tensor_are_ops() -> None:
 
 def test_numpy_functions_that_are_no_ops_give_arrays() -> None:
     x = md.Tensor([0.5, 2.5])
-    assert isinstance(np.floor(x), np.ndarray) and np.floor(x).tolist() == [0.0, 2.0]
+    assert isinstance(np.trunc(x), np.ndarray) and np.trunc(x).tolist() == [0.0, 2.0]
+    assert isinstance(np.median(x), np.floating) and np.median(x) == 1.5
     assert np.add.reduce(x) == 3.0
     with pytest.raises(TypeError, match=r"np\.add cannot write into a Tensor; write into its \.data"):
         np.add([1.0, 2.0], x, out=x)
+
+
+NUMPY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "sum": (np.sum, np.sum), "mean": (lambda x: np.mean(x, axis=1), lambda x: np.mean(x, axis=1)),
+    **{name: (f, f) for name, f in {
+        "max": np.max, "min": np.min, "prod": np.prod, "var": np.var, "linalg.norm": np.linalg.norm,
+        "std": lambda x: np.std(x, axis=0, keepdims=True, ddof=1), "cumsum": lambda x: np.cumsum(x, 1),
+        "reshape": lambda x: np.reshape(x, (3, 2)), "transpose": np.transpose, "ravel": np.ravel, "diag": np.diag,
+        "swapaxes": lambda x: np.swapaxes(x, 0, 1), "moveaxis": lambda x: np.moveaxis(x, 0, 1),
+        "concatenate": lambda x: np.concatenate([x, x], axis=1), "stack": lambda x: np.stack((x, x), axis=-1),
+        "split": lambda x: np.split(x, 3, axis=1)[1], "squeeze": lambda x: np.squeeze(np.expand_dims(x, 0)),
+        "where": lambda x: np.where(x > 0.5, x, 0.0), "clip": lambda x: np.clip(x, 0.5, 1.0), "flip": np.flip,
+        "broadcast_to": lambda x: np.broadcast_to(x, (2, 2, 3)), "tile": lambda x: np.tile(x, (2, 2)),
+        "dot": lambda x: np.dot(x, x.T), "einsum": lambda x: np.einsum("ij,kj->ik", x, x),
+        "tensordot": lambda x: np.tensordot(x, x, 2), "outer": lambda x: np.outer(x, x), "sort": np.sort,
+        "take": lambda x: np.take(x, [0, 0], axis=1), "repeat": lambda x: np.repeat(x, 2, axis=0),
+        "pad": lambda x: np.pad(x, ((1, 0), (0, 2))), "tril": np.tril, "triu": lambda x: np.triu(x, 1),
+        "take_along_axis": lambda x: np.take_along_axis(x, np.array([[2], [0]]), 1), "round": lambda x: np.round(x, 1),
+    }.items()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("of_tensor", "of_array"), NUMPY.values(), ids=NUMPY)
+def test_numpy_functions_keep_the_graph(of_tensor: Callable[..., Any], of_array: Callable[..., Any]) -> None:
+    x = md.Tensor([[0.25, 2.0, 1.5], [0.75, -1.0, 3.0]], requires_grad=True, dtype="float64")
+    y = of_tensor(x)
+    assert isinstance(y, md.Tensor) and y.requires_grad
+    np.testing.assert_allclose(y.numpy(), of_array(x.numpy()), rtol=1e-15)
+
+
+def test_numpy_functions_that_look_at_tensors_only() -> None:
+    x = md.Tensor([[0.25, 2.0]], requires_grad=True)
+    assert np.shape(x) == (1, 2) and np.ndim(x) == 2 and np.size(x) == 2
+    assert np.allclose(x, [[0.25, 2.0]]) and np.array_equal(x, x) and np.any(x > 1).item() and not np.all(x > 1).item()
+    assert np.argmax(x).item() == 1 and np.argsort(-x).tolist() == [[1, 0]] and np.where(x > 1)[1].tolist() == [1]
+    assert np.isnan(x).tolist() == [[False, False]] and np.logical_and(x > 0, x < 1).tolist() == [[True, False]]
+    for y in (np.zeros_like(x), np.ones_like(x), np.full_like(x, 3.0)):
+        assert isinstance(y, md.Tensor) and y.shape == x.shape and y.dtype == x.dtype and not y.requires_grad
+    np.testing.assert_array_equal(x, x.numpy())
+
+
+def test_numpy_functions_without_a_derivative_say_so() -> None:
+    x = md.Tensor([0.25, 2.0], requires_grad=True)
+    for f in (
+        np.median,
+        np.vstack,
+        np.gradient,
+        np.unique,
+        lambda t: np.array_split(t, 2),
+        lambda t: np.interp(1.0, t, t),
+    ):
+        with pytest.raises(TypeError, match=r"np\.\w+ has no derivative in minidl.*detach"):
+            f([x, x] if f is np.vstack else x)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'out'"):
+        np.sum(x, out=np.zeros(()))
+    with pytest.raises(TypeError, match="cannot write into a Tensor"):
+        np.median(x, out=md.Tensor(0.0))
+    with md.no_grad():
+        assert np.median(x) == 1.125
+
+
+def test_numpy_functions_that_write_are_seen_by_backward() -> None:
+    x = md.Tensor([0.25, 2.0], requires_grad=True)
+    y = (x * x).sum()
+    np.copyto(x, 1.0)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_a_list_of_tensors_does_not_lose_their_gradients() -> None:
+    x = md.Tensor([1.0, 2.0], requires_grad=True)
+    for make in (md.Tensor, md.as_tensor, lambda data: t32 * data, lambda data: md.stack([data, data])):
+        with pytest.raises(TypeError, match=r"a list that holds tensors which require a gradient.*use stack\(\)"):
+            make([x[0], 3.0])
+    assert md.Tensor([x[0].detach(), 3.0]).tolist() == [1.0, 3.0]
+    with md.no_grad():
+        assert md.Tensor([[x[0]], [x[1]]]).tolist() == [[1.0], [2.0]]
 
 
 def test_an_array_takes_a_tensor_in_place() -> None:
@@ -340,6 +509,24 @@ def test_a_number_has_no_axes(f: Callable[..., Any]) -> None:
         (lambda x: md.split(x, 0), "does not divide into 0 equal parts"),
         (lambda x: md.concatenate([]), "concatenate needs at least one tensor"),
         (lambda x: md.stack([]), "stack needs at least one tensor"),
+        (lambda x: md.var(x, 0, ddof=2), r"var of 2 elements with ddof=2: shape \(2, 3\), axis 0"),
+        (lambda x: md.einsum("ij,jk", x), "names 2 operands, got 1"),
+        (lambda x: md.einsum("ijk", x), "'ijk' in 'ijk' names 3 axes, and its operand has 2"),
+        (lambda x: md.einsum("i->i", x), "'i' in 'i->i' names 1 axes, and its operand has 2"),
+        (lambda x: md.einsum("ij,ij", x, x.T), "'i' of 'ij,ij' is 2 long here and 3 there"),
+        (lambda x: md.einsum("ij->k", x), "must name axes of the operands, each once"),
+        (lambda x: md.einsum("ij->ii", x), "must name axes of the operands, each once"),
+        (lambda x: md.einsum("...i->i", x), 'and "..." if they have it'),
+        (lambda x: md.einsum("i1->i", x), 'is not of the form "ij,jk->ik"'),
+        (lambda x: md.tensordot(x, x, 1), r"tensordot: axes \[1\] of \(2, 3\) and \[0\] of \(2, 3\) must pair up"),
+        (lambda x: md.topk(x, 4), "k must lie between 0 and the 3 elements along axis 1, got 4"),
+        (lambda x: md.pad(x, -1), "widths must not be negative, got -1"),
+        (lambda x: md.pad(x, 1, "reflect"), 'mode must be "constant", got \'reflect\''),
+        (lambda x: md.diag(x[None]), r"diag needs a vector or a matrix, got shape \(1, 2, 3\)"),
+        (lambda x: md.tril(x[0]), r"tril and triu need a matrix, got shape \(3,\)"),
+        (lambda x: md.take_along_axis(x, [0], 0), "indices have 1 axes and x has 2"),
+        (lambda x: md.take(x, [6]), "out of bounds"),
+        (lambda x: np.linalg.norm(x, 1), "the root of the sum of squares only, got ord=1"),
         (lambda x: md.stack([x, x[0]]), "same number of dimensions"),
         (lambda x: md.mean(x[:0]), r"mean of no elements: shape \(0, 3\), axis None"),
         (lambda x: md.max(x[:0]), "zero-size array"),
@@ -365,18 +552,24 @@ def test_ids_that_are_no_integers(wrong: Callable[[Any], Any], kernels: str) -> 
 def test_methods_are_the_functions() -> None:
     x = md.Tensor([[1.0, 4.0], [9.0, 16.0]])
     for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "relu", "softmax", "sum", "mean", "var", "std", "max", "min",
-                 "prod", "cumsum", "argmax", "argmin", "flatten", "transpose", "squeeze"):  # fmt: skip
+                 "prod", "cumsum", "argmax", "argmin", "flatten", "transpose", "squeeze",
+                 "any", "all", "round", "argsort"):  # fmt: skip
         assert getattr(x, name)().tolist() == getattr(md, name)(x).tolist()
     assert x.T.tolist() == md.transpose(x).tolist() and x.swapaxes(0, 1).shape == x.reshape(4, 1).reshape((2, 2)).shape
     assert abs(-x).tolist() == x.tolist() == x.clip(0.0, 20.0).tolist() == x.astype("int64").tolist()
+    assert (
+        x.mT.tolist() == x.T.tolist() and x[None].mT.shape == (1, 2, 2) and x.ravel().tolist() == x.flatten().tolist()
+    )
+    assert x.dot(x).tolist() == (x @ x).tolist() and x.take([3]).tolist() == [16.0] and x.repeat(2, 0).shape == (4, 2)
+    assert md.abs is md.absolute and md.pow is md.power
     assert (x @ x).tolist() == x.matmul(x).tolist() and ([1.0, 1.0] @ x).tolist() == [10.0, 20.0]
 
 
 def test_a_ufunc_without_a_derivative_does_not_drop_the_gradient_silently() -> None:
     t = md.Tensor([0.5], requires_grad=True)
-    with pytest.raises(TypeError, match=r"np\.arctan has no derivative in minidl.*detach"):
-        np.arctan(t)
+    with pytest.raises(TypeError, match=r"np\.cbrt has no derivative in minidl.*detach"):
+        np.cbrt(t)
     assert np.isfinite(t).all()
-    np.testing.assert_array_equal(np.arctan(t.detach()), np.arctan(np.float32([0.5])))
+    np.testing.assert_array_equal(np.cbrt(t.detach()), np.cbrt(np.float32([0.5])))
     with md.no_grad():
-        assert np.arctan(t).dtype == np.float32
+        assert np.cbrt(t).dtype == np.float32

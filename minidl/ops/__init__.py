@@ -3,29 +3,70 @@
 This package also gives `Tensor` its operators and methods: `a + b` is `add(a, b)`.
 """
 
-from minidl.ops import arithmetic, elementary, linalg, probabilities, reductions, shapes
+from minidl.ops import arithmetic, contractions, elementary, linalg, probabilities, reductions, selection, shapes
 from minidl.ops.arithmetic import (
     absolute,
     add,
     astype,
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
     clip,
     divide,
     equal,
+    floor_divide,
     greater,
     greater_equal,
+    invert,
+    isfinite,
+    isinf,
+    isnan,
     less,
     less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
     maximum,
     minimum,
     multiply,
     negative,
     not_equal,
     power,
+    remainder,
     square,
     subtract,
     where,
 )
-from minidl.ops.elementary import cos, erf, exp, expm1, log, log1p, relu, sigmoid, sin, softplus, sqrt, tanh
+from minidl.ops.contractions import (
+    dot,
+    einsum,
+    outer,
+    tensordot,
+)
+from minidl.ops.elementary import (
+    arccos,
+    arcsin,
+    arctan,
+    ceil,
+    cos,
+    cosh,
+    erf,
+    exp,
+    expm1,
+    floor,
+    log,
+    log1p,
+    relu,
+    round,
+    sigmoid,
+    sign,
+    sin,
+    sinh,
+    softplus,
+    sqrt,
+    tan,
+    tanh,
+)
 from minidl.ops.linalg import matmul
 from minidl.ops.lookup import embedding
 from minidl.ops.noise import dropout
@@ -38,13 +79,41 @@ from minidl.ops.probabilities import (
     sparse_cross_entropy,
 )
 from minidl.ops.recurrent import lstm
-from minidl.ops.reductions import argmax, argmin, cumsum, max, mean, min, prod, std, sum, var
+from minidl.ops.reductions import (
+    all,
+    any,
+    argmax,
+    argmin,
+    cumsum,
+    max,
+    mean,
+    min,
+    norm,
+    prod,
+    std,
+    sum,
+    var,
+)
+from minidl.ops.selection import (
+    argsort,
+    diag,
+    pad,
+    repeat,
+    sort,
+    take,
+    take_along_axis,
+    tile,
+    topk,
+    tril,
+    triu,
+)
 from minidl.ops.shapes import (
     broadcast_to,
     concatenate,
     expand_dims,
     flatten,
     flip,
+    moveaxis,
     reshape,
     split,
     squeeze,
@@ -54,6 +123,6 @@ from minidl.ops.shapes import (
 )
 from minidl.tensor import Tensor
 
-for _family in (arithmetic, elementary, linalg, probabilities, reductions, shapes):
+for _family in (arithmetic, contractions, elementary, linalg, probabilities, reductions, selection, shapes):
     for _name, _function in _family.METHODS.items():
         setattr(Tensor, _name, _function)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from numbers import Number
 from typing import Any
 
 import numpy as np
 
+from minidl.autograd.modes import is_recording
 from minidl.ops.coercion import constant, operands
 from minidl.ops.elementary import Log
-from minidl.tensor import UFUNCS, Op, Tensor, as_tensor, wrap
+from minidl.tensor import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor, wrap
 
 
 class Add(Op):
@@ -69,6 +72,35 @@ class Divide(Op):
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
         return dy / b if self.needs[0] else None, -dy * a / (b * b) if self.needs[1] else None
+
+
+class FloorDivide(Op):
+    """y = ⌊a / b⌋;  no step of it has a slope: da = db = 0"""
+
+    broadcasts = True
+    reads_inputs = False
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return a // b
+
+    def backward(self, dy: Any) -> Any:
+        return np.zeros_like(dy), np.zeros_like(dy)
+
+
+class Remainder(Op):
+    """y = a − b ⌊a / b⌋;  da = dy, db = −dy ⌊a / b⌋"""
+
+    broadcasts = True
+
+    def reads(self, i: int) -> bool:
+        return self.needs[1]
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return a % b
+
+    def backward(self, dy: Any) -> Any:
+        a, b = map(constant, self.inputs)
+        return dy, -dy * (a // b) if self.needs[1] else None
 
 
 class Negative(Op):
@@ -225,6 +257,16 @@ def divide(a: Any, b: Any) -> Tensor:
     return Divide.apply(*operands(a, b))
 
 
+def floor_divide(a: Any, b: Any) -> Tensor:
+    """a // b, rounded down. The gradient is 0."""
+    return FloorDivide.apply(*operands(a, b))
+
+
+def remainder(a: Any, b: Any) -> Tensor:
+    """a % b = a − b ⌊a / b⌋, of the sign of b."""
+    return Remainder.apply(*operands(a, b))
+
+
 def power(a: Any, b: Any) -> Tensor:
     """aᵇ, broadcasting as in NumPy."""
     return Power.apply(*operands(a, b))
@@ -277,33 +319,81 @@ def alias(x: Tensor) -> Tensor:
     return Alias.apply(x)
 
 
-def _comparison(ufunc: np.ufunc) -> Any:
-    def compare(a: Any, b: Any) -> Tensor:
+def _where(condition: Any, *either: Any) -> Any:
+    """As np.where: of a condition alone, the indices where it holds."""
+    return where(condition, *either) if either else np.nonzero(constant(condition))
+
+
+def _discrete(ufunc: np.ufunc) -> Any:
+    def of_one(x: Any) -> Tensor:
+        return wrap(ufunc(constant(x)))
+
+    def of_two(a: Any, b: Any) -> Tensor:
         a, b = operands(a, b)
         return wrap(ufunc(*(x._array if isinstance(x, Tensor) else x for x in (a, b))))
 
-    compare.__name__ = ufunc.__name__
-    compare.__doc__ = f"np.{ufunc.__name__} as a tensor of booleans, through which no gradient flows."
-    return compare
+    function = of_one if ufunc.nin == 1 else of_two
+    function.__name__ = ufunc.__name__
+    function.__doc__ = f"np.{ufunc.__name__} as a tensor of booleans or integers, through which no gradient flows."
+    return function
+
+
+less, less_equal = _discrete(np.less), _discrete(np.less_equal)
+greater, greater_equal = _discrete(np.greater), _discrete(np.greater_equal)
+equal, not_equal = _discrete(np.equal), _discrete(np.not_equal)
+bitwise_and, bitwise_or, bitwise_xor = _discrete(np.bitwise_and), _discrete(np.bitwise_or), _discrete(np.bitwise_xor)
+logical_and, logical_or, logical_not = _discrete(np.logical_and), _discrete(np.logical_or), _discrete(np.logical_not)
+invert, isnan, isinf, isfinite = map(_discrete, (np.invert, np.isnan, np.isinf, np.isfinite))
 
 
 def _swapped(function: Any) -> Any:
     return lambda a, b: function(b, a)
 
 
-less, less_equal = _comparison(np.less), _comparison(np.less_equal)
-greater, greater_equal = _comparison(np.greater), _comparison(np.greater_equal)
-equal, not_equal = _comparison(np.equal), _comparison(np.not_equal)
+def _among_numbers(function: Any) -> Any:
+    """None, a string and the like are equal to no tensor: Python's own == says so, if this one has no answer."""
+
+    @functools.wraps(function)
+    def compare(t: Tensor, other: Any) -> Any:
+        numbers = isinstance(other, (Number, list, tuple)) or hasattr(other, "__array__")
+        return function(t, other) if numbers else NotImplemented
+
+    return compare
+
+
+def _assigning(function: Any) -> Any:
+    """What w -= step means: under no_grad() a leaf stays the leaf it is; everything else is w = w - step."""
+
+    @functools.wraps(function)
+    def assign(t: Tensor, other: Any) -> Tensor:
+        y = function(t, other)
+        if is_recording() or not t.requires_grad or not t.is_leaf:
+            return y
+        t.data = y
+        return t
+
+    return assign
+
 
 METHODS = {
     "__add__": add, "__radd__": add, "__sub__": subtract, "__rsub__": _swapped(subtract),
     "__mul__": multiply, "__rmul__": multiply, "__truediv__": divide, "__rtruediv__": _swapped(divide),
-    "__pow__": power, "__rpow__": _swapped(power), "__neg__": negative, "__abs__": absolute, "abs": absolute,
+    "__floordiv__": floor_divide, "__rfloordiv__": _swapped(floor_divide),
+    "__mod__": remainder, "__rmod__": _swapped(remainder),
+    "__divmod__": lambda a, b: (floor_divide(a, b), remainder(a, b)),
+    "__rdivmod__": lambda b, a: (floor_divide(a, b), remainder(a, b)),
+    "__pow__": power, "__rpow__": _swapped(power), "__abs__": absolute, "__neg__": negative, "__pos__": lambda x: x,
+    "__iadd__": _assigning(add), "__isub__": _assigning(subtract),
+    "__imul__": _assigning(multiply), "__itruediv__": _assigning(divide),
+    "__and__": bitwise_and, "__rand__": bitwise_and, "__or__": bitwise_or, "__ror__": bitwise_or,
+    "__xor__": bitwise_xor, "__rxor__": bitwise_xor, "__invert__": invert,
     "__lt__": less, "__le__": less_equal, "__gt__": greater, "__ge__": greater_equal,
-    "__eq__": equal, "__ne__": not_equal, "clip": clip, "astype": astype, "alias": alias,
+    "__eq__": _among_numbers(equal), "__ne__": _among_numbers(not_equal),
+    "abs": absolute, "clip": clip, "astype": astype, "alias": alias,
 }  # fmt: skip
-UFUNCS |= {
-    "add": add, "subtract": subtract, "multiply": multiply, "divide": divide, "power": power, "negative": negative,
-    "absolute": absolute, "square": square, "maximum": maximum, "minimum": minimum, "less": less, "greater": greater,
-    "less_equal": less_equal, "greater_equal": greater_equal, "equal": equal, "not_equal": not_equal,
-}  # fmt: skip
+UFUNCS |= {f.__name__: f for f in (
+    add, subtract, multiply, divide, power, negative, absolute, square, maximum, minimum, floor_divide, remainder,
+    less, less_equal, greater, greater_equal, equal, not_equal, logical_and, logical_or, logical_not,
+    bitwise_and, bitwise_or, bitwise_xor, invert, isnan, isinf, isfinite,
+)} | {"positive": as_tensor}  # fmt: skip
+FUNCTIONS |= {np.where: _where, np.clip: clip}

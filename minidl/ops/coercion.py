@@ -26,6 +26,12 @@ def operands(a: Any, b: Any) -> tuple[Any, Any]:
     return _beside(as_tensor(a), b)
 
 
+def of_one_type(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the type of their result, for kernels, which do not mix types. Gradients come back in their own."""
+    dtype = np.result_type(a.dtype, b.dtype)
+    return as_tensor(a, dtype), as_tensor(b, dtype)
+
+
 def floating(x: Any) -> Tensor:
     """A tensor of floats; integers and booleans become float32."""
     t = as_tensor(x)

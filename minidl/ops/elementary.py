@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minidl import kernels
 from minidl.ops.coercion import constant, floating
-from minidl.tensor import UFUNCS, Op, Tensor
+from minidl.tensor import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor
 
 
 class Exp(Op):
@@ -93,6 +95,77 @@ class Cos(Op):
 
     def backward(self, dy: Any) -> Any:
         return -dy * Sin.apply(self.inputs[0])
+
+
+class Tan(Op):
+    """y = tan x;  dx = dy (1 + y²)"""
+
+    reads_inputs = False
+    reads_output = True
+
+    def forward(self, x: Any) -> Any:
+        return np.tan(x)
+
+    def backward(self, dy: Any) -> Any:
+        y = self.output
+        return dy * (1 + y * y)
+
+
+class Arcsin(Op):
+    """y = arcsin x;  dx = dy / √(1 − x²)"""
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            return np.arcsin(x)
+
+    def backward(self, dy: Any) -> Any:
+        x = self.inputs[0]
+        return dy / Sqrt.apply((1 - x) * (1 + x))
+
+
+class Arctan(Op):
+    """y = arctan x;  dx = dy / (1 + x²)"""
+
+    def forward(self, x: Any) -> Any:
+        return np.arctan(x)
+
+    def backward(self, dy: Any) -> Any:
+        x = self.inputs[0]
+        return dy / (1 + x * x)
+
+
+class Sinh(Op):
+    """y = (eˣ − e⁻ˣ) / 2;  dx = dy cosh x"""
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(over="ignore"):
+            return np.sinh(x)
+
+    def backward(self, dy: Any) -> Any:
+        return dy * Cosh.apply(self.inputs[0])
+
+
+class Cosh(Op):
+    """y = (eˣ + e⁻ˣ) / 2;  dx = dy sinh x"""
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(over="ignore"):
+            return np.cosh(x)
+
+    def backward(self, dy: Any) -> Any:
+        return dy * Sinh.apply(self.inputs[0])
+
+
+class Step(Op):
+    """y = f(x), where f is flat between its jumps;  dx = 0"""
+
+    reads_inputs = False
+
+    def forward(self, x: Any, f: Callable[..., Any]) -> Any:
+        return f(x)
+
+    def backward(self, dy: Any) -> Any:
+        return np.zeros_like(dy)
 
 
 class Tanh(Op):
@@ -198,6 +271,56 @@ def cos(x: Any) -> Tensor:
     return Cos.apply(floating(x))
 
 
+def tan(x: Any) -> Tensor:
+    """sin x / cos x, x in radians."""
+    return Tan.apply(floating(x))
+
+
+def arcsin(x: Any) -> Tensor:
+    """The angle in [−π/2, π/2] whose sine is x; NaN outside [−1, 1]."""
+    return Arcsin.apply(floating(x))
+
+
+def arccos(x: Any) -> Tensor:
+    """The angle in [0, π] whose cosine is x; NaN outside [−1, 1]."""
+    return math.pi / 2 - arcsin(x)
+
+
+def arctan(x: Any) -> Tensor:
+    """The angle in (−π/2, π/2) whose tangent is x."""
+    return Arctan.apply(floating(x))
+
+
+def sinh(x: Any) -> Tensor:
+    """(eˣ − e⁻ˣ) / 2"""
+    return Sinh.apply(floating(x))
+
+
+def cosh(x: Any) -> Tensor:
+    """(eˣ + e⁻ˣ) / 2"""
+    return Cosh.apply(floating(x))
+
+
+def floor(x: Any) -> Tensor:
+    """The integer at or below x. The gradient is 0."""
+    return Step.apply(as_tensor(x), f=np.floor)
+
+
+def ceil(x: Any) -> Tensor:
+    """The integer at or above x. The gradient is 0."""
+    return Step.apply(as_tensor(x), f=np.ceil)
+
+
+def round(x: Any, decimals: int = 0) -> Tensor:
+    """x to so many decimals; halves go to the even neighbour, as in NumPy. The gradient is 0."""
+    return Step.apply(as_tensor(x), f=partial(np.round, decimals=decimals))
+
+
+def sign(x: Any) -> Tensor:
+    """1, 0 or −1. The gradient is 0."""
+    return Step.apply(as_tensor(x), f=np.sign)
+
+
 def tanh(x: Any) -> Tensor:
     """(eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)"""
     return Tanh.apply(floating(x))
@@ -221,5 +344,11 @@ def softplus(x: Any) -> Tensor:
     return Softplus.apply(floating(x))
 
 
-METHODS = {f.__name__: f for f in (exp, log, sqrt, tanh, sigmoid, relu)}
-UFUNCS |= {f.__name__: f for f in (exp, expm1, log, log1p, sqrt, sin, cos, tanh)}
+METHODS = {f.__name__: f for f in (exp, log, sqrt, tanh, sigmoid, relu, round)} | {"__round__": round}
+UFUNCS |= {
+    f.__name__: f
+    for f in (
+        exp, expm1, log, log1p, sqrt, sin, cos, tan, arcsin, arccos, arctan, sinh, cosh, tanh, floor, ceil, sign
+    )
+}  # fmt: skip
+FUNCTIONS |= {np.round: round, np.around: round}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import kernels
-from minidl.ops.coercion import constant, floating, operands
+from minidl.ops.coercion import constant, floating, of_one_type, operands
 from minidl.ops.elementary import Exp, exp, softplus
 from minidl.ops.reductions import sum
 from minidl.ops.shapes import swapaxes
@@ -170,8 +170,7 @@ def sigmoid_cross_entropy(logits: Any, targets: Any) -> Tensor:
 
 
 def _pair(logits: Any, targets: Any) -> tuple[Tensor, Tensor]:
-    logits, targets = operands(floating(logits), targets if isinstance(targets, Tensor) else np.asarray(targets))
-    return logits, targets
+    return of_one_type(*operands(floating(logits), targets if isinstance(targets, Tensor) else np.asarray(targets)))
 
 
 METHODS = {"softmax": softmax}

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from minidl.ops.arithmetic import square
+from minidl.ops.arithmetic import Where, square
 from minidl.ops.coercion import constant, floating
 from minidl.ops.elementary import sqrt
 from minidl.ops.shapes import BroadcastTo
-from minidl.tensor import Op, Tensor, as_tensor, wrap
+from minidl.tensor import FUNCTIONS, Op, Tensor, as_tensor, wrap
 
 Axis = int | tuple[int, ...] | None
 
@@ -57,6 +57,21 @@ class Max(Extreme):
 class Min(Extreme):
     def reduce(self, x: Any, axis: Axis, keepdims: bool) -> Any:
         return x.min(axis, keepdims=keepdims)
+
+
+class Norm(Op):
+    """y = √Σx² over the axes;  dx = dy x / y, 0 where y = 0"""
+
+    reads_output = True
+
+    def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
+        self.kept = _kept_shape(x.shape, axis)
+        return np.sqrt((x * x).sum(axis, keepdims=keepdims))
+
+    def backward(self, dy: Any) -> Any:
+        (x,) = self.inputs
+        y = self.output.reshape(self.kept)
+        return dy.reshape(self.kept) * x / Where.apply(constant(y) == 0, 1.0, y)
 
 
 class Cumsum(Op):
@@ -112,14 +127,23 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return sum(x, axis, keepdims) / n
 
 
-def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """mean((x − mean x)²) over the axes; divides by n, as NumPy does."""
-    return mean(square(x - mean(x, axis, keepdims=True)), axis, keepdims)
+def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+    """Σ (x − mean x)² / (n − ddof) over the axes; divides by n unless told otherwise, as NumPy does."""
+    x = floating(x)
+    n = math.prod(x.shape[a] for a in _axes(x.ndim, axis))
+    if n <= ddof:
+        raise ValueError(f"var of {n} elements with ddof={ddof}: shape {x.shape}, axis {axis}")
+    return sum(square(x - mean(x, axis, keepdims=True)), axis, keepdims) / (n - ddof)
 
 
-def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """√var; the gradient is infinite where all elements are equal."""
-    return sqrt(var(x, axis, keepdims))
+    return sqrt(var(x, axis, keepdims, ddof))
+
+
+def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """√Σx² over the axes, all of them by default: the length of a vector. The gradient at 0 is 0."""
+    return Norm.apply(floating(x), axis=axis, keepdims=keepdims)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -157,6 +181,24 @@ def argmin(x: Any, axis: int | None = None) -> Tensor:
     return wrap(constant(x).argmin(axis))
 
 
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether one of the elements is not 0. Booleans: no gradient."""
+    return wrap(constant(x).any(axis, keepdims=keepdims))
+
+
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether none of the elements is 0. Booleans: no gradient."""
+    return wrap(constant(x).all(axis, keepdims=keepdims))
+
+
+def _norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """As np.linalg.norm."""
+    vectors = as_tensor(x).ndim == 1 or isinstance(axis, int)
+    if ord is None or (ord == 2 and vectors) or (ord == "fro" and not vectors):
+        return norm(x, axis, keepdims)
+    raise ValueError(f"norm: minidl knows the root of the sum of squares only, got ord={ord!r}")
+
+
 def _axes(ndim: int, axis: Axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
@@ -168,4 +210,5 @@ def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
-METHODS = {f.__name__: f for f in (sum, mean, var, std, max, min, prod, cumsum, argmax, argmin)}
+METHODS = {f.__name__: f for f in (sum, mean, var, std, max, min, prod, cumsum, argmax, argmin, any, all)}
+FUNCTIONS |= {getattr(np, name): f for name, f in METHODS.items()} | {np.linalg.norm: _norm}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl.ops.coercion import operands
-from minidl.tensor import Op, Tensor, as_tensor
+from minidl.tensor import FUNCTIONS, Op, Tensor, as_tensor
 
 
 class Reshape(Op):
@@ -130,6 +130,15 @@ def swapaxes(x: Any, a: int, b: int) -> Tensor:
     return Transpose.apply(x, axes=tuple(axes))
 
 
+def moveaxis(x: Any, source: int, destination: int) -> Tensor:
+    """One axis in another place, the others in their order."""
+    x = as_tensor(x)
+    source = normalize_axis_index(source, x.ndim)
+    axes = [i for i in range(x.ndim) if i != source]
+    axes.insert(normalize_axis_index(destination, x.ndim), source)
+    return Transpose.apply(x, axes=tuple(axes))
+
+
 def expand_dims(x: Any, axis: int) -> Tensor:
     """A new axis of length 1 at this place of the result."""
     x = as_tensor(x)
@@ -155,9 +164,11 @@ def getitem(x: Any, key: Any) -> Tensor:
     return GetItem.apply(as_tensor(x), key=_frozen(key))
 
 
-def flip(x: Any, axis: int) -> Tensor:
-    """Backwards along an axis."""
+def flip(x: Any, axis: int | None = None) -> Tensor:
+    """Backwards along an axis, or along all of them."""
     x = as_tensor(x)
+    if axis is None:
+        return getitem(x, (slice(None, None, -1),) * x.ndim)
     return getitem(x, (slice(None),) * normalize_axis_index(axis, x.ndim) + (slice(None, None, -1),))
 
 
@@ -212,5 +223,10 @@ def _may_repeat(key: Any) -> bool:
 
 METHODS = {f.__name__: f for f in (reshape, flatten, transpose, swapaxes, squeeze, expand_dims)} | {
     "__getitem__": getitem,
+    "ravel": flatten,
     "T": property(transpose),
+    "mT": property(lambda x: swapaxes(x, -1, -2)),
 }
+FUNCTIONS |= {getattr(np, f.__name__): f for f in (
+    reshape, transpose, swapaxes, moveaxis, expand_dims, squeeze, broadcast_to, flip, concatenate, stack, split
+)} | {np.ravel: flatten}  # fmt: skip

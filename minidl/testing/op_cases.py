@@ -145,6 +145,17 @@ _UNARY = [
     *_unary(md.cos, np.cos),
     *_unary(md.expm1, lambda x: np.exp(x) - 1),
     *_unary(md.erf, np.vectorize(math.erf, otypes=[float])),
+    *_unary(md.tan, lambda x: np.sin(x) / np.cos(x), -1.2, 1.2),
+    *_unary(md.arcsin, lambda x: np.arctan2(x, np.sqrt(1 - x * x)), -0.9, 0.9),
+    *_unary(md.arccos, lambda x: np.arctan2(np.sqrt(1 - x * x), x), -0.9, 0.9),
+    *_unary(md.arctan, lambda x: np.arctan2(x, 1)),
+    *_unary(md.sinh, lambda x: (np.exp(x) - np.exp(-x)) / 2),
+    *_unary(md.cosh, lambda x: (np.exp(x) + np.exp(-x)) / 2),
+    *_unary(md.floor, lambda x: x - x % 1),
+    *_unary(md.ceil, lambda x: x + -x % 1),
+    *_unary(md.round, lambda x: (x + 0.5) - (x + 0.5) % 1),
+    *_unary(md.sign, lambda x: x / abs(x)),
+    Case("round", lambda x: md.round(x, 1), (_draw(4),), lambda x: np.floor(10 * x + 0.5) / 10, "to a decimal"),
     *_unary(md.tanh, lambda x: 1 - 2 / (np.exp(2 * x) + 1)),
     *_unary(md.sigmoid, _sigmoid),
     *_unary(md.relu, lambda x: x * (x > 0)),
@@ -158,6 +169,15 @@ _BINARY = [
     *_binary(md.subtract, lambda a, b: a - b),
     *_binary(md.multiply, lambda a, b: a * b),
     *_binary(md.divide, lambda a, b: a / b, 0.5, 2.0),
+    *_binary(md.floor_divide, lambda a, b: np.trunc(a / b), 0.5, 3.0),
+    *_binary(md.remainder, lambda a, b: a - b * np.trunc(a / b), 0.5, 3.0),
+    Case(
+        "remainder",
+        md.remainder,
+        (np.array([5.5, -5.5, 5.5, -5.5]), np.array([2.0, 2.0, -2.0, -2.0])),
+        lambda a, b: a - b * np.floor(a / b),
+        "of either sign",
+    ),
     *_binary(md.power, lambda a, b: np.exp(b * np.log(a)), 0.3, 2.0),
     *_binary(md.maximum, lambda a, b: np.where(a > b, a, b)),
     *_binary(md.minimum, lambda a, b: np.where(a < b, a, b)),
@@ -204,6 +224,32 @@ _COMPARISONS = [
         "not_equal": lambda a, b: a - b != 0,
     }.items()
 ]
+_SPECIAL = np.array([0.0, np.nan, np.inf, -np.inf, -2.0])
+_TRUTHS = np.array([True, True, False, False])
+_LOGIC = [
+    *[
+        Case(name, getattr(md, name), (_SPECIAL,), formula, differentiable=False)
+        for name, formula in {
+            "isnan": lambda x: x != x,
+            "isinf": lambda x: abs(x) == np.inf,
+            "isfinite": lambda x: abs(x) < np.inf,
+            "logical_not": lambda x: x == 0,
+        }.items()
+    ],
+    *[
+        Case(name, function, (np.array([1.5, 0.0, 1.5, 0.0]),), formula, differentiable=False)
+        for name, function, formula in (
+            ("logical_and", lambda x: md.logical_and(x, _TRUTHS), lambda x: x * _TRUTHS > 0),
+            ("logical_or", lambda x: md.logical_or(x, _TRUTHS), lambda x: x + _TRUTHS > 0),
+            ("bitwise_and", lambda x: (x > 0) & _TRUTHS, lambda x: x * _TRUTHS > 0),
+            ("bitwise_or", lambda x: (x > 0) | _TRUTHS, lambda x: x + _TRUTHS > 0),
+            ("bitwise_xor", lambda x: (x > 0) ^ _TRUTHS, lambda x: (x > 0) != _TRUTHS),
+            ("invert", lambda x: ~(x > 0), lambda x: x == 0),
+        )
+    ],
+    Case("any", lambda x: md.any(x, 1), (np.eye(3)[:2, 1:],), lambda x: x.sum(1) > 0, differentiable=False),
+    Case("all", lambda x: md.all(x, -1, keepdims=True), (np.tri(2),), lambda x: x[:, -1:] > 0, differentiable=False),
+]
 
 
 def _items(x: Array, keys: dict[str, Any]) -> list[Case]:
@@ -217,6 +263,11 @@ _REDUCTIONS = [
     *_reduction(md.max, lambda x, **k: -np.min(-x, **k)),
     *_reduction(md.min, lambda x, **k: -np.max(-x, **k)),
     *[c for f in (md.var, md.std) for c in _reduction(f, getattr(np, f.__name__)) if c.variant != "a number"],
+    *_reduction(md.norm, lambda x, **k: np.sum(x * x, **k) ** 0.5),
+    *[
+        Case(f.__name__, lambda x, f=f: f(x, 0, ddof=1), (_draw(3, 2),), lambda x, g=g: g(x, 0, ddof=1), "of a sample")
+        for f, g in ((md.var, np.var), (md.std, np.std))
+    ],
     *_variants(
         "prod",
         _draw(3, 2, 2),
@@ -269,6 +320,14 @@ _SHAPES = [
             "axes in a tuple": (lambda x: md.transpose(x, (2, 0, 1)), lambda x: np.einsum("abc->cab", x)),
         },
     ),
+    *_variants(
+        "moveaxis",
+        _draw(2, 3, 4),
+        {
+            "to the end": (lambda x: md.moveaxis(x, 0, -1), lambda x: np.einsum("abc->bca", x)),
+            "to the front": (lambda x: md.moveaxis(x, 2, 0), lambda x: np.einsum("abc->cab", x)),
+        },
+    ),
     Case("swapaxes", lambda x: md.swapaxes(x, 0, -1), (_draw(2, 3, 4),), lambda x: np.einsum("abc->cba", x)),
     *_variants(
         "expand_dims",
@@ -301,6 +360,7 @@ _SHAPES = [
         {
             "axis 0": (lambda x: md.flip(x, 0), lambda x: np.array([x[1], x[0]])),
             "last axis": (lambda x: md.flip(x, -1), lambda x: x[:, [2, 1, 0]]),
+            "all axes": (md.flip, lambda x: x[[1, 0]][:, [2, 1, 0]]),
         },
     ),
     Case(
@@ -352,6 +412,147 @@ _SHAPES = [
             "everything": (),
         },
     ),
+]
+
+
+_COLUMNS = np.array([[2, 0], [1, 1]])
+_PICKED = [
+    *_variants(
+        "take",
+        _draw(2, 3),
+        {
+            "all": (lambda x: md.take(x, [5, 0, 5]), lambda x: np.array([x[1, 2], x[0, 0], x[1, 2]])),
+            "last axis": (lambda x: md.take(x, _COLUMNS, -1), lambda x: np.array([r[_COLUMNS] for r in x])),
+        },
+    ),
+    *_variants(
+        "take_along_axis",
+        _draw(2, 3),
+        {
+            "last axis": (
+                lambda x: md.take_along_axis(x, _COLUMNS, -1),
+                lambda x: np.array([[x[0, 2], x[0, 0]], [x[1, 1], x[1, 1]]]),
+            ),
+            "one row for all columns": (lambda x: md.take_along_axis(x, [[1]], 0), lambda x: x[1:]),
+        },
+    ),
+    *_variants(
+        "sort",
+        _draw(3, 4),
+        {
+            "": (md.sort, lambda x: np.array([sorted(row) for row in x])),
+            "axis 0": (lambda x: md.sort(x, 0), lambda x: np.array([sorted(row) for row in x.T]).T),
+        },
+    ),
+    Case("argsort", lambda x: md.argsort(x, 0), (_draw(3, 2),), lambda x: np.argsort(x, 0), differentiable=False),
+    Case("topk", lambda x: md.topk(x, 2)[0], (_draw(2, 4),), lambda x: np.array([sorted(row)[:-3:-1] for row in x])),
+    Case(
+        "topk",
+        lambda x: md.topk(x, 2, 0)[1],
+        (_TIED[1],),
+        lambda x: np.array([sorted([0, 1], key=lambda i: (-column[i], i)) for column in x.T]).T,
+        "places",
+        differentiable=False,
+    ),
+    *_variants(
+        "repeat",
+        _draw(2, 2),
+        {
+            "all": (lambda x: md.repeat(x, 2), lambda x: np.array([v for v in x.flat for _ in range(2)])),
+            "each as often as said": (lambda x: md.repeat(x, [0, 3], axis=1), lambda x: x[:, [1, 1, 1]]),
+        },
+    ),
+    *_variants(
+        "tile",
+        _draw(2, 3),
+        {
+            "columns": (lambda x: md.tile(x, 2), lambda x: np.hstack([x, x])),
+            "a new axis": (lambda x: md.tile(x, (2, 1, 1)), lambda x: np.array([x, x])),
+            "one of two axes": (lambda x: md.tile(x, (3, 1)), lambda x: np.vstack([x, x, x])),
+            "none": (lambda x: md.tile(x, (2, 0)), lambda x: np.zeros((4, 0))),
+        },
+    ),
+    *_variants(
+        "pad",
+        _draw(2, 3),
+        {
+            "": (lambda x: md.pad(x, 1), lambda x: np.eye(4, 2, -1) @ x @ np.eye(3, 5, 1)),
+            "each side": (lambda x: md.pad(x, ((0, 0), (2, 0))), lambda x: np.hstack([np.zeros((2, 2)), x])),
+            "with a value": (
+                lambda x: md.pad(x, ((1, 0), (0, 0)), constant_values=-5.0),
+                lambda x: np.vstack([np.full(3, -5.0), x]),
+            ),
+        },
+    ),
+    *_variants(
+        "diag",
+        _draw(3, 4),
+        {
+            "": (md.diag, lambda x: np.array([x[0, 0], x[1, 1], x[2, 2]])),
+            "above": (lambda x: md.diag(x, 2), lambda x: np.array([x[0, 2], x[1, 3]])),
+            "outside": (lambda x: md.diag(x, -3), lambda x: np.zeros(0)),
+        },
+    ),
+    Case("diag", md.diag, (_draw(2),), lambda x: np.array([[x[0], 0], [0, x[1]]]), "of a vector"),
+    Case("diag", lambda x: md.diag(x, -1), (_draw(1),), lambda x: np.array([[0, 0], [x[0], 0]]), "of a vector, below"),
+    *_variants(
+        "tril",
+        _draw(2, 3, 3),
+        {
+            "": (md.tril, lambda x: x * np.tri(3)),
+            "without the diagonal": (lambda x: md.tril(x, -1), lambda x: x * np.tri(3, k=-1)),
+        },
+    ),
+    *_variants(
+        "triu",
+        _draw(2, 3),
+        {
+            "": (md.triu, lambda x: x * [[1, 1, 1], [0, 1, 1]]),
+            "without the diagonal": (lambda x: md.triu(x, 1), lambda x: x * [[0, 1, 1], [0, 0, 1]]),
+        },
+    ),
+]
+
+
+def _einsum(subscripts: str, *shapes: tuple[int, ...], variant: str = "") -> Case:
+    function, formula = partial(md.einsum, subscripts), partial(np.einsum, subscripts)
+    return Case("einsum", function, tuple(_draw(*s) for s in shapes), formula, subscripts + variant)
+
+
+def _tensordot(a: tuple[int, ...], b: tuple[int, ...], axes: Any) -> Case:
+    function, formula = partial(md.tensordot, axes=axes), partial(np.tensordot, axes=axes)
+    return Case("tensordot", function, (_draw(*a), _draw(*b)), formula, str(axes))
+
+
+_CONTRACTIONS = [
+    _einsum("ij,jk", (2, 3), (3, 2)),
+    _einsum("ij,jk->ki", (2, 3), (3, 2)),
+    _einsum("bhqd,bhkd->bhqk", (2, 1, 2, 3), (2, 1, 3, 3)),
+    _einsum("i,j->ij", (2,), (3,)),
+    _einsum("i,i", (3,), (3,)),
+    _einsum("ij,ij->j", (2, 3), (2, 3)),
+    _einsum("ii", (3, 3)),
+    _einsum("iij->ji", (2, 2, 3)),
+    _einsum("ijk->", (2, 1, 2)),
+    _einsum("ba", (2, 3)),
+    _einsum("ij,jk,kl->il", (2, 3), (3, 2), (2, 1)),
+    _einsum("i,ij,j->", (2,), (2, 3), (3,)),
+    _einsum("ik,jk->", (2, 3), (2, 3)),
+    _einsum("...i,...i->...", (2, 1, 3), (4, 3)),
+    _einsum("...ij,jk", (2, 2, 3), (3, 2)),
+    _einsum(",i->i", (), (2,)),
+    _einsum("ij,jk->ik", (2, 0), (0, 3), variant=", nothing to sum"),
+    _tensordot((2, 3, 2), (3, 2, 4), 2),
+    _tensordot((2, 3), (2,), 0),
+    _tensordot((2, 3, 4), (4, 2), ([0, 2], [1, 0])),
+    _tensordot((2, 3), (2, 3), (-1, 1)),
+    Case("dot", md.dot, (_draw(3), _draw(3)), lambda a, b: np.sum(a * b), "vectors"),
+    Case("dot", md.dot, (_draw(2, 3), _draw(3, 2)), lambda a, b: np.einsum("ik,kj->ij", a, b), "matrices"),
+    Case("dot", md.dot, (_draw(2, 2, 3), _draw(2, 3, 2)), lambda a, b: np.einsum("abk,ckd->abcd", a, b), "stacks"),
+    Case("dot", md.dot, (_draw(2, 2, 3), _draw(3)), lambda a, b: (a * b).sum(-1), "a stack and a vector"),
+    Case("dot", md.dot, (_draw(), _draw(3)), lambda a, b: a * b, "a number"),
+    Case("outer", md.outer, (_draw(2), _draw(3)), lambda a, b: a[:, None] * b),
+    Case("outer", md.outer, (_draw(2, 1), _draw(1, 2)), lambda a, b: a * b, "of matrices"),
 ]
 
 
@@ -503,4 +704,7 @@ _RECURRENT = [
     _lstm("no samples", 0, 2),
 ]
 
-CASES = [*_UNARY, *_BINARY, *_COMPARISONS, *_REDUCTIONS, *_SHAPES, *_PRODUCTS, *_SOFT, *_TABLES, *_RECURRENT]
+CASES = [
+    *_UNARY, *_BINARY, *_COMPARISONS, *_LOGIC, *_REDUCTIONS, *_SHAPES, *_PICKED,
+    *_PRODUCTS, *_CONTRACTIONS, *_SOFT, *_TABLES, *_RECURRENT,
+]  # fmt: skip

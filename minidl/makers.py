@@ -1,0 +1,77 @@
+"""New tensors: of one value, of the identity, of numbers in a row. Floats are float32 unless `dtype` says otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl.tensor import FUNCTIONS, Tensor, as_tensor, without_gradient, wrap
+
+
+def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros: zeros(2, 3) or zeros((2, 3))."""
+    return _finished(np.zeros(_shape(shape), dtype), requires_grad)
+
+
+def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones: ones(2, 3) or ones((2, 3))."""
+    return _finished(np.ones(_shape(shape), dtype), requires_grad)
+
+
+def full(shape: Any, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of one value, of the type that Tensor(value) has."""
+    t = as_tensor(value, dtype)
+    return _finished(without_gradient("full", value, np.full(shape, t._array, t.dtype)), requires_grad)
+
+
+def zeros_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape and type of x; a constant, whatever x is."""
+    return full_like(x, 0, dtype, requires_grad)
+
+
+def ones_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the shape and type of x; a constant, whatever x is."""
+    return full_like(x, 1, dtype, requires_grad)
+
+
+def full_like(x: Any, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """One value, in the shape and type of x; a constant, whatever x is."""
+    x = as_tensor(x)
+    return full(x.shape, value, x.dtype if dtype is None else dtype, requires_grad)
+
+
+def eye(n: int, m: int | None = None, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    """The matrix (n, m), (n, n) by default, with ones on its diagonal."""
+    return _finished(np.eye(n, m, dtype=dtype), requires_grad)
+
+
+def arange(*bounds: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """start, start + step, … below stop: arange(stop), arange(start, stop) or arange(start, stop, step).
+
+    >>> import minidl as md
+    >>> md.arange(3), md.arange(1.0, 2.0, 0.5)
+    (Tensor([0, 1, 2]), Tensor([1. , 1.5]))
+    """
+    numbers = np.arange(*bounds)
+    if dtype is None:
+        dtype = np.float32 if numbers.dtype.kind == "f" else numbers.dtype
+    return _finished(numbers.astype(dtype), requires_grad)
+
+
+def linspace(start: float, stop: float, num: int = 50, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    """`num` numbers from start to stop, both included, evenly apart."""
+    return _finished(np.linspace(start, stop, num).astype(dtype), requires_grad)
+
+
+def _shape(given: tuple[Any, ...]) -> Any:
+    return given[0] if len(given) == 1 else given
+
+
+def _finished(array: Any, requires_grad: bool) -> Tensor:
+    t = wrap(array)
+    t.requires_grad = requires_grad
+    return t
+
+
+FUNCTIONS |= {np.zeros_like: zeros_like, np.ones_like: ones_like, np.full_like: full_like}

@@ -1,0 +1,141 @@
+"""Picking, ordering and repeating elements: all of it indexing, so its gradients are those of indexing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from minidl.ops.arithmetic import where
+from minidl.ops.coercion import constant
+from minidl.ops.shapes import AddAt, broadcast_to, flatten, getitem, reshape
+from minidl.tensor import FUNCTIONS, Tensor, as_tensor, wrap
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
+    """The elements of x at the indices along an axis; of all elements in order if none is given."""
+    x = flatten(x) if axis is None else as_tensor(x)
+    axis = normalize_axis_index(axis or 0, x.ndim)
+    return getitem(x, (slice(None),) * axis + (np.asarray(constant(indices), np.intp),))
+
+
+def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
+    """y[i, j, …] = x[i, indices[i, j, …], …] for axis 1, and so on. Indices of as many axes as x, which broadcast.
+
+    >>> import minidl as md
+    >>> md.take_along_axis(md.Tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), [[2], [0]], axis=1)
+    Tensor([[3.],
+            [4.]])
+    """
+    x, indices = as_tensor(x), constant(indices)
+    axis = normalize_axis_index(axis, x.ndim)
+    if indices.ndim != x.ndim:
+        raise ValueError(f"take_along_axis: indices have {indices.ndim} axes and x has {x.ndim}; they must agree")
+    own_places = np.ogrid[tuple(slice(n) for n in x.shape)]
+    return getitem(x, tuple(indices if i == axis else own for i, own in enumerate(own_places)))
+
+
+def argsort(x: Any, axis: int = -1) -> Tensor:
+    """The indices that sort x along an axis; those that tie keep their order. Integers: no gradient."""
+    return wrap(constant(x).argsort(axis, kind="stable"))
+
+
+def sort(x: Any, axis: int = -1) -> Tensor:
+    """The elements in ascending order along an axis, NaN last."""
+    return take_along_axis(x, argsort(x, axis), axis)
+
+
+def topk(x: Any, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
+    """The k largest elements along an axis, largest first, and their indices; of those that tie the first come first.
+
+    >>> import minidl as md
+    >>> md.topk(md.Tensor([3.0, 9.0, 1.0, 9.0]), 3)
+    (Tensor([9., 9., 3.]), Tensor([1, 3, 0]))
+    """
+    x = as_tensor(x)
+    axis = normalize_axis_index(axis, x.ndim)
+    n = x.shape[axis]
+    if not 0 <= k <= n:
+        raise ValueError(f"topk: k must lie between 0 and the {n} elements along axis {axis}, got {k}")
+    backwards = (slice(None),) * axis + (slice(None, None, -1),)
+    order = n - 1 - argsort(x._array[backwards], axis)._array[backwards]
+    first = order[(slice(None),) * axis + (slice(k),)]
+    return take_along_axis(x, first, axis), wrap(first)
+
+
+def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
+    """Each element several times in a row along an axis; all elements in order if none is given."""
+    x = flatten(x) if axis is None else as_tensor(x)
+    axis = normalize_axis_index(axis or 0, x.ndim)
+    return take(x, np.repeat(np.arange(x.shape[axis]), repeats), axis)
+
+
+def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
+    """The whole several times along each axis, as in NumPy: reps and shape are aligned at their ends."""
+    x = as_tensor(x)
+    times = (reps,) if isinstance(reps, (int, np.integer)) else tuple(reps)
+    ndim = max(x.ndim, len(times))
+    pairs = list(zip((1,) * (ndim - len(times)) + times, (1,) * (ndim - x.ndim) + x.shape, strict=True))
+    apart = broadcast_to(reshape(x, [m for _, n in pairs for m in (1, n)]), [m for pair in pairs for m in pair])
+    return reshape(apart, [r * n for r, n in pairs])
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Tensor:
+    """A margin of one value around x: pad_width as in NumPy, n, (before, after), or such a pair for each axis.
+
+    >>> import minidl as md
+    >>> md.pad(md.Tensor([1.0, 2.0]), (1, 2))
+    Tensor([0., 1., 2., 0., 0.])
+    """
+    x = as_tensor(x)
+    if mode != "constant":
+        raise ValueError(f'pad: mode must be "constant", got {mode!r}; index with an array for reflections')
+    widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
+    if any(n < 0 for pair in widths for n in pair):
+        raise ValueError(f"pad: widths must not be negative, got {pad_width}")
+    shape = tuple(before + n + after for n, (before, after) in zip(x.shape, widths, strict=True))
+    inside = tuple(slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True))
+    y = AddAt.apply(x, shape=shape, key=inside)
+    if constant_values == 0:
+        return y
+    margin = np.ones(shape, bool)
+    margin[inside] = False
+    return where(margin, constant_values, y)
+
+
+def diag(x: Any, k: int = 0) -> Tensor:
+    """The k-th diagonal of a matrix, or the matrix that has the vector x on its k-th diagonal."""
+    x = as_tensor(x)
+    if x.ndim not in (1, 2):
+        raise ValueError(f"diag needs a vector or a matrix, got shape {x.shape}")
+    below, right = max(-k, 0), max(k, 0)
+    n = x.size if x.ndim == 1 else max(min(x.shape[0] - below, x.shape[1] - right), 0)
+    key = np.arange(n) + below, np.arange(n) + right
+    return AddAt.apply(x, shape=(n + abs(k),) * 2, key=key) if x.ndim == 1 else getitem(x, key)
+
+
+def tril(x: Any, k: int = 0) -> Tensor:
+    """The matrix with zeros above its k-th diagonal; of a stack of matrices each."""
+    x = as_tensor(x)
+    return where(_below(x, k), x, False)
+
+
+def triu(x: Any, k: int = 0) -> Tensor:
+    """The matrix with zeros below its k-th diagonal; of a stack of matrices each."""
+    x = as_tensor(x)
+    return where(_below(x, k - 1), False, x)
+
+
+def _below(x: Tensor, k: int) -> Any:
+    if x.ndim < 2:
+        raise ValueError(f"tril and triu need a matrix, got shape {x.shape}")
+    rows, columns = x.shape[-2:]
+    return np.tri(rows, columns, k, bool)
+
+
+METHODS = {f.__name__: f for f in (take, argsort, repeat)}
+FUNCTIONS |= {
+    getattr(np, f.__name__): f for f in (take, take_along_axis, argsort, sort, repeat, tile, pad, diag, tril, triu)
+}
