@@ -381,6 +381,8 @@ class Op:
             raise
         if not any(isinstance(x, Tensor) for x in inputs):
             return result
+        if type(result) is not np.ndarray:
+            result = _outputs(cls.name(), result)
         recording, watching = modes.get()
         if watching:
             anomaly.check_forward(op, arrays, result if isinstance(result, tuple) else (result,))
@@ -429,16 +431,32 @@ def from_dlpack(value: Any) -> Tensor:
 
 def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Tensor:
     t = Tensor.__new__(Tensor)
-    t._array = array if type(array) is np.ndarray else np.asarray(array)
+    t._array = array
     if op is not None and array.dtype.kind == "f":
         t._op = op
         t._slot = slot
         t._needs = True
+    elif op is not None and array.dtype.kind == "c":
+        raise TypeError(
+            f"{op.name()} makes complex numbers of real ones that require a gradient, and gradients are real here; "
+            f"keep real and imaginary parts in two tensors, or detach()"
+        )
     view = array.base is not None
     for x in inputs:  # a view of an input, or the input itself, shares its fate
         if isinstance(x, Tensor) and (x._array is array or (view and np.may_share_memory(x._array, array))):
             t._memory = x._shared_memory()
     return t
+
+
+def _outputs(op: str, result: Any) -> Any:
+    """What a forward returned as an array, or as a tuple of them."""
+    if isinstance(result, tuple):
+        return tuple(_outputs(op, y) for y in result)
+    if isinstance(result, Tensor):
+        return result._array
+    if not isinstance(result, (np.ndarray, np.generic, int, float)):
+        raise TypeError(f"the forward of {op} returned {type(result).__name__}; return an array, or a tuple of arrays")
+    return np.asarray(result)
 
 
 def _to_array(data: Any, dtype: Any, copy: bool) -> Array:

@@ -46,6 +46,9 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
     @functools.wraps(function)
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         inputs = list(args)
+        for i in positions:
+            if not -len(args) <= i < len(args):
+                raise TypeError(f"argnums names argument {i}, and there are {len(args)} positional arguments")
         outer = is_recording()
         with enable_grad():
             variables = [_variable(inputs[i], outer) for i in positions]

@@ -358,6 +358,11 @@ def test_grad_leaves_the_arguments_alone() -> None:
         assert md.grad(lambda v: v * v)(x).item() == 4.0
 
 
+def test_grad_of_an_argument_that_is_not_there() -> None:
+    with pytest.raises(TypeError, match="argnums names argument 2, and there are 1 positional arguments"):
+        md.grad(lambda x: x * x, argnums=2)(1.0)
+
+
 def test_grad_of_what_is_no_number_or_no_function() -> None:
     with pytest.raises(ValueError, match=r"a tensor of one number, got shape \(2,\)"):
         md.grad(lambda x: x * x)([1.0, 2.0])
@@ -631,6 +636,8 @@ def test_a_custom_op_with_options_attributes_and_a_constant() -> None:
             lambda self, dy: dy[:1],
             r"the backward of broken returned a gradient of shape \(1,\) for input 0 of shape \(2,\)",
         ),
+        (lambda self, dy: [dy, None], "the backward of broken returned 2 gradients for 1 inputs"),
+        (lambda self, dy: 2.0, r"the backward of broken returned a gradient of shape \(\) for input 0 of shape \(2,\)"),
         (md.Op.backward, "Broken has no backward: it cannot be differentiated"),
     ],
 )
@@ -638,6 +645,49 @@ def test_a_custom_op_that_is_wrong_is_named(backward: Any, message: str) -> None
     Broken = type("Broken", (md.Op,), {"forward": lambda self, x: x * 2, "backward": backward})
     with pytest.raises((RuntimeError, NotImplementedError), match=message):
         Broken.apply(leaf(1.0, 2.0)).sum().backward()
+
+
+@pytest.mark.parametrize("result", [None, [1.0, 2.0], "x"])
+def test_a_forward_that_returns_no_array_is_named(result: Any) -> None:
+    Broken = type("Broken", (md.Op,), {"forward": lambda self, x: result})
+    with pytest.raises(TypeError, match=f"the forward of broken returned {type(result).__name__}; return an array"):
+        Broken.apply(leaf(1.0))
+
+
+def test_a_forward_may_return_a_number_or_a_tensor_and_a_rule_a_list_of_numbers() -> None:
+    class Length(md.Op):
+        def forward(self, x: Any, y: Any) -> Any:
+            return float(x + y), md.as_tensor(x * y)
+
+        def backward(self, d_sum: Any, d_product: Any) -> Any:
+            return [float(d_sum), float(d_sum)]
+
+    x, y = leaf(2.0), leaf(3.0)
+    total, product = Length.apply(x, y)
+    assert total.dtype == np.float64 and value(product) == 6.0
+    total.backward()
+    assert value(x.grad) == value(y.grad) == 1.0
+
+
+def test_an_error_in_a_rule_names_the_op_and_changes_no_gradient() -> None:
+    def fail(self: md.Op, dy: Any) -> Any:
+        raise ZeroDivisionError("oh")
+
+    x = leaf(1.0, 2.0)
+    Failing = type("Failing", (md.Op,), {"forward": lambda self, x: x * 2, "backward": fail})
+    with pytest.raises(ZeroDivisionError, match="oh") as caught:
+        (Failing.apply(x).sum() + (x * x).sum()).backward()
+    assert caught.value.__notes__ == ["in the backward of failing"] and x.grad is None
+    (x * x).sum().backward()
+    assert value(x.grad) == [2.0, 4.0]
+
+
+def test_complex_results_do_not_lose_a_gradient_in_silence() -> None:
+    x = leaf(1.0, 2.0)
+    for wrong in (lambda: x * 1j, lambda: x.astype("complex128"), lambda: x + np.array([1j, 2j])):
+        with pytest.raises(TypeError, match=r"makes complex numbers of real ones that require a gradient.*detach"):
+            wrong()
+    assert (x.detach() * 1j).dtype == np.complex128
 
 
 def test_a_rule_may_return_tensors_and_what_is_not_needed_is_dropped() -> None:

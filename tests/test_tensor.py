@@ -169,6 +169,25 @@ def test_functions_of_integers_give_float32_and_of_anything_like_an_array_a_tens
     assert isinstance(md.embedding(np.eye(2), [1]), md.Tensor)
 
 
+def test_gradients_at_the_edges_of_a_domain() -> None:
+    """The values that PyTorch gives too."""
+    inf, nan = np.inf, np.nan
+
+    def slopes(f: Callable[..., Any], *values: float) -> Any:
+        x = md.Tensor(values, requires_grad=True, dtype="float64")
+        with np.errstate(all="ignore"):
+            f(x).sum().backward()
+        assert x.grad is not None
+        return x.grad.numpy()
+
+    np.testing.assert_array_equal(slopes(lambda x: 0**x, 0.0, 2.0, -1.0, nan), [0.0, 0.0, -inf, nan])
+    np.testing.assert_array_equal(slopes(md.prod, inf, 0.0, 1.0), [0.0, inf, nan])
+    np.testing.assert_array_equal(slopes(md.std, 1.0, 1.0), [0.0, 0.0])
+    np.testing.assert_array_equal(slopes(md.norm, 0.0, 0.0), [0.0, 0.0])
+    np.testing.assert_array_equal(slopes(lambda x: x**2, 0.0, -1.0, inf), [0.0, -2.0, inf])
+    np.testing.assert_array_equal(slopes(md.logsumexp, -inf, 1.0), [0.0, 1.0])
+
+
 def test_integers_and_booleans_have_pythons_operators() -> None:
     i, b = md.Tensor([5, -6, 7]), md.Tensor([True, False, True])
     assert (

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minidl.autograd import anomaly
 from minidl.autograd.modes import enable_grad, modes
 
@@ -125,14 +127,14 @@ def _gradients_of_inputs(op: Op, outputs: Sequence[Any], dys: list[Any], create_
         op.inputs = op.parents
         op.output = outputs[0]
         try:
-            gradients = op.backward(*dys) if op.composition is None else _through_composition(op, dys)
+            gradients = _rule(op, dys) if op.composition is None else _through_composition(op, dys)
         finally:
             del op.output  # it leads back to the op: a cycle
     else:
         op.inputs = tuple(getattr(p, "_array", p) for p in op.parents)
         op.output = None if outputs[0] is None else outputs[0]._array
-        gradients = op.backward(*dys)
-    if not isinstance(gradients, tuple):
+        gradients = _rule(op, dys)
+    if not isinstance(gradients, (tuple, list)):
         gradients = (gradients,)
     if len(gradients) != len(op.parents):
         raise RuntimeError(
@@ -146,6 +148,14 @@ def _gradients_of_inputs(op: Op, outputs: Sequence[Any], dys: list[Any], create_
     if modes.get().watching:
         anomaly.check_backward(op, fitted)
     return fitted
+
+
+def _rule(op: Op, dys: list[Any]) -> Any:
+    try:
+        return op.backward(*dys)
+    except Exception as error:
+        error.add_note(f"in the backward of {op.name()}")
+        raise
 
 
 def _through_composition(op: Op, dys: list[Any]) -> tuple[Any, ...]:
@@ -165,6 +175,8 @@ def _fitted(op: Op, i: int, parent: Tensor, dx: Any, create_graph: bool) -> Any:
     """The gradient in its input's shape and type; broadcasting forward is summing backward."""
     if not create_graph and hasattr(dx, "_array"):
         dx = dx._array
+    if not hasattr(dx, "shape"):
+        dx = np.asarray(dx)
     if dx.shape != parent.shape:
         if not op.broadcasts:
             raise RuntimeError(

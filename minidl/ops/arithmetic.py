@@ -135,8 +135,8 @@ class Power(Op):
         return dy * b * a ** Where.apply(at_zero, 1.0, b - 1)
 
     def _exponent(self, dy: Any, a: Any, b: Any) -> Any:
-        if isinstance(a, (int, float)):
-            return dy * self.output * float(np.log(a)) if a != 0 else dy * 0.0
+        if isinstance(a, (int, float)) and a != 0:
+            return dy * self.output * float(np.log(a))
         at_zero = (constant(a) == 0) & (constant(b) >= 0)
         return dy * self.output * Log.apply(Where.apply(at_zero, 1.0, a))
 

@@ -10,7 +10,6 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from minidl.ops.arithmetic import Where, square
 from minidl.ops.coercion import constant, floating
-from minidl.ops.elementary import sqrt
 from minidl.ops.shapes import BroadcastTo
 from minidl.tensor import FUNCTIONS, Op, Tensor, as_tensor, wrap
 
@@ -104,12 +103,12 @@ class Prod(Op):
 
 def _products_of_others(x: Any, axis: int) -> Any:
     """Element i holds the product of all but i along the axis: a row a head start, one factor at a time."""
-    others = x * 0.0 + 1.0
+    others = np.ones_like(x)
     n = x.shape[axis]
     index = np.arange(n).reshape((n,) + (1,) * (len(x.shape) - axis - 1))
     for k in range(n):
         factor = x[(slice(None),) * axis + (slice(k, k + 1),)]
-        others = others * (factor * (index != k).astype(x.dtype) + (index == k).astype(x.dtype))
+        others = others * Where.apply(index == k, 1.0, factor)
     return others
 
 
@@ -121,24 +120,21 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Σ x / n over the axes, all of them by default. The mean of nothing is an error."""
     x = floating(x)
-    n = math.prod(x.shape[a] for a in _axes(x.ndim, axis))
-    if n == 0:
-        raise ValueError(f"mean of no elements: shape {x.shape}, axis {axis}")
-    return sum(x, axis, keepdims) / n
+    return sum(x, axis, keepdims) / _count("mean", x, axis)
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """Σ (x − mean x)² / (n − ddof) over the axes; divides by n unless told otherwise, as NumPy does."""
     x = floating(x)
-    n = math.prod(x.shape[a] for a in _axes(x.ndim, axis))
-    if n <= ddof:
-        raise ValueError(f"var of {n} elements with ddof={ddof}: shape {x.shape}, axis {axis}")
+    n = _count("var", x, axis, ddof)
     return sum(square(x - mean(x, axis, keepdims=True)), axis, keepdims) / (n - ddof)
 
 
 def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-    """√var; the gradient is infinite where all elements are equal."""
-    return sqrt(var(x, axis, keepdims, ddof))
+    """√var. The gradient where all elements are equal is 0."""
+    x = floating(x)
+    n = _count("std", x, axis, ddof)
+    return norm(x - mean(x, axis, keepdims=True), axis, keepdims) / math.sqrt(n - ddof)
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -197,6 +193,14 @@ def _norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) ->
     if ord is None or (ord == 2 and vectors) or (ord == "fro" and not vectors):
         return norm(x, axis, keepdims)
     raise ValueError(f"norm: minidl knows the root of the sum of squares only, got ord={ord!r}")
+
+
+def _count(function: str, x: Tensor, axis: Axis, ddof: int = 0) -> int:
+    n = math.prod(x.shape[a] for a in _axes(x.ndim, axis))
+    if n <= ddof:
+        few = "no elements" if n == 0 else f"{n} elements with ddof={ddof}"
+        raise ValueError(f"{function} of {few}: shape {x.shape}, axis {axis}")
+    return n
 
 
 def _axes(ndim: int, axis: Axis) -> tuple[int, ...]:

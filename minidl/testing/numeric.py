@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.autograd.modes import no_grad
 from minidl.tensor import Tensor
 
 Array = Any
@@ -110,7 +111,7 @@ def _by_complex_step(evaluate: Evaluate, weights: Sequence[Array], x: Tensor, in
     x._array = real.astype(complex)
     x._array[index] += 1j * COMPLEX_STEP
     try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
+        with no_grad(), np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             outputs = evaluate()
     except Exception:  # whatever it is that f does not like: real numbers will do
