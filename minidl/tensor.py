@@ -359,8 +359,8 @@ class Op:
     output: Any
     called_at: str
 
-    def reads(self, i: int) -> bool:
-        """Whether backward looks at input i for the gradients that self.needs asks for."""
+    def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
+        """Whether backward looks at input i for the gradients that are needed."""
         return self.reads_inputs
 
     def forward(self, *inputs: Any, **options: Any) -> Any:

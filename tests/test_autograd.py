@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -489,6 +490,29 @@ def test_backward_in_many_threads_at_once() -> None:
     for i in range(4):
         t = np.tanh(0.01 * i)
         assert found[i] == pytest.approx(30 * (t + 0.01 * i * (1 - t * t)), rel=1e-12)
+
+
+def test_two_threads_go_through_one_graph_to_different_targets() -> None:
+    a, b = leaf(1.0), leaf(2.0)
+    y, wrong = a * b, []
+
+    def work(x: md.Tensor, slope: float) -> None:
+        for _ in range(1500):
+            found = md.gradients(y, x, retain_graph=True).item()
+            if found != slope:
+                wrong.append(found)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=args) for args in ((a, 2.0), (b, 1.0))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not wrong
 
 
 def test_detach_cuts_and_shares() -> None:

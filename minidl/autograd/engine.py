@@ -56,8 +56,10 @@ def backpropagate(
         for t, dy in zip(outputs, dys, strict=True):
             if t is not None and dy is not None and id(t) in wanted:
                 kept[id(t)] = t, dy
-        if any(dy is not None for dy in dys) and any(op.needs):
-            for parent, dx in zip(op.parents, _gradients_of_inputs(op, outputs, dys, create_graph), strict=True):
+        needs = graph.needs.pop(op)
+        if any(dy is not None for dy in dys) and any(needs):
+            found = _gradients_of_inputs(op, needs, outputs, dys, create_graph)
+            for parent, dx in zip(op.parents, found, strict=True):
                 if dx is not None:
                     _accumulate(gradients, parent, dx)
         if not retain_graph:
@@ -87,6 +89,7 @@ class Graph:
                 self.outputs[op] = [None] * op.n_outputs
                 stack.extend(p for p in op.parents if getattr(p, "_needs", False))
             self.outputs[op][t._slot] = t
+        self.needs: dict[Op, tuple[bool, ...]] = {}
         self.ops: list[Op] = sorted(self.outputs, key=attrgetter("order"), reverse=True)
 
     def keepers(self) -> set[int]:
@@ -95,16 +98,17 @@ class Graph:
         return asked | self.leaves.keys()
 
     def mark_needs(self, wanted: set[int], all_leaves: bool) -> None:
-        """Tell each op for which of its inputs a gradient leads to something wanted, or to any leaf."""
+        """Find for each op for which of its inputs a gradient leads to something wanted, or to any leaf."""
         useful: set[int] = set()
         for op in reversed(self.ops):
-            op.needs = tuple(
+            needs = tuple(
                 getattr(p, "_needs", False) and (all_leaves or id(p) in wanted or id(p) in useful) for p in op.parents
             )
             if op.detour:
                 asked = id(op.parents[0]) in wanted
-                op.needs = op.needs[0] and asked, op.needs[1] and not asked
-            if any(op.needs):
+                needs = needs[0] and asked, needs[1] and not asked
+            self.needs[op] = needs
+            if any(needs):
                 useful.update(id(t) for t in self.outputs[op] if t is not None)
 
     def check_unchanged(self, create_graph: bool) -> None:
@@ -114,7 +118,7 @@ class Graph:
             for i, (parent, version) in enumerate(zip(op.parents, op.versions, strict=True)):
                 if version is None or parent._memory is None:  # a constant, or memory that nobody has touched
                     continue
-                if (recomputed or op.reads(i)) and parent._version() != version:
+                if (recomputed or op.reads(i, self.needs[op])) and parent._version() != version:
                     raise RuntimeError(_CHANGED.format(what=f"input {i} {tuple(parent.shape)}", op=op.name()))
             if op.reads_output:
                 for t in self.outputs[op]:
@@ -122,17 +126,15 @@ class Graph:
                         raise RuntimeError(_CHANGED.format(what=f"the output {tuple(t.shape)}", op=op.name()))
 
 
-def _gradients_of_inputs(op: Op, outputs: Sequence[Any], dys: list[Any], create_graph: bool) -> tuple[Any, ...]:
+def _gradients_of_inputs(
+    op: Op, needs: tuple[bool, ...], outputs: Sequence[Any], dys: list[Any], create_graph: bool
+) -> tuple[Any, ...]:
     if create_graph:
-        op.inputs = op.parents
-        op.output = outputs[0]
-        try:
-            gradients = _rule(op, dys) if op.composition is None else _through_composition(op, dys)
-        finally:
-            del op.output  # it leads back to the op: a cycle
+        op = _at_work(op, needs, op.parents, outputs[0])
+        gradients = _rule(op, dys) if op.composition is None else _through_composition(op, dys)
     else:
-        op.inputs = tuple(getattr(p, "_array", p) for p in op.parents)
-        op.output = None if outputs[0] is None else outputs[0]._array
+        inputs = tuple(getattr(p, "_array", p) for p in op.parents)
+        op = _at_work(op, needs, inputs, None if outputs[0] is None else outputs[0]._array)
         gradients = _rule(op, dys)
     if not isinstance(gradients, (tuple, list)):
         gradients = (gradients,)
@@ -141,13 +143,20 @@ def _gradients_of_inputs(op: Op, outputs: Sequence[Any], dys: list[Any], create_
             f"the backward of {op.name()} returned {len(gradients)} gradients for {len(op.parents)} inputs; "
             f"return one for each, None where there is none"
         )
-    pairs = enumerate(zip(op.parents, gradients, op.needs, strict=True))
+    pairs = enumerate(zip(op.parents, gradients, needs, strict=True))
     fitted = tuple(
         _fitted(op, i, p, dx, create_graph) if need and dx is not None else None for i, (p, dx, need) in pairs
     )
     if modes.get().watching:
         anomaly.check_backward(op, fitted)
     return fitted
+
+
+def _at_work(op: Op, needs: tuple[bool, ...], inputs: tuple[Any, ...], output: Any) -> Op:
+    """The op as one pass sees it: another thread may go through the same graph, in other types or to other targets."""
+    twin = object.__new__(type(op))
+    twin.__dict__.update(op.__dict__, needs=needs, inputs=inputs, output=output)
+    return twin
 
 
 def _rule(op: Op, dys: list[Any]) -> Any:

@@ -45,8 +45,8 @@ class Multiply(Op):
 
     broadcasts = True
 
-    def reads(self, i: int) -> bool:
-        return self.needs[1 - i]
+    def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
+        return needs[1 - i]
 
     def forward(self, a: Any, b: Any) -> Any:
         return a * b
@@ -61,8 +61,8 @@ class Divide(Op):
 
     broadcasts = True
 
-    def reads(self, i: int) -> bool:
-        return i == 1 or self.needs[1]
+    def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
+        return i == 1 or needs[1]
 
     def forward(self, a: Any, b: Any) -> Any:
         y = a / b
@@ -92,8 +92,8 @@ class Remainder(Op):
 
     broadcasts = True
 
-    def reads(self, i: int) -> bool:
-        return self.needs[1]
+    def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
+        return needs[1]
 
     def forward(self, a: Any, b: Any) -> Any:
         return a % b

@@ -17,8 +17,8 @@ class MatMul(Op):
 
     broadcasts = True
 
-    def reads(self, i: int) -> bool:
-        return self.needs[1 - i]
+    def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
+        return needs[1 - i]
 
     def forward(self, a: Any, b: Any) -> Any:
         return kernels.of(a).matmul(a, b) if a.dtype.kind == "f" else np.matmul(a, b)
