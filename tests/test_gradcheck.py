@@ -215,6 +215,7 @@ STEEP = {
     "a small slope on a large value": (lambda x: 1e6 + x, lambda x: 1.0, 0.5),
     "a fifth power": (lambda x: x**5, lambda x: 5 * x**4, -2.0),
     "flat": (lambda x: 0 * x, lambda x: 0.0, 1.0),
+    "everything small": (lambda x: 1e-12 * np.sin(x / 1e-12), lambda x: np.cos(x / 1e-12), 3e-13),
 }
 
 
@@ -424,6 +425,13 @@ def test_a_rule_that_is_not_linear_in_what_comes_from_above() -> None:
     assert gradcheck(f, X)
     with pytest.raises(GradientError, match="the gradient of the gradient of output 0"):
         gradgradcheck(f, X)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rule_that_is_right_for_gradients_of_one_sign(seed: int) -> None:
+    f = op(lambda x: x * x, lambda self, dy: abs(dy) * 2 * self.inputs[0])
+    with pytest.raises(GradientError, match="is wrong at|not linear in what comes from above: .* gradient of input 0"):
+        gradcheck(f, 0.7, seed=seed)
 
 
 # ---- the whole table ----------------------------------------------------------------------

@@ -10,10 +10,50 @@ from minidl.kernels import reference
 from minidl.random import Generator
 
 
-def test_the_generator_is_philox() -> None:
-    """Known answers of Philox4x32-10 from the authors' own test vectors (Random123, kat_vectors)."""
-    zero = [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
-    assert reference.random_bits(4, 0, 0).tolist() == zero
+def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> list[int]:
+    """Philox4x32-10 of one counter and key, as the paper writes it."""
+    for _ in range(10):
+        (high0, low0), (high1, low1) = divmod(c0 * 0xD2511F53, 1 << 32), divmod(c2 * 0xCD9E8D57, 1 << 32)
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return [c0, c1, c2, c3]
+
+
+# Counter, key and answer from the authors' own test vectors (Random123, tests/kat_vectors): zeros, ones, digits of π.
+KNOWN = [
+    ([0] * 6, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+    ([0xFFFFFFFF] * 6, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+    (
+        [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344, 0xA4093822, 0x299F31D0],
+        [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+    ),
+]
+
+
+def test_the_generator_is_philox(kernels: str) -> None:
+    for words, answer in KNOWN:
+        assert philox(*words) == answer
+    rng = Generator(1)
+    for seed, offset in [(0, 0), (2**64 - 1, 2**64 - 1), (0x299F31D0A4093822, 0x85A308D3243F6A88), (1, 2**32 - 1)]:
+        rng.seed, rng.offset = seed, offset
+        low = 0xFFFFFFFF
+        assert rng.bits(4).tolist() == philox(offset & low, offset >> 32, 0, 0, seed & low, seed >> 32)
+
+
+def test_the_numbers_do_not_depend_on_the_threads() -> None:
+    threads = md.get_num_threads()
+    drawn = []
+    try:
+        for n in (1, 2, 3):
+            md.set_num_threads(n)
+            rng = Generator(7)
+            drawn.append(
+                np.concatenate([rng.bits(100_003), rng.uniform(1000), md.dropout(np.ones(9999), 0.3, rng=rng)])
+            )
+    finally:
+        md.set_num_threads(threads)
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])
 
 
 def test_numpys_philox_of_twice_the_width_is_not_ours_but_blocks_are_independent() -> None:

@@ -24,8 +24,9 @@ def gradcheck(f: Callable[..., Any], inputs: Any, *, rtol: float = RTOL, atol: f
     found again from values of f alone (`minidl.testing.numeric`). For a layer, or any
     callable object that has `trainable_weights`, the gradients of these are checked too.
 
-    It also fails if f, called twice, gives two results or two gradients, if anything is
-    changed in place that should not be, and if an output or a gradient is NaN.
+    It also fails if f, called twice, gives two results or two gradients, if a backward rule is
+    not linear in the gradient that it is given, if anything is changed in place that should not
+    be, and if an output or a gradient is NaN.
 
     At a kink, as relu has at 0, there is no derivative, and differences give the mean of the
     slopes on both sides: check such functions elsewhere. What is random must repeat itself:
@@ -98,6 +99,8 @@ def compare(subject: Subject, rtol: float, atol: float, seed: int) -> list[Compa
                 f"the gradient of {label}, {_described(dx, slopes, wrong, worst)}{_hint(dx, slopes, wrong, sides)}"
             )
         found.append(Comparison(float(errors.max(initial=0.0)), message))
+    if not any(c.message for c in found):
+        _check_linear(subject, weights, analytic, rtol, atol)
     return found
 
 
@@ -113,6 +116,19 @@ def _check_repeats(
         ):
             raise GradientError(
                 f"the backward pass is not deterministic: the gradient of {label}, computed twice, differs"
+            )
+
+
+def _check_linear(
+    subject: Subject, weights: Sequence[Array], analytic: Sequence[Array | None], rtol: float, atol: float
+) -> None:
+    """Rules like |dy| are right for the weights of one sign; a power of two times these must give exactly as much."""
+    scaled = subject.backward([-2 * w for w in weights])
+    for label, a, b in zip(subject.variables, analytic, scaled, strict=True):
+        if a is not None and b is not None and not np.allclose(-2 * a, b, rtol, atol, equal_nan=True):
+            raise GradientError(
+                f"the backward pass is not linear in what comes from above: -2 times the gradient of the outputs "
+                f"does not give -2 times the gradient of {label}"
             )
 
 

@@ -27,6 +27,7 @@ Evaluate = Callable[[], Sequence[Array]]
 
 # Relative to 1 + |x|; the first is right for nearly all functions, so it comes first.
 STEPS = (1e-4, 1e-5, 1e-3, 1e-6, 1e-7, 1e-8)
+SMALL_STEPS = (1e-2, 1e-4)  # relative to |x|, for what happens on the scale of a small x
 COMPLEX_STEP = 1e-20
 
 
@@ -68,8 +69,9 @@ def _by_differences(
 ) -> tuple[float, float]:
     """The slope and an estimate of its error; NaN and infinity if no step gives a number."""
     best, least = np.nan, np.inf
-    for step in STEPS:
-        h = step * (1 + abs(x._array[index]))
+    size = abs(x._array[index])
+    small = [step * size for step in SMALL_STEPS] if 0 < size < STEPS[0] else []
+    for h in [*(step * (1 + size) for step in STEPS), *small]:
         wide, rounding = _difference(evaluate, weights, x, index, h)
         narrow, _ = _difference(evaluate, weights, x, index, h / 2)
         slope, error = (4 * narrow - wide) / 3, abs(narrow - wide) + rounding
