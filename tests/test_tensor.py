@@ -6,6 +6,7 @@ import copy
 import operator
 import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -238,6 +239,18 @@ def test_products_and_losses_promote_as_arithmetic_does(kernels: str) -> None:
         assert x.grad is not None and x.grad.dtype == F32
     assert w.grad is not None and w.grad.dtype == F64 and w.grad.shape == (2, 1)
     assert (md.Tensor([[1, 2]], dtype="int32") @ md.Tensor([[3], [4]])).dtype == I64
+
+
+@pytest.mark.parametrize("array", [np.array([0.1, 2.0]), [0.1, 2.0], np.array([1, 2]), (1, 2)])
+def test_products_with_arrays_keep_the_type_of_the_tensor_on_either_side(array: Any) -> None:
+    for t in (t32, t64):
+        for f in (md.matmul, md.dot, md.outer, partial(md.einsum, "i,i"), partial(md.tensordot, axes=1)):
+            for y in (f(t, array), f(array, t)):
+                assert y.dtype == t.dtype
+                np.testing.assert_allclose(y.numpy().sum(), f(array, t64).numpy().sum(), rtol=1e-6)
+        assert (array @ t).dtype == (t @ array).dtype == t.dtype
+    assert md.dot(0.1, t64).tolist() == [0.1, 0.2] and md.einsum(",i->i", 0.1, t64).tolist() == [0.1, 0.2]
+    assert md.matmul(np.ones(2), np.ones(2)).dtype == F64
 
 
 def test_in_place_operators_make_results_and_under_no_grad_step_a_leaf() -> None:

@@ -26,6 +26,16 @@ def operands(a: Any, b: Any) -> tuple[Any, Any]:
     return _beside(as_tensor(a), b)
 
 
+def beside_each_other(*values: Any) -> list[Tensor]:
+    """All as tensors: what is none takes the type of the first that is one, by the rules of arithmetic."""
+    leader = next((x for x in values if isinstance(x, Tensor)), None)
+    if leader is None:
+        return [as_tensor(x) for x in values]
+    results = [x if isinstance(x, Tensor) else operands(leader, x)[1] for x in values]
+    weak = leader.dtype if _holds_floats(leader) else None  # of a Python number
+    return [x if isinstance(x, Tensor) else as_tensor(x, weak) for x in results]
+
+
 def of_one_type(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both in the type of their result, for kernels, which do not mix types. Gradients come back in their own."""
     dtype = np.result_type(a.dtype, b.dtype)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl.ops.arithmetic import multiply
+from minidl.ops.coercion import beside_each_other
 from minidl.ops.linalg import matmul
 from minidl.ops.reductions import sum
 from minidl.ops.shapes import flatten, getitem, reshape, transpose
-from minidl.tensor import FUNCTIONS, Tensor, as_tensor
+from minidl.tensor import FUNCTIONS, Tensor
 
 Labels = list[Any]  # one for each axis: a letter, or for an axis under "..." its distance from the last of them
 
@@ -29,7 +30,7 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     """
     if not isinstance(subscripts, str):
         raise TypeError(f'einsum: the subscripts come first, as in "ij,jk->ik", got {type(subscripts).__name__}')
-    tensors = [as_tensor(x) for x in operands]
+    tensors = beside_each_other(*operands)
     terms, result = _parse(subscripts, [x.ndim for x in tensors])
     _check_sizes(subscripts, terms, [x.shape for x in tensors])
     pairs = [_diagonal(x, labels) for x, labels in zip(tensors, terms, strict=True)]
@@ -43,7 +44,7 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
     """Sums over pairs of axes: the last n of a with the first n of b, or (axes of a, axes of b)."""
-    a, b = as_tensor(a), as_tensor(b)
+    a, b = beside_each_other(a, b)
     if isinstance(axes, int):
         axes = range(a.ndim - axes, a.ndim), range(axes)
     of_a, of_b = (_axes(x, one) for x, one in zip((a, b), axes, strict=True))
@@ -57,7 +58,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
 
 def dot(a: Any, b: Any) -> Tensor:
     """As np.dot: the sum over the last axis of a and the second last, or only, axis of b; a b for a number."""
-    a, b = as_tensor(a), as_tensor(b)
+    a, b = beside_each_other(a, b)
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
     return tensordot(a, b, (-1, -1 if b.ndim == 1 else -2)) if max(a.ndim, b.ndim) > 2 else matmul(a, b)
@@ -65,6 +66,7 @@ def dot(a: Any, b: Any) -> Tensor:
 
 def outer(a: Any, b: Any) -> Tensor:
     """yᵢⱼ = aᵢ bⱼ, over all elements of both."""
+    a, b = beside_each_other(a, b)
     return multiply(reshape(a, -1, 1), flatten(b))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minidl import kernels
-from minidl.ops.coercion import of_one_type, operands
-from minidl.tensor import UFUNCS, Op, Tensor, as_tensor
+from minidl.ops.coercion import beside_each_other, of_one_type, operands
+from minidl.tensor import UFUNCS, Op, Tensor
 
 
 class MatMul(Op):
@@ -33,7 +33,7 @@ class MatMul(Op):
 
 def matmul(a: Any, b: Any) -> Tensor:
     """a b. Vectors are rows on the left and columns on the right, stacks of matrices broadcast, as in NumPy."""
-    a, b = of_one_type(*operands(as_tensor(a), b if isinstance(b, Tensor) else np.asarray(b)))
+    a, b = of_one_type(*operands(*beside_each_other(a, b)))
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul needs vectors or matrices, got shapes {a.shape} and {b.shape}; use * for a number")
     if a.shape[-1] != b.shape[0 if b.ndim == 1 else -2]:
