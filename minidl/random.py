@@ -52,12 +52,16 @@ class Generator:
 
     def uniform(self, shape: Shape = (), low: float = 0.0, high: float = 1.0, dtype: Any = np.float32) -> Any:
         """Uniform in [low, high)."""
+        if not low <= high:
+            raise ValueError(f"uniform: high must not be below low, got [{low}, {high})")
         values = (low + (high - low) * self._unit(shape)).astype(dtype)
         below = np.nextafter(np.asarray(high, dtype), np.asarray(low, dtype))
         return np.minimum(values, below)  # rounding may have reached high
 
     def normal(self, shape: Shape = (), mean: float = 0.0, std: float = 1.0, dtype: Any = np.float32) -> Any:
         """Normal, from pairs of uniform numbers (Box and Muller 1958)."""
+        if not std >= 0:
+            raise ValueError(f"normal: std must not be negative, got {std}")
         n = int(np.prod(shape))
         radius = np.sqrt(-2 * np.log(1 - self._unit((n + 1) // 2)))
         angle = 2 * np.pi * self._unit((n + 1) // 2)
@@ -65,9 +69,9 @@ class Generator:
         return (mean + std * pairs[:n]).reshape(shape).astype(dtype)
 
     def integers(self, low: int, high: int, shape: Shape = ()) -> Any:
-        """Integers in [low, high), int64."""
-        if high <= low:
-            raise ValueError(f"integers: high must exceed low, got [{low}, {high})")
+        """Integers in [low, high), int64. At most 2⁵³ of them to choose from."""
+        if not 0 < high - low <= 2**53:
+            raise ValueError(f"integers: high must exceed low, by 2**53 at most, got [{low}, {high})")
         return (low + np.floor(self._unit(shape) * (high - low))).astype(np.int64)
 
     def permutation(self, n: int) -> Any:

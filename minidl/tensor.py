@@ -207,6 +207,8 @@ class Tensor:
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         """np.sum(t) is md.sum(t), and so on; a function that is no op of minidl gets the arrays."""
+        if not all(issubclass(t, (Tensor, np.ndarray)) for t in types):
+            return NotImplemented
         if function in FUNCTIONS:
             return FUNCTIONS[function](*args, **kwargs)
         if isinstance(kwargs.get("out"), Tensor):

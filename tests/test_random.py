@@ -120,5 +120,14 @@ def test_without_a_seed_streams_differ() -> None:
 def test_bad_arguments() -> None:
     with pytest.raises(TypeError, match="seed must be an integer or None, got 1.5"):
         Generator(1.5)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="high must exceed low"):
-        Generator(0).integers(3, 3)
+    rng = Generator(0)
+    for message, wrong in {
+        "high must exceed low": lambda: rng.integers(3, 3),
+        "by 2.*53 at most": lambda: rng.integers(0, 2**64),
+        "high must not be below low": lambda: rng.uniform(2, 3.0, 1.0),
+        "std must not be negative": lambda: rng.normal(2, std=-1.0),
+        "got .nan": lambda: rng.uniform(2, np.nan),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            wrong()
+    assert rng.offset == 0

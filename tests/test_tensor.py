@@ -253,6 +253,24 @@ def test_products_with_arrays_keep_the_type_of_the_tensor_on_either_side(array: 
     assert md.matmul(np.ones(2), np.ones(2)).dtype == F64
 
 
+def test_bounds_and_counts_that_are_tensors() -> None:
+    x, low = md.Tensor([1.0, 5.0], requires_grad=True), md.Tensor(2.0, requires_grad=True)
+    y = md.clip(x, low, 4.0)
+    assert y.tolist() == [2.0, 4.0] and md.clip(x, high=md.Tensor(2.0)).tolist() == [1.0, 2.0]
+    y.sum().backward()
+    assert low.grad is not None and low.grad.item() == 1.0 and x.grad is not None and x.grad.tolist() == [0.0, 0.0]
+    assert md.repeat(x, md.Tensor([2, 0])).tolist() == [1.0, 1.0] and md.take(x, md.Tensor([1])).tolist() == [5.0]
+    assert md.clip(ints, 1.5, 3).dtype == F32 and md.clip(ints, 2, 3).tolist() == [2, 2]
+
+
+def test_numpy_functions_leave_other_libraries_their_turn() -> None:
+    class Foreign:
+        def __array_function__(self, *_: Any) -> str:
+            return "foreign"
+
+    assert np.concatenate([t32, Foreign()]) == np.concatenate([Foreign(), t32]) == "foreign"
+
+
 def test_in_place_operators_make_results_and_under_no_grad_step_a_leaf() -> None:
     w = weight = md.Tensor([1.0, 2.0], requires_grad=True)
     y = x = w * 1.0
@@ -322,6 +340,7 @@ NUMPY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         "concatenate": lambda x: np.concatenate([x, x], axis=1), "stack": lambda x: np.stack((x, x), axis=-1),
         "split": lambda x: np.split(x, 3, axis=1)[1], "squeeze": lambda x: np.squeeze(np.expand_dims(x, 0)),
         "where": lambda x: np.where(x > 0.5, x, 0.0), "clip": lambda x: np.clip(x, 0.5, 1.0), "flip": np.flip,
+        "clip, named": lambda x: np.clip(x, a_min=0.5, a_max=1.0), "clip, below": lambda x: np.clip(x, None, 1.0),
         "broadcast_to": lambda x: np.broadcast_to(x, (2, 2, 3)), "tile": lambda x: np.tile(x, (2, 2)),
         "dot": lambda x: np.dot(x, x.T), "einsum": lambda x: np.einsum("ij,kj->ik", x, x),
         "tensordot": lambda x: np.tensordot(x, x, 2), "outer": lambda x: np.outer(x, x), "sort": np.sort,
@@ -511,6 +530,7 @@ def test_indices_outside_are_refused(key: Any, error: type[Exception]) -> None:
         lambda x: md.flip(x, 2), lambda x: md.prod(x, -3), lambda x: md.cumsum(x, 2), lambda x: md.max(x, 2),
         lambda x: md.concatenate([x, x], 2), lambda x: md.stack([x, x], 4), lambda x: md.expand_dims(x, 4),
         lambda x: md.logsumexp(x, 2), lambda x: md.argmax(x, 2), lambda x: md.swapaxes(x, 0, 2),
+        lambda x: x[0].mT,
         lambda x: md.squeeze(x, 2),
         lambda x: md.transpose(x, 0, 2), lambda x: md.split(x, 1, axis=2),
     ],

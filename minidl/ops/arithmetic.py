@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd.modes import is_recording
-from minidl.ops.coercion import constant, operands
+from minidl.ops.coercion import constant, floating, operands
 from minidl.ops.elementary import Log
 from minidl.tensor import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor, wrap
 
@@ -303,8 +303,12 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     return Where.apply(constant(condition).copy(), a, b)  # backward reads it again
 
 
-def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
-    """x held in [low, high]; the gradient is that of x inside and 0 outside."""
+def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
+    """x held in [low, high]; the gradient is that of x inside and 0 outside. Bounds may be tensors, with gradients."""
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        x = x if low is None else maximum(x, low)
+        return as_tensor(x) if high is None else minimum(x, high)
+    x = floating(x) if isinstance(low, float) or isinstance(high, float) else x
     return Clip.apply(as_tensor(x), low=low, high=high)
 
 
@@ -322,6 +326,12 @@ def alias(x: Tensor) -> Tensor:
 def _where(condition: Any, *either: Any) -> Any:
     """As np.where: of a condition alone, the indices where it holds."""
     return where(condition, *either) if either else np.nonzero(constant(condition))
+
+
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, **names: Any) -> Tensor:
+    """As np.clip, which has two names for each of the bounds."""
+    bounds = {"low": names.pop("min", a_min), "high": names.pop("max", a_max)}
+    return clip(x, **bounds, **names)
 
 
 def _discrete(ufunc: np.ufunc) -> Any:
@@ -396,4 +406,4 @@ UFUNCS |= {f.__name__: f for f in (
     less, less_equal, greater, greater_equal, equal, not_equal, logical_and, logical_or, logical_not,
     bitwise_and, bitwise_or, bitwise_xor, invert, isnan, isinf, isfinite,
 )} | {"positive": as_tensor}  # fmt: skip
-FUNCTIONS |= {np.where: _where, np.clip: clip}
+FUNCTIONS |= {np.where: _where, np.clip: _clip}

@@ -69,7 +69,7 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Ten
     """Each element several times in a row along an axis; all elements in order if none is given."""
     x = flatten(x) if axis is None else as_tensor(x)
     axis = normalize_axis_index(axis or 0, x.ndim)
-    return take(x, np.repeat(np.arange(x.shape[axis]), repeats), axis)
+    return take(x, np.repeat(np.arange(x.shape[axis]), constant(repeats)), axis)
 
 
 def tile(x: Any, reps: int | Sequence[int]) -> Tensor:

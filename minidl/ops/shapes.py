@@ -126,6 +126,7 @@ def swapaxes(x: Any, a: int, b: int) -> Tensor:
     """Two axes exchanged."""
     x = as_tensor(x)
     axes = list(range(x.ndim))
+    a, b = normalize_axis_index(a, x.ndim), normalize_axis_index(b, x.ndim)
     axes[a], axes[b] = axes[b], axes[a]
     return Transpose.apply(x, axes=tuple(axes))
 
