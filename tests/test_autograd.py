@@ -632,6 +632,8 @@ def test_a_custom_op_on_tensors_on_arrays_and_twice() -> None:
     assert md.grad(md.grad(Cube.apply))(x).item() == 12.0
     assert isinstance(Cube.apply(np.array([2.0])), np.ndarray)
     assert Cube.name() == "cube" and "op=cube" in repr(Cube.apply(x))
+    assert (Cube.apply(x).reshape(1, 1) @ [[1.0]])._op.name() == "matmul"  # type: ignore[union-attr]
+    assert md.logsumexp(x.reshape(1), keepdims=True)._op.name() == "logsumexp"  # type: ignore[union-attr]
     assert md.gradcheck(Cube.apply, x) and md.gradgradcheck(Cube.apply, x)
 
 

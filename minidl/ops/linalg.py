@@ -12,7 +12,7 @@ from minidl.ops.coercion import beside_each_other, of_one_type, operands
 from minidl.tensor import UFUNCS, Op, Tensor
 
 
-class MatMul(Op):
+class Matmul(Op):
     """y = a b, over the last two axes;  da = dy bᵀ, db = aᵀ dy"""
 
     broadcasts = True
@@ -26,8 +26,8 @@ class MatMul(Op):
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
         return (
-            MatMul.apply(dy, b.swapaxes(-1, -2)) if self.needs[0] else None,
-            MatMul.apply(a.swapaxes(-1, -2), dy) if self.needs[1] else None,
+            Matmul.apply(dy, b.swapaxes(-1, -2)) if self.needs[0] else None,
+            Matmul.apply(a.swapaxes(-1, -2), dy) if self.needs[1] else None,
         )
 
 
@@ -46,8 +46,8 @@ def matmul(a: Any, b: Any) -> Tensor:
     if b.ndim == 1:
         return _without_axis(matmul(a, b.reshape(-1, 1)), -1)
     if a.ndim > 2 and b.ndim == 2:  # one large product instead of a stack, forward and backward
-        return MatMul.apply(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
-    return MatMul.apply(a, b)
+        return Matmul.apply(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
+    return Matmul.apply(a, b)
 
 
 def _without_axis(x: Tensor, axis: int) -> Tensor:

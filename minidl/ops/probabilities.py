@@ -32,7 +32,7 @@ class Softmax(Op):
         return exp(log_softmax(x))
 
 
-class LogSumExp(Op):
+class Logsumexp(Op):
     """y = ln Σ eˣ = max x + ln Σ e^(x − max x);  dx = dy e^(x − y)"""
 
     reads_output = True
@@ -138,7 +138,7 @@ def logits_of(p: Any, made_by: str) -> Tensor | None:
 def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Tensor:
     """ln Σ eˣ along the axis, without overflow."""
     x = floating(x)
-    y = LogSumExp.apply(x, axis=axis)
+    y = Logsumexp.apply(x, axis=axis)
     return y if keepdims else y.reshape(tuple(n for i, n in enumerate(x.shape) if i != axis % x.ndim))
 
 
