@@ -455,6 +455,11 @@ def _outputs(op: str, result: Any) -> Any:
     if isinstance(result, tuple):
         return tuple(_outputs(op, y) for y in result)
     if isinstance(result, Tensor):
+        if result._needs:
+            raise TypeError(
+                f"the forward of {op} computes with a tensor that requires a gradient and is not among its inputs; "
+                f"pass it as an input, or the gradient would be lost"
+            )
         return result._array
     if not isinstance(result, (np.ndarray, np.generic, int, float)):
         raise TypeError(f"the forward of {op} returned {type(result).__name__}; return an array, or a tuple of arrays")

@@ -680,6 +680,13 @@ def test_a_forward_that_returns_no_array_is_named(result: Any) -> None:
         Broken.apply(leaf(1.0))
 
 
+def test_a_forward_that_computes_with_a_tensor_from_elsewhere_is_named() -> None:
+    w = leaf(3.0)
+    Closed = type("Closed", (md.Op,), {"forward": lambda self, x: x * w, "backward": lambda self, dy: dy * 3.0})
+    with pytest.raises(TypeError, match="forward of closed computes with a tensor .* pass it as an input"):
+        Closed.apply(leaf(1.0))
+
+
 def test_a_forward_may_return_a_number_or_a_tensor_and_a_rule_a_list_of_numbers() -> None:
     class Length(md.Op):
         def forward(self, x: Any, y: Any) -> Any:
