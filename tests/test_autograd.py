@@ -254,6 +254,17 @@ def test_a_second_backward_says_what_happened() -> None:
     assert value(x.grad) == first
 
 
+def test_what_a_backward_did_not_go_through_is_not_freed() -> None:
+    x, z = leaf(3.0), leaf(2.0)
+    h = md.exp(z)
+    y = x * h
+    assert md.gradients(y, x).item() == h.item()
+    assert md.gradients(h, z).item() == h.item()
+    k = md.exp(x)
+    assert md.gradients(k * k, k).item() == 2 * k.item()
+    assert md.gradients(k, x).item() == k.item()
+
+
 def test_retain_graph_allows_a_second_backward() -> None:
     x = leaf(2.0)
     y = x * x * x

@@ -58,12 +58,13 @@ def backpropagate(
                 kept[id(t)] = t, dy
         needs = graph.needs.pop(op)
         if any(dy is not None for dy in dys) and any(needs):
-            found = _gradients_of_inputs(op, needs, outputs, dys, create_graph)
+            working = _twin(op) if retain_graph else op
+            found = _gradients_of_inputs(working, needs, outputs, dys, create_graph)
             for parent, dx in zip(op.parents, found, strict=True):
                 if dx is not None:
                     _accumulate(gradients, parent, dx)
-        if not retain_graph:
-            op.free()
+            if not retain_graph:
+                op.free()
     for t in graph.leaves.values():
         if id(t) in wanted and id(t) in gradients:
             kept[id(t)] = t, gradients[id(t)]
@@ -129,13 +130,19 @@ class Graph:
 def _gradients_of_inputs(
     op: Op, needs: tuple[bool, ...], outputs: Sequence[Any], dys: list[Any], create_graph: bool
 ) -> tuple[Any, ...]:
+    op.needs = needs
     if create_graph:
-        op = _at_work(op, needs, op.parents, outputs[0])
-        gradients = _rule(op, dys) if op.composition is None else _through_composition(op, dys)
+        op.inputs = op.parents
+        op.output = outputs[0]
     else:
-        inputs = tuple(getattr(p, "_array", p) for p in op.parents)
-        op = _at_work(op, needs, inputs, None if outputs[0] is None else outputs[0]._array)
-        gradients = _rule(op, dys)
+        op.inputs = tuple(getattr(p, "_array", p) for p in op.parents)
+        op.output = None if outputs[0] is None else outputs[0]._array
+    try:
+        fused = create_graph and op.composition is not None
+        gradients = _through_composition(op, dys) if fused else op.backward(*dys)
+    except Exception as error:
+        error.add_note(f"in the backward of {op.name()}")
+        raise
     if not isinstance(gradients, (tuple, list)):
         gradients = (gradients,)
     if len(gradients) != len(op.parents):
@@ -152,19 +159,11 @@ def _gradients_of_inputs(
     return fitted
 
 
-def _at_work(op: Op, needs: tuple[bool, ...], inputs: tuple[Any, ...], output: Any) -> Op:
-    """The op as one pass sees it: another thread may go through the same graph, in other types or to other targets."""
+def _twin(op: Op) -> Op:
+    """The op as one pass sees it: another thread may go through a graph that is kept, on its way to other targets."""
     twin = object.__new__(type(op))
-    twin.__dict__.update(op.__dict__, needs=needs, inputs=inputs, output=output)
+    twin.__dict__.update(op.__dict__)
     return twin
-
-
-def _rule(op: Op, dys: list[Any]) -> Any:
-    try:
-        return op.backward(*dys)
-    except Exception as error:
-        error.add_note(f"in the backward of {op.name()}")
-        raise
 
 
 def _through_composition(op: Op, dys: list[Any]) -> tuple[Any, ...]:
