@@ -413,6 +413,34 @@ def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
         classifier().save(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="a device or a pipe"):
+        classifier().save(tmp_path / "pipe")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert [p.name for p in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", _disk_full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        classifier().save(tmp_path / "m")
+    assert caught.value.filename == str(tmp_path / "m")
+    with pytest.raises(OSError, match=".") as caught:
+        classifier().save(tmp_path / ("m" * 1000))
+    assert caught.value.filename == str(tmp_path / ("m" * 1000))
+
+
+def test_trying_out_leaves_nothing_behind(tmp_path: Path) -> None:
+    archive.try_out(tmp_path / "new")
+    (tmp_path / "old").write_text("precious")
+    archive.try_out(tmp_path / "old")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["precious"]
+    with pytest.raises(OSError, match="."):
+        archive.try_out(tmp_path / ("m" * 1000))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links and permissions are those of POSIX")
 def test_links_are_followed_and_permissions_kept(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
@@ -507,12 +535,25 @@ def changed(path: Path, change: Callable[[dict[str, Any], dict[str, bytes]], Non
         (lambda d, m: d["model"]["config"]["layers"][0]["config"].update(what=0), "argument 'what'"),
         (lambda d, m: d["model"]["config"]["layers"][0]["config"].update(units=5), r"does not fit m: d/kernel"),
         (lambda d, m: d["weights"].pop(), "holds 1 weights and m has 2"),
+        (lambda d, m: d.pop("extra"), "m cannot be made again: 'extra'"),
+        (lambda d, m: d.update(streams=[[0, 0]]), "m cannot be made again: "),
+        (lambda d, m: d.update(streams=0), "m cannot be made again: "),
+        (lambda d, m: d.update(default_stream=[0, "x"]), "m cannot be made again: "),
     ],
 )
 def test_descriptions_that_make_no_model(change: Callable[..., None], message: str, tmp_path: Path) -> None:
     path, _ = small_file(tmp_path)
     changed(path, change)
     with pytest.raises(ValueError, match=message):
+        md.models.load_model(path)
+
+
+def test_a_small_file_cannot_fill_the_memory(tmp_path: Path) -> None:
+    path, _ = small_file(tmp_path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("weights/2.npy", bytes(10**7))
+    assert path.stat().st_size < 10**5
+    with pytest.raises(ValueError, match="damaged.*compressed"):
         md.models.load_model(path)
 
 

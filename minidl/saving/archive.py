@@ -64,6 +64,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _members(file: IO[bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
     with zipfile.ZipFile(file) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("its members are compressed, which minidl never does: a small file could fill the memory")
         # Members are read whole, so that the checksum is compared before anything is made of one.
         description = json.loads(archive.read(_DESCRIPTION))
         if not isinstance(description, dict):
@@ -84,7 +86,19 @@ def destination(path: Path) -> str:
         raise FileNotFoundError(errno.ENOENT, "there is no such folder to save in", folder)
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, "this is a folder; give the name of a file", target)
+    if os.path.exists(target) and not os.path.isfile(target):  # replacing /dev/null would break the machine
+        raise FileExistsError(errno.EEXIST, "this is a device or a pipe, not a file that can be replaced", target)
     return target
+
+
+def try_out(path: Path) -> None:
+    """The error that writing to `path` would end in, if its folder takes no new file. Nothing is left behind."""
+    with suppress(_Enough), _replacing(path):
+        raise _Enough
+
+
+class _Enough(Exception):  # noqa: N818
+    """Ends a trial before the new file takes the place of the old one."""
 
 
 @contextmanager
@@ -100,9 +114,11 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         if os.path.exists(target):
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
+    except BaseException as error:
+        with suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError):  # the name that was asked for; a full disk comes without one
+            error.filename, error.filename2 = target, None
         raise
 
 

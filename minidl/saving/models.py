@@ -7,6 +7,7 @@ again among the `custom_objects` that loading is given: nothing is imported, not
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -129,6 +130,10 @@ def load_model_and_extra(
         model = _model_again(description, custom_objects or {})
         if compile and description["training"] is not None:
             _compile_again(model, description["training"], arrays, custom_objects or {})
+        for stream, saved in zip(_streams(model), description["streams"], strict=True):
+            stream.seed, stream.offset = map(operator.index, saved)
+        seed, offset = map(operator.index, description["default_stream"])
+        extra = description["extra"]
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"the model in {os.fspath(path)} cannot be made again: {error}; "
@@ -137,11 +142,9 @@ def load_model_and_extra(
     finally:  # the initial weights, which are replaced at once, are not to cost the stream anything
         default.seed, default.offset = position
     _set_weights(model, description, arrays, path)
-    for stream, saved in zip(_streams(model), description["streams"], strict=True):
-        stream.seed, stream.offset = saved
     if resume:
-        default.seed, default.offset = description["default_stream"]
-    return model, description["extra"]
+        default.seed, default.offset = seed, offset
+    return model, extra
 
 
 def _model_again(description: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> Any:
