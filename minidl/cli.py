@@ -35,13 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
         given.insert(0, "demo")
     _write_any_character()
-    options = parser().parse_args(given)
-    command = importlib.import_module(f"minidl.commands.{options.command}")
+    options, unknown = parser().parse_known_args(given)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")  # with the usage of this command
     try:
+        command = importlib.import_module(f"minidl.commands.{options.command}")
         if "kernels" in options:
             _select_kernels(options)
         status: int = command.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
@@ -125,6 +128,7 @@ def _add(commands: Any, name: str, purpose: str, more: str = "", example: str = 
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=purpose, description=description, epilog=epilog, formatter_class=_Raw
     )
+    command.set_defaults(parser=command)
     return command
 
 

@@ -153,9 +153,9 @@ def test_lines_are_answered_as_they_are_typed(
             answers.append(capsys.readouterr().out)
             return super().__next__()
 
-    monkeypatch.setattr(sys, "stdin", Keyboard(f"{GOOD}\n{BAD}\n"))
+    monkeypatch.setattr(sys, "stdin", Keyboard(f"{GOOD}\n\n{BAD}\n"))  # an empty line has no class, and gets none
     assert cli.main(["predict", str(model)]) == 0
-    assert [answer[:3].strip() for answer in answers] == ["", "yes", "no"]
+    assert [answer[:3].strip() for answer in answers] == ["", "yes", "", "no"]
 
 
 def test_one_seed_one_file(tmp_path: Path) -> None:
@@ -175,6 +175,7 @@ def test_vocabulary_and_length(tmp_path: Path, capsys: pytest.CaptureFixture[str
     )
     out = capsys.readouterr().out
     assert "40 texts to learn from, 0 held out" in out
+    assert "42 different words; the 3 most frequent are kept\n7 words of a text are read, its last\n" in out
     assert "validation accuracy" not in out
     classifier = TextClassifier.load(tmp_path / "m")
     assert classifier.inputs(["x long word0 word39"]).tolist() == [[0, 0, 0, 0, 1, 2, 3]]
@@ -203,6 +204,30 @@ def test_ctrl_c_saves_what_there_is(tmp_path: Path) -> None:
     assert "Traceback" not in err
     assert "saved in" in out
     assert TextClassifier.load(tmp_path / "m").classes == ["no", "yes"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the pipes of Windows break in other ways")
+def test_a_reader_that_leaves_does_not_cost_the_model(tmp_path: Path) -> None:
+    arguments = ["--text", "text", "--label", "label", "--output", str(tmp_path / "m"), "--epochs", "4"]
+    running = started("train", str(table(tmp_path / "reviews.csv")), *arguments)
+    assert running.stdout is not None
+    assert running.stderr is not None
+    assert running.stdout.readline().startswith("minidl")
+    running.stdout.close()
+    assert running.wait(timeout=120) == 1
+    assert running.stderr.read() == ""
+    running.stderr.close()
+    assert TextClassifier.load(tmp_path / "m").classes == ["no", "yes"]
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table(tmp_path / "reviews.csv")
+    assert train(path, tmp_path / ("m" * 1000)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"{'m' * 1000}: " in err
 
 
 def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -448,6 +473,8 @@ def test_mistakes_cost_a_line(
         (["--epochs", "many"], "argument --epochs: invalid integer value: 'many'"),
         (["train", "t.csv", "--validation", "1"], "argument --validation: must be at least 0 and less than 1"),
         (["--kernels", "cuda"], "argument --kernels: invalid choice: 'cuda'"),
+        (["--sentnce", "x"], "usage: python -m minidl demo [-h] [--sentence TEXT]"),
+        (["predict", "m", "f", "--all"], "python -m minidl predict: error: unrecognized arguments: --all"),
     ],
 )
 def test_commands_that_are_not_understood(
@@ -468,6 +495,11 @@ def test_predict_without_input(
     typed(b"fine\nbad \xff\n")
     assert cli.main(["predict", str(model)]) == 1
     assert "line 2: byte 0xff is not UTF-8" in capsys.readouterr().err
+
+
+def test_without_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # as Python starts where it is closed
+    assert cli.main(["doctor"]) == 0
 
 
 def test_ctrl_c_anywhere_ends_politely(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

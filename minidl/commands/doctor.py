@@ -51,7 +51,7 @@ def _missing(compiler: str | None, libraries: Sequence[str]) -> list[str]:
         get_compiler = "" if compiler else "install gcc or clang (Debian, Ubuntu: sudo apt install gcc), then "
         lines.append(
             f"the compiled kernels ({kernels.cpu_missing}): minidl computes in NumPy, which is slower; "
-            f"{get_compiler}pip install --force-reinstall --no-deps . in minidl's folder"
+            f"{get_compiler}pip install -e . in minidl's folder"
         )
     return lines + [f"{name}, for {OPTIONAL[name]}: pip install {name}" for name in libraries]
 

@@ -29,7 +29,7 @@ def _chunks(options: argparse.Namespace) -> Iterator[list[str]]:
         raise ValueError("there is no standard input to read from: give a FILE")
     if options.file is None and options.text is None and sys.stdin.isatty():
         print("One text a line; the end of the input (Ctrl-D) ends.", file=sys.stderr)
-        yield from ([line.removesuffix("\n")] for line in sys.stdin)
+        yield from ([line.removesuffix("\n")] for line in sys.stdin if line.strip())
         return
     texts = read_table(options.file or "-", options.text).texts
     yield from (texts[i : i + CHUNK] for i in range(0, len(texts), CHUNK))

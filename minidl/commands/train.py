@@ -14,7 +14,7 @@ from minidl import random
 from minidl.callbacks import Callback, EarlyStopping
 from minidl.commands.classifier import TextClassifier
 from minidl.commands.engine import engine
-from minidl.saving.archive import destination
+from minidl.saving.archive import destination, try_out
 from minidl.tables import Table, read_table, split
 
 PATIENCE = 2  # epochs that may pass before validation gets better
@@ -28,10 +28,14 @@ def run(options: argparse.Namespace) -> int:
     train, held_out = split(table, options.validation, options.seed) if options.validation else (table, Table([], []))
     classifier = TextClassifier.for_texts(train.texts, table.classes, options.max_words, options.max_length)
     _introduce(classifier, train, held_out)
-    finished = _fit(classifier, train, held_out, options)
+    try:
+        finished = _fit(classifier, train, held_out, options)
+    except OSError:  # the reader of the progress is gone, say: no reason to lose what was learnt
+        classifier.save(options.output)
+        raise
+    classifier.save(options.output)
     if held_out.texts:
         _report(classifier, train, held_out)
-    classifier.save(options.output)
     print(f"saved in {options.output}; to use it: python -m minidl predict {options.output}")
     return 0 if finished else 130
 
@@ -39,14 +43,14 @@ def run(options: argparse.Namespace) -> int:
 def _check_output(options: argparse.Namespace) -> None:
     """Refuse an output that cannot be written or would replace something: now, not after hours of training."""
     target = destination(options.output)
-    if not os.path.exists(target):
-        return
-    if os.path.samefile(target, options.file):
-        raise ValueError(f"the output {options.output} is the table itself; choose another --output")
-    if not options.overwrite:
-        raise FileExistsError(
-            errno.EEXIST, "this exists already; choose another --output, or pass --overwrite", options.output
-        )
+    if os.path.exists(target):
+        if os.path.samefile(target, options.file):
+            raise ValueError(f"the output {options.output} is the table itself; choose another --output")
+        if not options.overwrite:
+            raise FileExistsError(
+                errno.EEXIST, "this exists already; choose another --output, or pass --overwrite", options.output
+            )
+    try_out(options.output)
 
 
 def _check_classes(table: Table, column: str) -> None:
@@ -63,7 +67,10 @@ def _introduce(classifier: TextClassifier, train: Table, held_out: Table) -> Non
     print(engine())
     print(f"{len(train.texts)} texts to learn from, {len(held_out.texts)} held out for validation")
     print(f"{len(classifier.classes)} classes: {names}")
-    print(f"{len(classifier.tokenizer.word_index)} different words, {classifier.length} of them a text\n", flush=True)
+    different, most = len(classifier.tokenizer.word_index), classifier.tokenizer.num_words - 1
+    kept = f"; the {most} most frequent are kept" if different > most else ""
+    print(f"{different} different words{kept}")
+    print(f"{classifier.length} words of a text are read, its last\n", flush=True)
 
 
 def _fit(classifier: TextClassifier, train: Table, held_out: Table, options: argparse.Namespace) -> bool:
