@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import warnings
 from typing import Any
 
@@ -742,6 +744,29 @@ def test_lambda_callback() -> None:
         callbacks.LambdaCallback(on_epoch=print)
     with pytest.raises(TypeError, match="use LambdaCallback"):
         regressor().fit(*line(), verbose=0, callbacks=[print])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+@pytest.mark.parametrize("columns", [60, 80])
+def test_progress_on_a_terminal_hides_no_number(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(terminal, "rb", buffering=0) as shown, open(end, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        x, y = line()
+        regressor(metrics=["mae"]).fit(x, y, validation_data=(x, y), batch_size=1, verbose=1)
+        text = shown.read(100_000).decode()
+    first, *_, last = re.split("[\r\n]+", text.strip())
+    assert re.match(r"epoch 1/1:   0%\|.*\| 0/\d+ \[00:00<\?", first)
+    number = r"\d+\.\d{4}"
+    assert re.fullmatch(
+        rf"epoch 1/1: 100% \[00:0\d, loss {number}  mae {number}  val_loss {number}  val_mae {number}\] *", last
+    )
 
 
 def test_progress(capsys: pytest.CaptureFixture[str]) -> None:

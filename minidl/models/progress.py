@@ -11,6 +11,11 @@ from tqdm import tqdm
 from minidl.callbacks import Callback, Logs
 
 
+# Without the speed, so that loss and accuracy fit beside a bar in 80 columns; with validation, without the bar too.
+_RUNNING = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+_DONE = "{desc}: {percentage:3.0f}% [{elapsed}{postfix}]"
+
+
 class ProgressBar(Callback):
     """One bar an epoch: batches done, time left, loss and metrics so far."""
 
@@ -52,7 +57,9 @@ class ProgressBar(Callback):
             self._close(None)
 
     def _open(self, title: str) -> None:
-        self._bar = tqdm(total=self.params["steps"], desc=title, unit="batch", dynamic_ncols=True, mininterval=0.2)
+        steps = self.params["steps"]
+        shown = None if steps is None else _RUNNING  # tqdm counts alone where it knows no end
+        self._bar = tqdm(total=steps, desc=title, unit="batch", dynamic_ncols=True, mininterval=0.2, bar_format=shown)
 
     def _advance(self, logs: Logs | None) -> None:
         self._bar.set_postfix_str(format_logs(logs), refresh=False)
@@ -61,6 +68,8 @@ class ProgressBar(Callback):
     def _close(self, logs: Logs | None) -> None:
         if logs:
             self._bar.set_postfix_str(format_logs(logs), refresh=False)
+            self._bar.bar_format = self._bar.bar_format and _DONE
+            self._bar.dynamic_ncols = self._bar.ncols = None  # the last word is not cut off, but wrapped
         self._bar.close()
         self._bar = None
 
