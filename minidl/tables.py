@@ -17,10 +17,12 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from random import Random
+from reprlib import Repr
 from typing import Any, NamedTuple
 
 MISSING = ("", "nan", "null", "n/a", "#n/a", "<na>")  # what programs write for a value that is not there
@@ -67,7 +69,9 @@ def read_table(path: str | os.PathLike[str], text: str | None = None, label: str
         if text is not None or label is not None:
             raise ValueError(f"{name} holds one text a line and has no column {text or label!r}: name no column")
         return Table(_lines(name, content))
-    table = _collect(name, SUFFIXES[suffix](name, content), text, label)
+    wanted = [text] if label is None else [text, label]
+    with _cells_up_to(len(content)):
+        table = _collect(name, SUFFIXES[suffix](name, content, wanted), text, label)
     if not table.texts:
         raise ValueError(f"{name} has a line with the names of the columns, and nothing below it")
     if len(table.classes) == 1:
@@ -124,28 +128,40 @@ def _conversion(name: str, encoding: str) -> str:
     return f"save it as UTF-8, or convert it, as with: iconv -f {encoding} -t utf-8 {name} > new"
 
 
-# A reader yields the number of the first line of each row, and the row's cells by column.
+# A reader is told which columns must be there, and yields the number of the first line of each row, and the row's
+# cells by column.
+_Columns = Sequence[str | None]
 _Rows = Iterator[tuple[int, dict[str, Any]]]
 
 
-def _csv_rows(name: str, content: str, delimiter: str = ",") -> _Rows:
-    columns: list[str] = []
-    for line, cells in _csv_records(name, content, delimiter):
-        if not columns:
-            columns = [cell.strip() for cell in cells]
-            twice = [column for column in columns if column and columns.count(column) > 1]
-            if twice:
-                raise ValueError(f"{name}, line {line}: two columns are named {twice[0]!r}; rename one")
-        elif len(cells) != len(columns):
+def _csv_rows(name: str, content: str, wanted: _Columns, delimiter: str = ",") -> _Rows:
+    records = _csv_records(name, content, delimiter)
+    first, names = next(records)
+    columns = [cell.strip() for cell in names]
+    where = f"{name}, line {first}, which names the columns"
+    twice = [column for column in columns if column and columns.count(column) > 1]
+    if twice:
+        raise ValueError(f"{where}: two columns are named {twice[0]!r}; rename one")
+    _check_columns(where, columns, wanted, _other_delimiter(columns, delimiter))
+    for line, cells in records:
+        if len(cells) != len(columns):
             raise ValueError(
-                f"{name}, line {line}: {len(cells)} cells, where the first line names {len(columns)} columns; "
+                f"{name}, line {line}: {_count(cells, 'cell')}, where line {first} names {_count(columns, 'column')}; "
                 f"a cell that holds {_DELIMITERS[delimiter]} must stand in double quotes"
             )
-        else:
-            yield line, dict(zip(columns, cells, strict=True))
+        yield line, dict(zip(columns, cells, strict=True))
 
 
 _DELIMITERS = {",": "a comma", "\t": "a tab"}
+
+
+def _other_delimiter(columns: list[str], delimiter: str) -> str:
+    """What to do where the names of the columns seem to be separated by something else."""
+    if len(columns) > 1:
+        return ""
+    advice = {",": "rename the file to .csv", "\t": "rename the file to .tsv", ";": "save the table with commas"}
+    found = [other for other in advice if other != delimiter and other in columns[0]]
+    return f"; its cells seem to be separated by {found[0]!r}: {advice[found[0]]}" if found else ""
 
 
 def _csv_records(name: str, content: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -164,11 +180,25 @@ def _csv_records(name: str, content: str, delimiter: str) -> Iterator[tuple[int,
         ) from None
 
 
-def _tsv_rows(name: str, content: str) -> _Rows:
-    return _csv_rows(name, content, delimiter="\t")
+@contextmanager
+def _cells_up_to(length: int) -> Iterator[None]:
+    """`csv` refuses cells of more than 128 KiB unless it is told otherwise, and is told so for the whole process."""
+    limit = csv.field_size_limit(length)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
 
 
-def _jsonl_rows(name: str, content: str) -> _Rows:
+def _count(things: list[str], name: str) -> str:
+    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
+
+
+def _tsv_rows(name: str, content: str, wanted: _Columns) -> _Rows:
+    return _csv_rows(name, content, wanted, delimiter="\t")
+
+
+def _jsonl_rows(name: str, content: str, wanted: _Columns) -> _Rows:
     for number, line in enumerate(content.split("\n"), 1):  # not splitlines: a JSON string may hold a bare U+2028
         if not line.strip():
             continue
@@ -178,13 +208,14 @@ def _jsonl_rows(name: str, content: str) -> _Rows:
             raise ValueError(f"{name}, line {number}: this is not JSON: {error}") from None
         if not isinstance(row, dict):
             raise ValueError(f'{name}, line {number}: a line must be an object, such as {{"text": "fine", "label": 1}}')
+        _check_columns(f"{name}, line {number}", list(row), wanted)
         yield number, row
 
 
 SUFFIXES = {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _jsonl_rows}
 
 
-def _collect(name: str, rows: _Rows, text: str | None, label: str | None) -> Table:
+def _collect(name: str, rows: _Rows, text: Any, label: str | None) -> Table:
     texts, labels = [], []
     for line, row in rows:
         texts.append(_cell(f"{name}, line {line}", row, text))
@@ -193,16 +224,25 @@ def _collect(name: str, rows: _Rows, text: str | None, label: str | None) -> Tab
     return Table(texts, None if label is None else labels)
 
 
-def _cell(where: str, row: dict[str, Any], column: str | None) -> str:
+def _check_columns(where: str, columns: list[str], wanted: _Columns, cause: str = "") -> None:
+    there = "there is" if len(columns) == 1 else "there are"
+    there += f" {', '.join(map(_SHORT.repr, columns))}"
+    for column in wanted:
+        if column is None:
+            raise ValueError(f"{where}: say which column holds the texts; {there}")
+        if column not in columns:
+            lower = {name.lower(): name for name in columns}
+            close = get_close_matches(column.lower(), lower, n=1)
+            hint = f"; did you mean {lower[close[0]]!r}?" if close else ""
+            raise ValueError(f"{where}: there is no column {column!r}, {there}{cause or hint}")
+
+
+_SHORT = Repr()
+_SHORT.maxstring = 50  # where the first line is a text already, and not a name
+
+
+def _cell(where: str, row: dict[str, Any], column: str) -> str:
     """What the row has in the column; what is not a string in JSON, as JSON writes it."""
-    there = ", ".join(map(repr, row))
-    if column is None:
-        raise ValueError(f"{where}: say which column holds the texts; there are {there}")
-    if column not in row:
-        lower = {name.lower(): name for name in row}
-        close = get_close_matches(column.lower(), lower, n=1)
-        hint = f"; did you mean {lower[close[0]]!r}?" if close else ""
-        raise ValueError(f"{where}: there is no column {column!r}, there are {there}{hint}")
     value = row[column]
     if isinstance(value, list | dict):
         raise ValueError(f"{where}: {column!r} is a {type(value).__name__}; it must be a string or a number")

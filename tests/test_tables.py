@@ -113,15 +113,24 @@ REFUSED = {
         "no column 'label', there are 'text', 'lable'; did you mean 'lable'",
     ),
     "other case": ("a.tsv", "text\tLABEL\na\tb\n", "did you mean 'LABEL'"),
-    "nothing near": ("a.csv", "text,y\na,b\n", "no column 'label', there are 'text', 'y'$"),
+    "nothing near": ("a.csv", "text,y\na,b\n", "line 1, which names the .*no column 'label', there are 'text', 'y'$"),
+    "no names": (
+        "a.csv",
+        "a film" * 99 + ",good\nb,bad\n",
+        r"line 1, .* no column 'text', there are 'a f.{,60}', 'good'$",
+    ),
+    "semicolons": ("a.csv", "text;label\na, b;c\n", "there is 'text;label'; .* separated by ';': save .* with commas"),
+    "semicolons and quotes": ("a.csv", 'text;label\n"a, b";c\n', "separated by ';'"),
+    "tabs in CSV": ("a.csv", "text\tlabel\na\tc\n", r"separated by '\\t': rename the file to \.tsv"),
+    "commas in TSV": ("a.tsv", "text,label\na,c\n", r"separated by ',': rename the file to \.csv"),
     "missing key": (
         "a.jsonl",
         '{"text": "a", "label": 1}\n{"text": "b"}',
         r"a\.jsonl, line 2: there is no column 'label'",
     ),
-    "two of a name": ("a.csv", "text,label,text\na,b,c\n", "line 1: two columns are named 'text'"),
+    "two of a name": ("a.csv", "text,label,text\na,b,c\n", "line 1, .*: two columns are named 'text'"),
     "long row": ("a.csv", "text,label\na,b\nwell, no,b\n", "line 3: 3 cells, .* 2 columns; .* a comma must"),
-    "short row": ("a.tsv", "text\tlabel\na\n", "line 2: 1 cells, .* 2 columns; .* a tab must"),
+    "short row": ("a.tsv", "text\tlabel\na\n", "line 2: 1 cell, .* line 1 names 2 columns; .* a tab must"),
     "after line breaks": ("a.csv", 'text,label\n"a\n\nb",x\n\n,y\n', "line 6: 'text' is empty; fill it in"),
     "open quote": ("a.csv", 'text,label\na,x\n"b,y\nc,x\n', "line 3: unexpected end of data; .* double quote"),
     "text after a quote": ("a.csv", 'text,label\n"b"c,y\n', "line 2: .*quotes within it are doubled"),
@@ -155,6 +164,15 @@ def test_refused(case, tmp_path):
         read_table(path, "text", "label")
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_text_may_be_long_and_the_limit_of_others_stays(tmp_path):
+    before = csv.field_size_limit()
+    long = "word " * 100_000
+    assert read_table(write(tmp_path / "a.csv", f"text,n\n{long},1\nshort,2\n"), "text").texts == [long, "short"]
+    with pytest.raises(ValueError, match="no column 'x'") as caught:
+        read_table(tmp_path / "a.csv", "x")
+    assert csv.field_size_limit() == before, caught
 
 
 def test_the_column_of_texts_must_be_named(tmp_path):

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     random.set_seed(options.seed)
     train, held_out = split(table, options.validation, options.seed) if options.validation else (table, Table([], []))
     classifier = TextClassifier.for_texts(train.texts, table.classes, options.max_words, options.max_length)
-    _introduce(classifier, train, held_out)
+    _introduce(classifier, train, held_out, options.max_words)
     try:
         finished = _fit(classifier, train, held_out, options)
     except OSError:  # the reader of the progress is gone, say: no reason to lose what was learnt
@@ -62,13 +62,13 @@ def _check_classes(table: Table, column: str) -> None:
         )
 
 
-def _introduce(classifier: TextClassifier, train: Table, held_out: Table) -> None:
+def _introduce(classifier: TextClassifier, train: Table, held_out: Table, max_words: int) -> None:
     names = ", ".join(classifier.classes[:8]) + (", …" if len(classifier.classes) > 8 else "")
     print(engine())
     print(f"{len(train.texts)} texts to learn from, {len(held_out.texts)} held out for validation")
     print(f"{len(classifier.classes)} classes: {names}")
-    different, most = len(classifier.tokenizer.word_index), classifier.tokenizer.num_words - 1
-    kept = f"; the {most} most frequent are kept" if different > most else ""
+    different = len(classifier.tokenizer.word_index)
+    kept = f"; the {max_words} most frequent are kept" if different > max_words else ""
     print(f"{different} different words{kept}")
     print(f"{classifier.length} words of a text are read, its last\n", flush=True)
 

@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from minidl.callbacks import Callback, Logs
 
-
 # Without the speed, so that loss and accuracy fit beside a bar in 80 columns; with validation, without the bar too.
 _RUNNING = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 _DONE = "{desc}: {percentage:3.0f}% [{elapsed}{postfix}]"
