@@ -535,6 +535,7 @@ def changed(path: Path, change: Callable[[dict[str, Any], dict[str, bytes]], Non
         (lambda d, m: d["model"]["config"]["layers"][0]["config"].update(what=0), "argument 'what'"),
         (lambda d, m: d["model"]["config"]["layers"][0]["config"].update(units=5), r"does not fit m: d/kernel"),
         (lambda d, m: d["weights"].pop(), "holds 1 weights and m has 2"),
+        (lambda d, m: d.update(weights=None), "m is damaged: it does not say which weights"),
         (lambda d, m: d.pop("extra"), "m cannot be made again: 'extra'"),
         (lambda d, m: d.update(streams=[[0, 0]]), "m cannot be made again: "),
         (lambda d, m: d.update(streams=0), "m cannot be made again: "),

@@ -57,7 +57,9 @@ def _titles(model: Model) -> list[str]:
 def _set_weights(model: Model, description: Mapping[str, Any], arrays: Mapping[str, Any], path: Path) -> None:
     if not model.built:
         raise ValueError(f"{model.name} has no weights to load into yet: build(shape) makes them, or the first data")
-    saved, weights = description["weights"], model.weights
+    saved, weights = description.get("weights"), model.weights
+    if not isinstance(saved, list):
+        raise ValueError(f"{os.fspath(path)} is damaged: it does not say which weights it holds")
     if len(saved) != len(weights):
         raise ValueError(
             f"{os.fspath(path)} holds {len(saved)} weights and {model.name} has {len(weights)}: "
