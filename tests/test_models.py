@@ -746,6 +746,15 @@ def test_lambda_callback() -> None:
         regressor().fit(*line(), verbose=0, callbacks=[print])
 
 
+@pytest.mark.parametrize("wrap", [lambda inner: inner, layers.TimeDistributed])
+def test_a_model_inside_is_made_again_from_its_configuration(wrap: Any) -> None:
+    inner = md.Sequential([layers.Dense(4), layers.Dropout(0.5)])
+    model = md.Sequential([layers.Input((5, 6)), wrap(inner), layers.Dense(1)])
+    copy = md.Sequential.from_config(model.get_config())
+    assert copy.get_config() == model.get_config()
+    assert copy.count_params() == model.count_params()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 @pytest.mark.parametrize("columns", [60, 80])
 def test_progress_on_a_terminal_hides_no_number(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ _CLASSES = (
     Activation, Bidirectional, Dense, Dropout, Embedding, Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D,
     InputLayer, LSTM, Masking, Reshape, SpatialDropout1D, TimeDistributed,
 )  # fmt: skip
-_TABLE: dict[str, type[Layer]] = {cls.__name__: cls for cls in _CLASSES}
+known_layers: dict[str, type[Layer]] = {cls.__name__: cls for cls in _CLASSES}
 
 
 def serialize(layer: Layer) -> dict[str, Any]:
@@ -36,4 +36,4 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type[Lay
     >>> deserialize(serialize(Dense(3, name="last")))
     <Dense last, not built>
     """
-    return naming.resolve("layer", _TABLE | dict(custom_objects or {}), config, Layer)
+    return naming.resolve("layer", known_layers | dict(custom_objects or {}), config, Layer)

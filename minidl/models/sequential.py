@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Self
 
+from minidl.layers import known_layers
 from minidl.layers.base import Layer, Shape
 from minidl.models.model import Model
 
@@ -143,3 +144,6 @@ def _is_input(layer: Layer) -> bool:
     from minidl.layers.input import InputLayer
 
     return isinstance(layer, InputLayer)
+
+
+known_layers["Sequential"] = Sequential  # a layer may hold a model, but `layers` does not import `models`
