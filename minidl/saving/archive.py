@@ -114,12 +114,11 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         if os.path.exists(target):
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
-    except BaseException as error:
-        with suppress(OSError):
+    except OSError as error:  # under the name that was asked for; a full disk comes without one
+        raise OSError(error.errno, error.strerror or str(error), target) from error
+    finally:
+        with suppress(OSError):  # it is gone if all went well
             os.unlink(temporary)
-        if isinstance(error, OSError):  # the name that was asked for; a full disk comes without one
-            error.filename, error.filename2 = target, None
-        raise
 
 
 def _plain(value: Any) -> Any:
