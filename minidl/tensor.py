@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -354,10 +354,10 @@ class Op:
 
     order: int
     parents: Any = None
-    versions: tuple[int | None, ...]
+    versions: tuple[int, ...] | None = None  # of the inputs; None if nobody had touched any of them
     needs: tuple[bool, ...]
     n_outputs = 1
-    inputs: tuple[Any, ...]
+    inputs: Sequence[Any]
     output: Any
     called_at: str
 
@@ -375,26 +375,35 @@ class Op:
     def apply(cls, *inputs: Any, **options: Any) -> Any:
         """Compute, and record if an input requires a gradient. On arrays alone it just computes."""
         op = cls()
-        arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
+        arrays = []
+        tensors = wanted = touched = False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                tensors = True
+                wanted = wanted or x._needs
+                touched = touched or x._memory is not None
+                x = x._array
+            arrays.append(x)
         try:
             result = op.forward(*arrays, **options)
         except (TypeError, ValueError, IndexError) as error:
             error.add_note(f"in {cls.name()} of {', '.join(map(_brief, inputs))}")
             raise
-        if not any(isinstance(x, Tensor) for x in inputs):
+        if not tensors:
             return result
         if type(result) is not np.ndarray:
-            result = _outputs(cls.name(), result)
+            result = _outputs(op, result)
         recording, watching = modes.get()
         if watching:
             anomaly.check_forward(op, arrays, result if isinstance(result, tuple) else (result,))
-        recorded = recording and any(isinstance(x, Tensor) and x._needs for x in inputs)
-        if recorded:
+        maker = None
+        if wanted and recording:
+            maker = op
             op.parents = inputs
-            op.versions = tuple(x._version() if isinstance(x, Tensor) else None for x in inputs)
             op.order = next(_order)
-        maker = op if recorded else None
-        if isinstance(result, tuple):
+            if touched:
+                op.versions = tuple(x._version() if isinstance(x, Tensor) else 0 for x in inputs)
+        if type(result) is tuple:
             op.n_outputs = len(result)
             return tuple(_result(y, maker, slot, inputs) for slot, y in enumerate(result))
         return _result(result, maker, 0, inputs)
@@ -450,20 +459,22 @@ def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Te
     return t
 
 
-def _outputs(op: str, result: Any) -> Any:
+def _outputs(op: Op, result: Any) -> Any:
     """What a forward returned as an array, or as a tuple of them."""
+    if isinstance(result, (np.ndarray, np.generic, int, float)):
+        return np.asarray(result)
     if isinstance(result, tuple):
         return tuple(_outputs(op, y) for y in result)
     if isinstance(result, Tensor):
         if result._needs:
             raise TypeError(
-                f"the forward of {op} computes with a tensor that requires a gradient and is not among its inputs; "
-                f"pass it as an input, or the gradient would be lost"
+                f"the forward of {op.name()} computes with a tensor that requires a gradient and is not among its "
+                f"inputs; pass it as an input, or the gradient would be lost"
             )
         return result._array
-    if not isinstance(result, (np.ndarray, np.generic, int, float)):
-        raise TypeError(f"the forward of {op} returned {type(result).__name__}; return an array, or a tuple of arrays")
-    return np.asarray(result)
+    raise TypeError(
+        f"the forward of {op.name()} returned {type(result).__name__}; return an array, or a tuple of arrays"
+    )
 
 
 def _to_array(data: Any, dtype: Any, copy: bool) -> Array:

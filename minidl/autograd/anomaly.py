@@ -36,9 +36,9 @@ def check_forward(op: Op, inputs: Iterable[Any], outputs: Iterable[Any]) -> None
             raise FloatingPointError(f"{op.name()} gave {found} in its forward pass, {source}\n  {op.called_at}")
 
 
-def check_backward(op: Op, gradients: Iterable[Any]) -> None:
-    for i, dx in enumerate(gradients):
-        found = None if dx is None else _first_bad(getattr(dx, "_array", dx))
+def check_backward(op: Op, gradients: Iterable[tuple[int, Any]]) -> None:
+    for i, dx in gradients:
+        found = _first_bad(getattr(dx, "_array", dx))
         if found:
             site = getattr(op, "called_at", "a call made outside detect_anomaly()")
             raise FloatingPointError(

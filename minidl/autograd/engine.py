@@ -52,17 +52,18 @@ def backpropagate(
         _accumulate(gradients, root, seed)
     for op in graph.ops:
         outputs = graph.outputs.pop(op)  # so that each tensor is let go as soon as its op is done
-        dys = [None if t is None else gradients.pop(id(t), None) for t in outputs]
+        dys = [gradients.pop(id(t), None) for t in outputs]
+        reached = False
         for t, dy in zip(outputs, dys, strict=True):
-            if t is not None and dy is not None and id(t) in wanted:
-                kept[id(t)] = t, dy
+            if t is not None and dy is not None:
+                reached = True
+                if id(t) in wanted:
+                    kept[id(t)] = t, dy
         needs = graph.needs.pop(op)
-        if any(dy is not None for dy in dys) and any(needs):
+        if reached and True in needs:
             working = _twin(op) if retain_graph else op
-            found = _gradients_of_inputs(working, needs, outputs, dys, create_graph)
-            for parent, dx in zip(op.parents, found, strict=True):
-                if dx is not None:
-                    _accumulate(gradients, parent, dx)
+            for i, dx in _gradients_of_inputs(working, needs, outputs, dys, create_graph):
+                _accumulate(gradients, op.parents[i], dx)
             if not retain_graph:
                 op.free()
     for t in graph.leaves.values():
@@ -84,12 +85,13 @@ class Graph:
             if op is None or id(t) in boundary:
                 self.leaves[id(t)] = t
                 continue
-            if op not in self.outputs:
+            slots = self.outputs.get(op)
+            if slots is None:
                 if op.parents is None:
                     raise RuntimeError(_FREED.format(op=op.name()))
-                self.outputs[op] = [None] * op.n_outputs
-                stack.extend(p for p in op.parents if getattr(p, "_needs", False))
-            self.outputs[op][t._slot] = t
+                slots = self.outputs[op] = [None] * op.n_outputs
+                stack += [p for p in op.parents if getattr(p, "_needs", False)]
+            slots[t._slot] = t
         self.needs: dict[Op, tuple[bool, ...]] = {}
         self.ops: list[Op] = sorted(self.outputs, key=attrgetter("order"), reverse=True)
 
@@ -100,42 +102,44 @@ class Graph:
 
     def mark_needs(self, wanted: set[int], all_leaves: bool) -> None:
         """Find for each op for which of its inputs a gradient leads to something wanted, or to any leaf."""
-        useful: set[int] = set()
+        useful = set(wanted)
         for op in reversed(self.ops):
-            needs = tuple(
-                getattr(p, "_needs", False) and (all_leaves or id(p) in wanted or id(p) in useful) for p in op.parents
-            )
+            needs = tuple([getattr(p, "_needs", False) and (all_leaves or id(p) in useful) for p in op.parents])
             if op.detour:
                 asked = id(op.parents[0]) in wanted
                 needs = needs[0] and asked, needs[1] and not asked
             self.needs[op] = needs
-            if any(needs):
+            if not all_leaves and True in needs:
                 useful.update(id(t) for t in self.outputs[op] if t is not None)
 
     def check_unchanged(self, create_graph: bool) -> None:
         """Before any rule runs, so that an error leaves the graph whole."""
         for op in self.ops:
-            recomputed = create_graph and op.composition is not None
-            for i, (parent, version) in enumerate(zip(op.parents, op.versions, strict=True)):
-                if version is None or parent._memory is None:  # a constant, or memory that nobody has touched
-                    continue
-                if (recomputed or op.reads(i, self.needs[op])) and parent._version() != version:
-                    raise RuntimeError(_CHANGED.format(what=f"input {i} {tuple(parent.shape)}", op=op.name()))
+            for i, parent in enumerate(op.parents):
+                if getattr(parent, "_memory", None) is not None:  # else a constant, or memory that nobody has touched
+                    self._check_input(op, i, parent, create_graph)
             if op.reads_output:
                 for t in self.outputs[op]:
                     if t is not None and t._version() != 0:
                         raise RuntimeError(_CHANGED.format(what=f"the output {tuple(t.shape)}", op=op.name()))
 
+    def _check_input(self, op: Op, i: int, parent: Tensor, create_graph: bool) -> None:
+        recomputed = create_graph and op.composition is not None
+        version = 0 if op.versions is None else op.versions[i]
+        if (recomputed or op.reads(i, self.needs[op])) and parent._version() != version:
+            raise RuntimeError(_CHANGED.format(what=f"input {i} {tuple(parent.shape)}", op=op.name()))
+
 
 def _gradients_of_inputs(
     op: Op, needs: tuple[bool, ...], outputs: Sequence[Any], dys: list[Any], create_graph: bool
-) -> tuple[Any, ...]:
+) -> list[tuple[int, Any]]:
+    """The places of the inputs that need a gradient and get one, each with its gradient."""
     op.needs = needs
     if create_graph:
         op.inputs = op.parents
         op.output = outputs[0]
     else:
-        op.inputs = tuple(getattr(p, "_array", p) for p in op.parents)
+        op.inputs = [getattr(p, "_array", p) for p in op.parents]
         op.output = None if outputs[0] is None else outputs[0]._array
     try:
         fused = create_graph and op.composition is not None
@@ -150,13 +154,17 @@ def _gradients_of_inputs(
             f"the backward of {op.name()} returned {len(gradients)} gradients for {len(op.parents)} inputs; "
             f"return one for each, None where there is none"
         )
-    pairs = enumerate(zip(op.parents, gradients, needs, strict=True))
-    fitted = tuple(
-        _fitted(op, i, p, dx, create_graph) if need and dx is not None else None for i, (p, dx, need) in pairs
-    )
+    found = []
+    for i, dx in enumerate(gradients):
+        if needs[i] and dx is not None:
+            array = op.parents[i]._array
+            fits = getattr(dx, "shape", None) == array.shape and dx.dtype is array.dtype
+            if create_graph or not fits or hasattr(dx, "_array"):
+                dx = _fitted(op, i, op.parents[i], dx, create_graph)
+            found.append((i, dx))
     if modes.get().watching:
-        anomaly.check_backward(op, fitted)
-    return fitted
+        anomaly.check_backward(op, found)
+    return found
 
 
 def _twin(op: Op) -> Op:
