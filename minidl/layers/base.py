@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Self
 
@@ -271,18 +271,15 @@ class Layer:
 
     # ---- the layers inside
 
-    def _children(self) -> Iterator[Layer]:
-        for value in self.__dict__.values():
-            yield from _layers_in(value)
+    def _children(self) -> list[Layer]:
+        return _layers_in(self.__dict__)
 
     def _descendants(self) -> list[Layer]:
         """This layer and all inside it, each once, parents first."""
         return _unique(self._walk())
 
-    def _walk(self) -> Iterator[Layer]:
-        yield self
-        for child in self._children():
-            yield from child._walk()
+    def _walk(self) -> list[Layer]:
+        return [self, *(layer for child in self._children() for layer in child._walk())]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{'' if self.built else ', not built'}>"
@@ -340,18 +337,20 @@ def _unique_name(cls: type) -> str:
     return f"{base}_{n}" if n else base
 
 
-def _layers_in(value: Any) -> Iterator[Layer]:
+def _layers_in(value: Any) -> list[Layer]:
     if isinstance(value, Layer):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for element in value:
-            yield from _layers_in(element)
-    elif isinstance(value, dict):
-        for element in value.values():
-            yield from _layers_in(element)
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return []
+    return [layer for element in value if isinstance(element, _MAY_HOLD_LAYERS) for layer in _layers_in(element)]
 
 
-def _unique(items: Iterator[Any]) -> list[Any]:
+_MAY_HOLD_LAYERS = (Layer, list, tuple, dict)
+
+
+def _unique(items: Iterable[Any]) -> list[Any]:
     return list({id(item): item for item in items}.values())
 
 
