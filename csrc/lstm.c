@@ -474,8 +474,10 @@ int NAME(lstm_backward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptr
     zero(dkernel, features * 4 * units);
     zero(drecurrent, units * 4 * units);
     zero(dbias, 4 * units);
-    if (time == 0 || state == 0)
+    if (time == 0 || state == 0) {
+        zero(dx, batch * time * features); /* without units there are inputs all the same */
         return 0;
+    }
     const Sequence s = {.batch = batch, .time = time, .features = features, .units = units, .mask = mask,
                         .reverse = reverse, .gates = (real *)gates, .h_before = (real *)h_before,
                         .c_before = (real *)c_before, .by_units = split_by_units(batch, units)};

@@ -197,6 +197,15 @@ def test_a_fully_masked_row_keeps_its_state_and_outputs_zero():
     assert_same_bits((dh0[1], dc0[1]), (gradients[1][1], gradients[2][1]))
 
 
+def test_without_units_the_gradient_of_the_inputs_is_zero():
+    """The memory of dx is used again, and something else was there before."""
+    inputs, gradients, _ = make((64, 32, 16, 0), np.float32)
+    cpu.exp(inputs[0])
+    cache = cpu.lstm_forward(*inputs)[3]
+    dx = cpu.lstm_backward(*gradients, *inputs, None, False, cache)[0]
+    np.testing.assert_array_equal(dx, np.zeros((64, 32, 16), np.float32))
+
+
 def test_what_lies_under_the_mask_is_never_read():
     inputs, gradients, mask = make((4, 6, 3, 5), seed=5, masked=True)
     outputs, slopes = run(cpu, inputs, gradients, mask)
