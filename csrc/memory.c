@@ -9,14 +9,6 @@
 
 #include "threads.h"
 
-#if defined(_WIN32)
-#include <malloc.h>
-#define aligned_alloc(alignment, bytes) _aligned_malloc(bytes, alignment)
-#define free_aligned(block) _aligned_free(block)
-#else
-#define free_aligned(block) free(block)
-#endif
-
 #define ALIGNMENT 64
 #define CACHE_BYTES ((size_t)256 << 20)
 #define CLASSES (8 * 64)
@@ -33,6 +25,19 @@ static struct {
     Header *free[CLASSES];
     size_t free_bytes;
 } cache = {.mutex = MUTEX_INIT};
+
+#if defined(_WIN32)
+#include <malloc.h>
+static void *system_take(size_t bytes) { return _aligned_malloc(bytes, ALIGNMENT); }
+static void system_give(void *block) { _aligned_free(block); }
+#else
+static void *system_take(size_t bytes) /* not aligned_alloc, which older systems of Apple's lack */
+{
+    void *block;
+    return posix_memalign(&block, ALIGNMENT, bytes) ? NULL : block;
+}
+static void system_give(void *block) { free(block); }
+#endif
 
 /* The smallest class that holds `bytes`, and its size. */
 static int size_class(size_t bytes, size_t *rounded)
@@ -51,11 +56,12 @@ static void release_all(void)
         while (cache.free[class]) {
             Header *header = cache.free[class];
             cache.free[class] = header->next;
-            free_aligned(header);
+            system_give(header);
         }
     }
     cache.free_bytes = 0;
 }
+
 #if !defined(_WIN32)
 static void lock_cache(void) { mutex_lock(&cache.mutex); }
 static void unlock_cache(void) { mutex_unlock(&cache.mutex); }
@@ -87,7 +93,7 @@ void *memory_take(size_t bytes)
     }
     mutex_unlock(&cache.mutex);
     if (!header) {
-        header = aligned_alloc(ALIGNMENT, ALIGNMENT + rounded);
+        header = system_take(ALIGNMENT + rounded);
         if (!header)
             return NULL;
         *header = (Header){NULL, rounded, class};
@@ -104,7 +110,7 @@ void memory_give(void *block)
     if (cache.free_bytes + header->bytes > CACHE_BYTES)
         release_all();
     if (header->bytes > CACHE_BYTES) {
-        free_aligned(header);
+        system_give(header);
     } else {
         header->next = cache.free[header->class];
         cache.free[header->class] = header;

@@ -4,14 +4,18 @@
 
 #include "parallel.h"
 
+#include <stdint.h>
+
 #include "threads.h"
 
 #if defined(__GNUC__)
 #define SPINS 2000
 #define LOAD(variable) __atomic_load_n(&(variable), __ATOMIC_ACQUIRE)
+#define STORE(variable, value) __atomic_store_n(&(variable), value, __ATOMIC_RELEASE)
 #else
 #define SPINS 0
 #define LOAD(variable) (variable)
+#define STORE(variable, value) ((variable) = (value))
 #endif
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -66,7 +70,8 @@ static void work(int part, unsigned seen)
             continue;
         run_part(&job, part);
         mutex_lock(&pool.mutex);
-        if (--pool.unfinished == 0)
+        STORE(pool.unfinished, pool.unfinished - 1);
+        if (!pool.unfinished)
             condition_signal_all(&pool.finished);
         mutex_unlock(&pool.mutex);
     }
@@ -93,7 +98,6 @@ static int start_worker(int part)
 #else
 
 #include <signal.h>
-#include <stdint.h>
 
 static void *worker(void *part)
 {
@@ -154,7 +158,7 @@ static void publish(const Job *job)
     mutex_lock(&pool.mutex);
     pool.job = *job;
     pool.unfinished = job->parts - 1;
-    pool.number++;
+    STORE(pool.number, pool.number + 1);
     condition_signal_all(&pool.started);
     mutex_unlock(&pool.mutex);
 }
