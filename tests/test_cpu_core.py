@@ -143,7 +143,7 @@ def test_threads_of_python_may_call_at_the_same_time() -> None:
 def test_the_number_of_threads_may_change_at_any_time() -> None:
     x = draw(60_000)
     expected = cpu.exp(x)
-    for threads in (5, 1, 2, 300, 3):
+    for threads in (5, 1, 2, 300, 10**20, 3):
         cpu.set_num_threads(threads)
         assert cpu.get_num_threads() == min(threads, 256)
         np.testing.assert_array_equal(cpu.exp(x), expected)
@@ -325,11 +325,23 @@ def test_a_step_writes_through_a_view_and_beside_nothing_else() -> None:
 def test_arrays_that_share_memory_are_refused_by_a_step_and_left_alone() -> None:
     buffer = np.arange(12.0)
     before = buffer.copy()
-    with pytest.raises(ValueError, match="two of the arrays share memory"):
-        cpu.adagrad_step(buffer[:8], np.ones(8), buffer[4:], 0.1, 1e-7)
-    with pytest.raises(ValueError, match="two of the arrays share memory"):
+    for w, a in ((buffer[:8], buffer[4:]), (buffer[::2], buffer[::2]), (buffer[:8], buffer[7::-1])):
+        with pytest.raises(ValueError, match="w and a share memory"):
+            cpu.adagrad_step(w, np.ones(len(w)), a, 0.1, 1e-7)
+    with pytest.raises(ValueError, match="w and g share memory"):
         cpu.sgd_step(buffer[:8], buffer[1:9], 0.1)
     np.testing.assert_array_equal(buffer, before)
+
+
+def test_an_empty_array_may_lie_anywhere() -> None:
+    """NumPy calls an array of nothing aligned even at an odd address, so none is copied."""
+    nothing = np.ndarray((0,), np.float32, bytearray(8), offset=1)
+    no_ids = np.ndarray((0,), np.int64, bytearray(8), offset=1)
+    assert nothing.flags.aligned and address(nothing) % 4
+    assert cpu.exp(nothing).shape == (0,)
+    assert cpu.matmul(nothing.reshape(0, 3), draw(3, 2)).shape == (0, 2)
+    assert cpu.embedding_forward(draw(3, 2), no_ids).shape == (0, 2)
+    cpu.sgd_step(nothing, draw(0), 0.1)
 
 
 def test_arrays_at_odd_addresses_are_copied_and_foreign_byte_orders_refused() -> None:
@@ -403,6 +415,12 @@ def test_no_memory_is_an_error() -> None:
     for size in (1 << 62, -1):
         with pytest.raises(MemoryError, match=str(size)):
             cpu._cpu.Block(size)
+
+
+def test_a_result_that_no_address_space_holds_is_refused_as_numpy_does() -> None:
+    ones = np.broadcast_to(np.float32(1), (1 << 40, 1))
+    with pytest.raises(ValueError, match="array is too big"):
+        cpu.matmul(ones, ones.T)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this platform does not say how much a process has")
