@@ -124,6 +124,7 @@ LSTMS = [
     (3, 6, 4, 17),
     (19, 2, 3, 8),
     (2, 3, 0, 2),
+    (2, 3, 4, 0),
 ]
 PLACES = [(0, 0), (5, 3), (2**64 - 1, 2**64 - 2), (1 << 40, 1 << 33)]
 
@@ -166,7 +167,8 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "embedding_forward": [
         (draw(5, 3), ids(5, *s, dtype=d)) for s in [(), (4,), (2, 3), (0,), (70,)] for d in (np.int32, np.int64)
     ],
-    "embedding_backward": [(draw(*s, 3), ids(5, *s), 5) for s in [(), (4,), (2, 3), (0,), (70,)]],
+    "embedding_backward": [(draw(*s, 3), ids(5, *s), 5) for s in [(), (4,), (2, 3), (0,), (70,)]]
+    + [(draw(4, 0), ids(5, 4), 5)],
     "random_bits": [(n, seed, offset) for n in (0, 1, 3, 4, 5, 1000) for seed, offset in PLACES],
     "dropout": [(draw(*s), rate, *at) for s in SHAPES for rate, at in zip((0.0, 0.3, 0.5, 1.0), PLACES, strict=True)],
     "lstm": lstm_calls(),
@@ -316,6 +318,18 @@ LSTM = [np.ones((2, 4, 3)), H, H, np.ones((3, 8)), np.ones((2, 8)), np.ones(8)]
 CACHE = reference.lstm_forward(*LSTM)[3]
 READ_ONLY = np.ones(3)
 READ_ONLY.flags.writeable = False
+M = np.ones((3, 2))[:, 0]
+
+# Each step with its arrays and its hyperparameters.
+STEPS: list[tuple[str, int, tuple[float, ...]]] = [
+    ("sgd_step", 2, (0.1,)), ("momentum_step", 3, (0.1, 0.9)), ("adam_step", 4, (0.1, 0.9, 0.99, 1e-7)),
+    ("rmsprop_step", 3, (0.1, 0.9, 1e-7)), ("adagrad_step", 3, (0.1, 1e-7)),
+]  # fmt: skip
+
+
+def step_with(kernel: str, numbers: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The numbers of a step, with the flag that one of them takes too."""
+    return (*numbers, True) if kernel == "momentum_step" else numbers
 
 
 def lstm_with(i: int, array: Any, mask: Any = None) -> tuple[Any, ...]:
@@ -329,7 +343,8 @@ def lstm_gradients(dy: Any, dh: Any, dc: Any) -> tuple[Any, ...]:
 WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     *[(k, (a,), TypeError, m) for k in ("exp", "tanh", "sigmoid") for a, m in (
         ([1.0], f"{k}: x must be an array, got list"), (np.arange(3), f"{k}: x must be float32 or float64, got int64"),
-        (F.astype(np.float16), "got float16"), (F + 1j, "got complex128"), (F.astype(">f8"), "got >f8"))],
+        (None, f"{k}: x must be an array, got NoneType"), (F.astype(np.float16), "got float16"),
+        (F + 1j, "got complex128"), (F.astype(">f8"), "got >f8"))],
     ("matmul", (F, F), ValueError, "a has 3 columns and b has 2 rows"),
     ("matmul", (F, V), ValueError, "both operands need two axes or more"),
     ("matmul", (F, F.T.astype(np.float32)), TypeError, "b is float32 and a is float64; kernels do not mix precisions"),
@@ -337,14 +352,19 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("softmax_forward", (np.array(1.0),), ValueError, "the last axis must hold at least one class"),
     ("softmax_forward", (np.ones((2, 0)),), ValueError, "the last axis must hold at least one class"),
     ("softmax_backward", (F, F[:1]), ValueError, "y has shape"),
+    ("softmax_backward", (np.array(1.0), np.array(1.0)), ValueError, "the last axis must hold at least one class"),
     ("softmax_cross_entropy_forward", (F, F.T), ValueError, "they must agree"),
     ("softmax_cross_entropy_forward", (F, F.astype(np.float32)), TypeError, "do not mix precisions"),
     ("softmax_cross_entropy_backward", (V, F, F), ValueError, "dloss must have shape"),
+    ("softmax_cross_entropy_backward", (V[:2].astype("f4"), F, F), TypeError, "dloss is float32 and probabilities is"),
+    ("softmax_cross_entropy_backward", ([1.0, 1.0], F, F), TypeError, "dloss must be an array, got list"),
     ("sparse_cross_entropy_forward", (F, np.array([0, 3])), IndexError, "got 3 at position"),
     ("sparse_cross_entropy_forward", (F, np.array([-1, 0])), IndexError, "got -1 at position"),
     ("sparse_cross_entropy_forward", (F, np.array([0.0, 1.0])), TypeError, "must be int32 or int64"),
     ("sparse_cross_entropy_forward", (F, np.array([0])), ValueError, "labels must have shape"),
+    ("sparse_cross_entropy_forward", (F, [0, 1]), TypeError, "labels must be an array, got list"),
     ("sparse_cross_entropy_backward", (V, F, np.array([0, 1])), ValueError, "dloss must have shape"),
+    ("sparse_cross_entropy_backward", (np.ones(2, int), F, np.array([0, 1])), TypeError, "dloss must be float32 or"),
     ("sigmoid_cross_entropy_forward", (F, V), ValueError, "they must agree"),
     ("sigmoid_cross_entropy_backward", (V, F, F), ValueError, "they must agree"),
     ("embedding_forward", (F, np.array([0, 2])), IndexError, "got 2 at position"),
@@ -352,25 +372,41 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("embedding_forward", (V, np.array([0])), ValueError, "table must have shape"),
     ("embedding_forward", (F, np.array([True])), TypeError, "ids must be int32 or int64, got bool"),
     ("embedding_forward", (np.ones((0, 3)), np.array([0])), IndexError, r"\[0, 0\)"),
+    ("embedding_forward", (F, [0]), TypeError, "ids must be an array, got list"),
     ("embedding_backward", (F, np.array([0, 9]), 5), IndexError, "got 9"),
+    ("embedding_backward", (F, [0, 1], 5), TypeError, "ids must be an array, got list"),
+    ("embedding_backward", (F, np.array([0, 1]), 5.0), TypeError, "rows must be an integer, got float"),
+    ("embedding_backward", (F[:0], np.array([0])[:0], -1), ValueError, "rows must lie in"),
     ("embedding_backward", (F, np.array([0]), 5), ValueError, "dy must have shape"),
+    ("random_bits", (-1, 0, 0), ValueError, r"n must lie in \[0, 2\*\*63\), got -1"),
+    ("random_bits", ((2, 2), 0, 0), TypeError, "n must be an integer, got tuple"),
+    ("random_bits", (4, 1.5, 0), TypeError, "seed must be an integer, got float"),
     ("random_bits", (4, -1, 0), ValueError, "seed must lie in"),
     ("random_bits", (4, 0, 2**64), ValueError, "offset must lie in"),
     ("dropout", (F, 1.5, 0, 0), ValueError, r"rate must lie in \[0, 1\], got 1.5"),
     ("dropout", (F, float("nan"), 0, 0), ValueError, "rate must lie"),
+    ("dropout", (F, "half", 0, 0), TypeError, "rate must be a real number, got str"),
     ("dropout", (F, 0.5, -1, 0), ValueError, "seed must lie in"),
+    ("dropout", (F, 0.5, 0, None), TypeError, "dropout: offset must be an integer, got NoneType"),
     *[("lstm_forward", lstm_with(i, a[..., :-1]), ValueError, "must have shape") for i, a in enumerate(LSTM) if i],
     ("lstm_forward", lstm_with(0, np.ones((2, 4, 2))), ValueError, r"kernel must have shape \(features, 4·units\)"),
     ("lstm_forward", lstm_with(0, F), ValueError, "x must have shape"),
     ("lstm_forward", lstm_with(0, LSTM[0].astype(np.float32)), TypeError, "do not mix precisions"),
     ("lstm_forward", lstm_with(0, LSTM[0], np.ones((2, 4))), TypeError, "mask must be bool, got float64"),
+    ("lstm_forward", lstm_with(0, LSTM[0], [[True] * 4] * 2), TypeError, "mask must be an array, got list"),
+    ("lstm_forward", lstm_with(3, None), TypeError, "kernel must be an array, got NoneType"),
     ("lstm_forward", lstm_with(0, LSTM[0], np.ones((2, 3), bool)), ValueError, "mask must have shape"),
     ("lstm_backward", lstm_gradients(np.ones((2, 4, 3)), None, None), ValueError, "dy must have shape"),
     ("lstm_backward", lstm_gradients(None, V, None), ValueError, "dh must have shape"),
     ("lstm_backward", lstm_gradients(None, None, H.astype(np.float32)), TypeError, "do not mix precisions"),
-    *[(f"{k}_step", (READ_ONLY, *[V] * n, *r), ValueError, "w is read-only, and the step updates it") for k, n, r in (
-        ("sgd", 1, (0.1,)), ("momentum", 2, (0.1, 0.9, False)), ("adam", 3, (0.1, 0.9, 0.99, 1e-7)),
-        ("rmsprop", 2, (0.1, 0.9, 1e-7)), ("adagrad", 2, (0.1, 1e-7)))],
+    *[(k, (READ_ONLY, *[V] * (n - 1), *step_with(k, r)), ValueError, "w is read-only, and the step updates it")
+      for k, n, r in STEPS],
+    *[(k, (*np.ones((n, 3)), *step_with(k, (*r[:i], bad, *r[i + 1 :]))), TypeError, f"must be a real number, got {t}")
+      for k, n, r in STEPS for i in range(len(r))
+      for bad, t in ((None, "NoneType"), ("1", "str"), (1j, "complex"), (V, "ndarray"))],
+    ("adam_step", (*np.ones((4, 3)), 0.1, 0.9, 0.99, 10**400), OverflowError, "int too large"),
+    ("sgd_step", (V, V, 0.1), ValueError, "w and g share memory, and the step updates them in place; pass a copy"),
+    ("adam_step", (V[::-1], F[0], M, M, 0.1, 0.9, 0.99, 1e-7), ValueError, "m and v share memory"),
     ("adam_step", (V, V, V, READ_ONLY, 0.1, 0.9, 0.99, 1e-7), ValueError, "v is read-only"),
     ("sgd_step", (V, F, 0.1), ValueError, "g has shape"),
     ("sgd_step", (V, V.astype(np.float32), 0.1), TypeError, "do not mix precisions"),
@@ -387,6 +423,20 @@ def test_the_same_refusals(name: str, kernel: str, arguments: Any, error: type[E
         getattr(reference, kernel)(*arguments)
     assert str(caught.value) == str(specified.value)
     assert_same([a for a in arguments if isinstance(a, np.ndarray)], before)
+
+
+@pytest.mark.parametrize(("kernel", "arrays", "numbers"), STEPS)
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_numbers_of_a_step_may_be_of_any_real_type(
+    name: str, kernel: str, arrays: int, numbers: tuple[float, ...]
+) -> None:
+    """A float64 of NumPy draws float32 arrays up to float64 where it meets them, and so changes the last bits."""
+    results = []
+    for kind in (float, np.float64, np.array):
+        given = np.linspace(0.1, 0.9, arrays * 40, dtype=np.float32).reshape(arrays, 40)
+        getattr(module(name), kernel)(*given, *step_with(kernel, tuple(map(kind, numbers))))
+        results.append(given)
+    assert_same(results[1:], [results[0]] * 2)
 
 
 # ---- which module serves ------------------------------------------------------------------

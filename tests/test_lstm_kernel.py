@@ -418,10 +418,27 @@ def test_bad_input_gets_the_error_of_the_reference(place, change):
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda c: c[:2], lambda c: (c[0][1:], *c[1:]), lambda c: tuple(a.astype("f4") for a in c)]
+    "spoil",
+    [
+        lambda c: None,
+        lambda c: [1, 2, 3],
+        lambda c: c[:2],
+        lambda c: (c[0][1:], *c[1:]),
+        lambda c: tuple(a.astype("f4") for a in c),
+    ],
 )
 def test_a_cache_of_something_else_is_refused(spoil):
     inputs, gradients, mask = make((2, 3, 4, 5))
     cache = spoil(cpu.lstm_forward(*inputs, mask, False)[3])
-    with pytest.raises(ValueError, match="cache must be what"):
-        cpu.lstm_backward(*gradients, *inputs, mask, False, cache)
+    for module in (reference, cpu):
+        with pytest.raises(ValueError, match=f"cache must be what {module.__name__.split('.')[-1]}.lstm_forward"):
+            module.lstm_backward(*gradients, *inputs, mask, False, cache)
+
+
+def test_a_cache_may_have_been_stored_and_laid_out_anew():
+    inputs, gradients, mask = make((2, 3, 4, 5))
+    cache = cpu.lstm_forward(*inputs, mask, False)[3]
+    expected = cpu.lstm_backward(*gradients, *inputs, mask, False, cache)
+    actual = cpu.lstm_backward(*gradients, *inputs, mask, False, [np.asfortranarray(a) for a in cache])
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -98,7 +99,9 @@ def _strided(array: Array) -> Array:
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
     size = math.prod(shape) * dtype.itemsize
-    return np.empty(shape, dtype) if size < BLOCK_BYTES else np.ndarray(shape, dtype, _cpu.Block(size))
+    if BLOCK_BYTES <= size <= sys.maxsize:
+        return np.ndarray(shape, dtype, _cpu.Block(size))
+    return np.empty(shape, dtype)  # NumPy's error, where no machine could have so much
 
 
 def _rows(x: Array) -> tuple[int, int]:
@@ -165,6 +168,7 @@ def softmax_forward(x: Array) -> Array:
 
 def softmax_backward(dy: Array, y: Array) -> Array:
     """dx = y (dy − Σ dy y)"""
+    validate.rows("softmax_backward", y)
     validate.elementwise("softmax_backward", dy=dy, y=y)
     dx = _empty(y.shape, y.dtype)
     _cpu.softmax_backward(*_rows(y), _dense(dy), _dense(y), dx)
@@ -182,7 +186,7 @@ def softmax_cross_entropy_forward(logits: Array, targets: Array) -> tuple[Array,
 def softmax_cross_entropy_backward(dloss: Array, probabilities: Array, targets: Array) -> Array:
     """dlogits = dloss (p Σ targets − targets)"""
     validate.softmax_cross_entropy("softmax_cross_entropy_backward", probabilities, targets)
-    validate.expect("softmax_cross_entropy_backward", "dloss", dloss, targets.shape[:-1], "targets.shape[:-1]")
+    validate.loss_gradient("softmax_cross_entropy_backward", dloss, probabilities)
     dlogits = _empty(targets.shape, targets.dtype)
     _cpu.softmax_cross_entropy_backward(*_rows(targets), _dense(dloss), _dense(probabilities), _dense(targets), dlogits)
     return dlogits
@@ -199,7 +203,7 @@ def sparse_cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, A
 def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Array) -> Array:
     """dlogits = dloss (p − onehot(label))"""
     validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels)
-    validate.expect("sparse_cross_entropy_backward", "dloss", dloss, labels.shape, "labels.shape")
+    validate.loss_gradient("sparse_cross_entropy_backward", dloss, probabilities)
     dlogits = _empty(probabilities.shape, probabilities.dtype)
     _cpu.sparse_cross_entropy_backward(
         *_rows(probabilities), _dense(dloss), _dense(probabilities), _dense(labels, np.int64), dlogits
@@ -236,7 +240,7 @@ def embedding_forward(table: Array, ids: Array) -> Array:
 
 def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
     """dtable[i] = Σ dy over the places where ids = i, added in order."""
-    validate.embedding_backward(dy, ids, rows)
+    rows = validate.embedding_backward(dy, ids, rows)
     dtable = _empty((rows, dy.shape[-1]), dy.dtype)
     _cpu.embedding_backward(*dtable.shape, _dense(dy), _dense(ids, np.int64), dtable)
     return dtable
@@ -247,7 +251,7 @@ def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
 
 def random_bits(n: int, seed: int, offset: int) -> Array:
     """n random 32-bit words, four from each block `offset`, `offset` + 1, … of the stream `seed`."""
-    validate.stream("random_bits", seed, offset)
+    n, seed, offset = validate.random_bits(n, seed, offset)
     words = np.empty(n, np.uint32)
     _cpu.random_bits(seed, offset, words)
     return words
@@ -255,9 +259,7 @@ def random_bits(n: int, seed: int, offset: int) -> Array:
 
 def dropout(x: Array, rate: float, seed: int, offset: int) -> Array:
     """y = x / (1 − rate) where the element's random word ≥ rate · 2³², else 0."""
-    validate.floats("dropout", x=x)
-    validate.probability("dropout", "rate", rate)
-    validate.stream("random_bits", seed, offset)
+    rate, seed, offset = validate.dropout(x, rate, seed, offset)
     y = _empty(x.shape, x.dtype)
     _cpu.dropout(int(rate * 2**32), 1 / (1 - rate) if rate < 1 else 0.0, seed, offset, _dense(x), y)
     return y
@@ -304,12 +306,10 @@ def lstm_backward(
     validate.lstm("lstm_backward", x, h0, c0, kernel, recurrent, bias, mask)
     validate.lstm_gradients(x, recurrent, dy, dh, dc)
     units = len(recurrent)
-    shapes = _lstm_cache_shapes(x, units)
-    if [(array.shape, array.dtype) for array in cache] != [(shape, x.dtype) for shape in shapes]:
-        raise ValueError("lstm_backward: cache must be what cpu.lstm_forward returned for the same arguments")
+    validate.lstm_cache("cpu", cache, x, _lstm_cache_shapes(x, units))
     gradients = tuple(_empty(array.shape, x.dtype) for array in (x, h0, c0, kernel, recurrent, bias))
     given = (None if array is None else _dense(array) for array in (dy, dh, dc, x, kernel, recurrent, mask))
-    _cpu.lstm_backward(units, *given, reverse, *cache, *gradients)
+    _cpu.lstm_backward(units, *given, reverse, *map(_dense, cache), *gradients)
     return gradients
 
 
@@ -325,13 +325,15 @@ def _lstm_cache_shapes(x: Array, units: int) -> list[tuple[int, ...]]:
 def sgd_step(w: Array, g: Array, lr: float) -> None:
     """w ← w − lr g"""
     validate.step("sgd_step", w=w, g=g)
-    _step(_cpu.sgd_step, g, (w,), lr)
+    scalars = validate.numbers("sgd_step", lr=lr)
+    _step(_cpu.sgd_step, g, (w,), *scalars)
 
 
 def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool) -> None:
     """v ← μ v − lr g;  w ← w + v,  or with nesterov  w ← w + μ v − lr g"""
     validate.step("momentum_step", w=w, g=g, v=v)
-    _step(_cpu.momentum_step, g, (w, v), lr, momentum, nesterov)
+    scalars = validate.numbers("momentum_step", lr=lr, momentum=momentum)
+    _step(_cpu.momentum_step, g, (w, v), *scalars, nesterov)
 
 
 def adam_step(
@@ -339,19 +341,22 @@ def adam_step(
 ) -> None:
     """m ← m + (1−β₁)(g − m);  v ← v + (1−β₂)(g² − v);  w ← w − rate m / (√v + ε)"""
     validate.step("adam_step", w=w, g=g, m=m, v=v)
-    _step(_cpu.adam_step, g, (w, m, v), rate, beta_1, beta_2, epsilon)
+    scalars = validate.numbers("adam_step", rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+    _step(_cpu.adam_step, g, (w, m, v), *scalars)
 
 
 def rmsprop_step(w: Array, g: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
     """v ← ρ v + (1−ρ) g²;  w ← w − lr g / √(v + ε)"""
     validate.step("rmsprop_step", w=w, g=g, v=v)
-    _step(_cpu.rmsprop_step, g, (w, v), lr, rho, epsilon)
+    scalars = validate.numbers("rmsprop_step", lr=lr, rho=rho, epsilon=epsilon)
+    _step(_cpu.rmsprop_step, g, (w, v), *scalars)
 
 
 def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> None:
     """a ← a + g²;  w ← w − lr g / √(a + ε)"""
     validate.step("adagrad_step", w=w, g=g, a=a)
-    _step(_cpu.adagrad_step, g, (w, a), lr, epsilon)
+    scalars = validate.numbers("adagrad_step", lr=lr, epsilon=epsilon)
+    _step(_cpu.adagrad_step, g, (w, a), *scalars)
 
 
 def _step(kernel: Callable[..., None], g: Array, written: tuple[Array, ...], *scalars: float) -> None:

@@ -67,6 +67,7 @@ def softmax_forward(x: Array) -> Array:
 
 def softmax_backward(dy: Array, y: Array) -> Array:
     """dx = y (dy − Σ dy y)"""
+    validate.rows("softmax_backward", y)
     validate.elementwise("softmax_backward", dy=dy, y=y)
     return y * (dy - (dy * y).sum(-1, keepdims=True))
 
@@ -84,7 +85,7 @@ def softmax_cross_entropy_forward(logits: Array, targets: Array) -> tuple[Array,
 def softmax_cross_entropy_backward(dloss: Array, probabilities: Array, targets: Array) -> Array:
     """dlogits = dloss (p Σ targets − targets);  for targets that sum to 1 the familiar p − y."""
     validate.softmax_cross_entropy("softmax_cross_entropy_backward", probabilities, targets)
-    validate.expect("softmax_cross_entropy_backward", "dloss", dloss, targets.shape[:-1], "targets.shape[:-1]")
+    validate.loss_gradient("softmax_cross_entropy_backward", dloss, probabilities)
     return dloss[..., None] * (probabilities * targets.sum(-1, keepdims=True) - targets)
 
 
@@ -101,7 +102,7 @@ def sparse_cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, A
 def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Array) -> Array:
     """dlogits = dloss (p − onehot(label))"""
     validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels)
-    validate.expect("sparse_cross_entropy_backward", "dloss", dloss, labels.shape, "labels.shape")
+    validate.loss_gradient("sparse_cross_entropy_backward", dloss, probabilities)
     onehot = np.zeros_like(probabilities)
     np.put_along_axis(onehot, labels[..., None], 1, -1)
     return dloss[..., None] * (probabilities - onehot)
@@ -142,9 +143,9 @@ def embedding_forward(table: Array, ids: Array) -> Array:
 
 def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
     """dtable[i] = Σ dy over the places where ids = i, added in order.  (…, U) → (rows, U)"""
-    validate.embedding_backward(dy, ids, rows)
+    rows = validate.embedding_backward(dy, ids, rows)
     dtable = np.zeros((rows, dy.shape[-1]), dy.dtype)
-    np.add.at(dtable, ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))
+    np.add.at(dtable, ids.reshape(-1), dy.reshape(ids.size, dy.shape[-1]))
     return dtable
 
 
@@ -158,7 +159,7 @@ def random_bits(n: int, seed: int, offset: int) -> Array:
     SC 2011): the counter is (offset, 0) as four 32-bit words, low first, the key is the seed
     as two. A block depends on its number alone, so any thread may make any block.
     """
-    validate.stream("random_bits", seed, offset)
+    n, seed, offset = validate.random_bits(n, seed, offset)
     low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     block = np.uint64(offset) + np.arange((n + 3) // 4, dtype=np.uint64)
     zeros = np.zeros_like(block)
@@ -178,8 +179,7 @@ def dropout(x: Array, rate: float, seed: int, offset: int) -> Array:
     Element i in C order meets word i of `random_bits(x.size, seed, offset)`. The mask is not
     stored: backward is the same function applied to dy. The scale is rounded to x's type once.
     """
-    validate.floats("dropout", x=x)
-    validate.probability("dropout", "rate", rate)
+    rate, seed, offset = validate.dropout(x, rate, seed, offset)
     keep = random_bits(x.size, seed, offset).reshape(x.shape) >= np.uint64(int(rate * 2**32))
     scale = x.dtype.type(1 / (1 - rate)) if rate < 1 else x.dtype.type(0)
     return np.where(keep, x * scale, x.dtype.type(0))
@@ -257,14 +257,17 @@ def lstm_backward(
     """
     validate.lstm("lstm_backward", x, h0, c0, kernel, recurrent, bias, mask)
     validate.lstm_gradients(x, recurrent, dy, dh, dc)
+    batch, time, _ = x.shape
+    units = len(recurrent)
+    states = (time + 1, batch, units)
+    validate.lstm_cache("reference", cache, x, [(time, batch, 4 * units), states, states])
     gates, hs, cs = cache
-    time = x.shape[1]
     dx, dW, dR, db = (np.zeros_like(a) for a in (x, kernel, recurrent, bias))
     dh = np.zeros_like(h0) if dh is None else dh.copy()
     dc = np.zeros_like(c0) if dc is None else dc.copy()
     dlast = np.zeros_like(h0)
     for step, t in reversed(list(enumerate(_order(time, reverse)))):
-        valid = np.ones((x.shape[0], 1), bool) if mask is None else mask[:, t, None]
+        valid = np.ones((batch, 1), bool) if mask is None else mask[:, t, None]
         if dy is not None:
             dlast = dlast + dy[:, step]
         i, f, g, o = np.split(gates[step], 4, axis=1)
@@ -298,12 +301,14 @@ def _gates(z: Array) -> tuple[Array, Array, Array, Array]:
 def sgd_step(w: Array, g: Array, lr: float) -> None:
     """w ← w − lr g"""
     validate.step("sgd_step", w=w, g=g)
+    (lr,) = validate.numbers("sgd_step", lr=lr)
     w -= lr * g
 
 
 def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool) -> None:
     """v ← μ v − lr g;  w ← w + v,  or with nesterov  w ← w + μ v − lr g"""
     validate.step("momentum_step", w=w, g=g, v=v)
+    lr, momentum = validate.numbers("momentum_step", lr=lr, momentum=momentum)
     v *= momentum
     v -= lr * g
     w += momentum * v - lr * g if nesterov else v
@@ -317,6 +322,9 @@ def adam_step(
     (Kingma and Ba 2015, section 2's efficient form: `rate` already holds √(1−β₂ᵗ)/(1−β₁ᵗ).)
     """
     validate.step("adam_step", w=w, g=g, m=m, v=v)
+    rate, beta_1, beta_2, epsilon = validate.numbers(
+        "adam_step", rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon
+    )
     m += (1 - beta_1) * (g - m)
     v += (1 - beta_2) * (g * g - v)
     w -= rate * m / (np.sqrt(v) + epsilon)
@@ -325,6 +333,7 @@ def adam_step(
 def rmsprop_step(w: Array, g: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
     """v ← ρ v + (1−ρ) g²;  w ← w − lr g / √(v + ε)"""
     validate.step("rmsprop_step", w=w, g=g, v=v)
+    lr, rho, epsilon = validate.numbers("rmsprop_step", lr=lr, rho=rho, epsilon=epsilon)
     v *= rho
     v += (1 - rho) * (g * g)
     w -= lr * g / np.sqrt(v + epsilon)
@@ -333,5 +342,6 @@ def rmsprop_step(w: Array, g: Array, v: Array, lr: float, rho: float, epsilon: f
 def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> None:
     """a ← a + g²;  w ← w − lr g / √(a + ε)"""
     validate.step("adagrad_step", w=w, g=g, a=a)
+    lr, epsilon = validate.numbers("adagrad_step", lr=lr, epsilon=epsilon)
     a += g * g
     w -= lr * g / np.sqrt(a + epsilon)

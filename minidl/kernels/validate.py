@@ -7,23 +7,28 @@ dtypes, ranks, sizes and ids; layout is each module's own affair.
 
 from __future__ import annotations
 
+import operator
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 IDS = (np.dtype(np.int32), np.dtype(np.int64))
+INDEX = 1 << 63
 WORD = 1 << 64
+
+
+def is_array(kernel: str, name: str, value: Any) -> None:
+    if not hasattr(value, "dtype"):
+        raise TypeError(f"{kernel}: {name} must be an array, got {type(value).__name__}")
 
 
 def floats(kernel: str, /, **arrays: Any) -> None:
     """All of them float32, or all of them float64."""
     first = None
     for name, array in arrays.items():
-        if array is None:
-            continue
-        if not hasattr(array, "dtype"):
-            raise TypeError(f"{kernel}: {name} must be an array, got {type(array).__name__}")
+        is_array(kernel, name, array)
         if array.dtype not in FLOATS:
             raise TypeError(f"{kernel}: {name} must be float32 or float64, got {array.dtype}")
         if first is None:
@@ -35,13 +40,30 @@ def floats(kernel: str, /, **arrays: Any) -> None:
             )
 
 
+def numbers(kernel: str, /, **values: Any) -> list[float]:
+    """Real numbers, as Python's: one of NumPy's would draw float32 arrays up to its own precision."""
+    for name, value in values.items():
+        if not hasattr(value, "__float__") or getattr(value, "ndim", 0) > 0:
+            raise TypeError(f"{kernel}: {name} must be a real number, got {type(value).__name__}")
+    return [float(value) for value in values.values()]
+
+
+def integer(kernel: str, name: str, value: Any, limit: int) -> int:
+    """An integer in [0, limit)"""
+    if not hasattr(value, "__index__") or getattr(value, "ndim", 0) > 0:
+        raise TypeError(f"{kernel}: {name} must be an integer, got {type(value).__name__}")
+    if not 0 <= value < limit:
+        raise ValueError(f"{kernel}: {name} must lie in [0, 2**{limit.bit_length() - 1}), got {value}")
+    return operator.index(value)
+
+
 def rank(kernel: str, name: str, array: Any, ndim: int, shape: str) -> None:
     if array.ndim != ndim:
         raise ValueError(f"{kernel}: {name} must have shape {shape}, got {array.shape}")
 
 
 def same_shape(kernel: str, /, **arrays: Any) -> None:
-    (first, a), *others = ((n, a) for n, a in arrays.items() if a is not None)
+    (first, a), *others = arrays.items()
     for name, b in others:
         if a.shape != b.shape:
             raise ValueError(f"{kernel}: {name} has shape {b.shape} and {first} has {a.shape}; they must agree")
@@ -54,6 +76,7 @@ def expect(kernel: str, name: str, array: Any, shape: tuple[int, ...], legend: s
 
 def ids(kernel: str, name: str, array: Any, limit: int, meaning: str) -> None:
     """Integers in [0, limit); the first one outside is named with its position."""
+    is_array(kernel, name, array)
     if array.dtype not in IDS:
         raise TypeError(f"{kernel}: {name} must be int32 or int64, got {array.dtype}")
     if array.size == 0:
@@ -68,15 +91,20 @@ def ids(kernel: str, name: str, array: Any, limit: int, meaning: str) -> None:
         )
 
 
-def probability(kernel: str, name: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{kernel}: {name} must lie in [0, 1], got {value}")
+def random_bits(n: Any, seed: Any, offset: Any) -> tuple[int, int, int]:
+    return (
+        integer("random_bits", "n", n, INDEX),
+        integer("random_bits", "seed", seed, WORD),
+        integer("random_bits", "offset", offset, WORD),
+    )
 
 
-def stream(kernel: str, seed: int, offset: int) -> None:
-    for name, value in (("seed", seed), ("offset", offset)):
-        if not 0 <= value < WORD:
-            raise ValueError(f"{kernel}: {name} must lie in [0, 2**64), got {value}")
+def dropout(x: Any, rate: Any, seed: Any, offset: Any) -> tuple[float, int, int]:
+    floats("dropout", x=x)
+    (rate,) = numbers("dropout", rate=rate)
+    if not 0.0 <= rate <= 1.0:
+        raise ValueError(f"dropout: rate must lie in [0, 1], got {rate}")
+    return rate, integer("dropout", "seed", seed, WORD), integer("dropout", "offset", offset, WORD)
 
 
 def matmul(a: Any, b: Any) -> None:
@@ -109,8 +137,14 @@ def softmax_cross_entropy(kernel: str, logits: Any, targets: Any) -> None:
 
 def sparse_cross_entropy(kernel: str, logits: Any, labels: Any) -> None:
     rows(kernel, logits)
+    is_array(kernel, "labels", labels)
     expect(kernel, "labels", labels, logits.shape[:-1], "logits.shape[:-1]")
     ids(kernel, "labels", labels, logits.shape[-1], "classes")
+
+
+def loss_gradient(kernel: str, dloss: Any, probabilities: Any) -> None:
+    floats(kernel, probabilities=probabilities, dloss=dloss)
+    expect(kernel, "dloss", dloss, probabilities.shape[:-1], "probabilities.shape[:-1]")
 
 
 def elementwise(kernel: str, /, **arrays: Any) -> None:
@@ -124,13 +158,16 @@ def embedding(table: Any, indices: Any) -> None:
     ids("embedding_forward", "ids", indices, table.shape[0], "rows of the table")
 
 
-def embedding_backward(dy: Any, indices: Any, rows: int) -> None:
+def embedding_backward(dy: Any, indices: Any, rows: Any) -> int:
     floats("embedding_backward", dy=dy)
+    is_array("embedding_backward", "ids", indices)
+    rows = integer("embedding_backward", "rows", rows, INDEX)
     if dy.ndim == 0 or dy.shape[:-1] != indices.shape:
         raise ValueError(
             f"embedding_backward: dy must have shape ids.shape + (units,), got {dy.shape} for {indices.shape}"
         )
     ids("embedding_backward", "ids", indices, rows, "rows of the table")
+    return rows
 
 
 def lstm(kernel: str, x: Any, h0: Any, c0: Any, w: Any, r: Any, b: Any, mask: Any) -> None:
@@ -145,13 +182,13 @@ def lstm(kernel: str, x: Any, h0: Any, c0: Any, w: Any, r: Any, b: Any, mask: An
     expect(kernel, "h0", h0, (batch, units), "(batch, units)")
     expect(kernel, "c0", c0, (batch, units), "(batch, units)")
     if mask is not None:
+        is_array(kernel, "mask", mask)
         if mask.dtype != np.bool_:
             raise TypeError(f"{kernel}: mask must be bool, got {mask.dtype}")
         expect(kernel, "mask", mask, (batch, time), "(batch, time)")
 
 
 def lstm_gradients(x: Any, recurrent: Any, dy: Any, dh: Any, dc: Any) -> None:
-    floats("lstm_backward", x=x, dy=dy, dh=dh, dc=dc)
     batch, time, _ = x.shape
     units = recurrent.shape[0]
     for name, array, shape, legend in (
@@ -160,7 +197,16 @@ def lstm_gradients(x: Any, recurrent: Any, dy: Any, dh: Any, dc: Any) -> None:
         ("dc", dc, (batch, units), "(batch, units)"),
     ):
         if array is not None:
+            floats("lstm_backward", x=x, **{name: array})
             expect("lstm_backward", name, array, shape, legend)
+
+
+def lstm_cache(module: str, cache: Any, x: Any, shapes: list[tuple[int, ...]]) -> None:
+    """What backward gets is what the module's forward keeps: arrays of these shapes and of x's type."""
+    given = cache if isinstance(cache, (tuple, list)) else ()
+    kept = [(getattr(array, "shape", None), getattr(array, "dtype", None)) for array in given]
+    if kept != [(shape, x.dtype) for shape in shapes]:
+        raise ValueError(f"lstm_backward: cache must be what {module}.lstm_forward returned for the same arguments")
 
 
 def step(kernel: str, /, **arrays: Any) -> None:
@@ -169,3 +215,8 @@ def step(kernel: str, /, **arrays: Any) -> None:
     for name, array in arrays.items():
         if name != "g" and not array.flags.writeable:
             raise ValueError(f"{kernel}: {name} is read-only, and the step updates it in place; pass a copy")
+    for (first, a), (second, b) in combinations(arrays.items(), 2):
+        if np.shares_memory(a, b):
+            raise ValueError(
+                f"{kernel}: {first} and {second} share memory, and the step updates them in place; pass a copy"
+            )
