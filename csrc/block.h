@@ -26,8 +26,12 @@
 
 #define LINE (64 / (ptrdiff_t)sizeof(real)) /* of the cache */
 
-#if defined(__GNUC__)
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
 #define UNROLL _Pragma("GCC unroll 8")
+#endif
+#if defined(__GNUC__)
 #define FETCH(address) __builtin_prefetch(address, 0, 2) /* into the second-level cache, to be read */
 #else
 #define UNROLL
