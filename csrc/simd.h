@@ -7,7 +7,7 @@
    vec holds LANES reals and ivec as many integers of the same width. They are GCC and Clang vector
    types: a + b, a * b and -a work on whole vectors, also with a scalar. A compiler without such types
    gets LANES 1 and the same sources. Products and sums are fused where the machine can
-   (-ffp-contract=fast). */
+   (-ffp-contract=fast), and where it matters which, vfma says so. */
 #ifndef MINIDL_SIMD_H
 #define MINIDL_SIMD_H
 
@@ -20,6 +20,8 @@
 #include <immintrin.h>
 #elif defined(__SSE2__) || defined(_M_X64)
 #include <emmintrin.h> /* the other takes a third of a second to read */
+#elif defined(__aarch64__) && defined(__GNUC__)
+#include <arm_neon.h>
 #endif
 
 #define MINIDL_PASTE(x, bits, isa) x##_f##bits##_##isa
@@ -194,8 +196,15 @@ INLINE vec vmax(vec a, vec b)
 #endif
 }
 
-/* a b + c, rounded once where the instruction set has it */
+/* a b + c, rounded once where the instruction set has it. Said outright where that can be said: where c is a
+   product too, the compiler would else choose which of the two to round, and not everywhere alike. */
+#if defined(__FMA__) && defined(__GNUC__)
+INLINE vec vfma(vec a, vec b, vec c) { return X86(fmadd)(a, b, c); }
+#elif defined(__aarch64__) && defined(__GNUC__)
+INLINE vec vfma(vec a, vec b, vec c) { return (vec)IF32(vfmaq_f32, vfmaq_f64)(c, a, b); }
+#else
 INLINE vec vfma(vec a, vec b, vec c) { return a * b + c; }
+#endif
 
 INLINE vec vsqrt(vec v)
 {
@@ -374,7 +383,9 @@ INLINE vec vtanh(vec x)
     return vselect(vless(magnitude, vset(IF32(1e-4f, 1e-9))), x, y);
 }
 
-/* 1 / (1 + e^-x). Far below 0 the 1 is lost beside e^-x, and e^x - e^x / (1 + e^-x) is better. */
+/* 1 / (1 + e^-x). Far below 0 the 1 is lost beside e^-x, and e^x - e^x / (1 + e^-x) is better. A denormal e^x
+   must take no part in that, not even on the side that is not selected: a compiler may fold the two sides into
+   one difference, and where denormal numbers are flushed that makes it 0. */
 INLINE vec vsigmoid(vec x)
 {
     const vec far = vset(IF32(-16.0f, -36.0)), most = vset(IF32(80.0f, 700.0));
@@ -383,8 +394,8 @@ INLINE vec vsigmoid(vec x)
     vec y = 1 / vfma(q, power, power + 1);
     vmask is_far = vless(x, far);
     if (vany(is_far)) {
-        vec e = vexp(x), y_far = vfma(-e, y, e);
-        y_far = vselect(vless(x, -most), e, y_far); /* e may be denormal */
+        vec p = vexp_reduced(vmax(vset(EXP_ZERO), x), &n) + 1, e = p * vpower_of_2(n, 0);
+        vec y_far = vselect(vless(x, vset(-EXP_NORMAL)), vexp_denormal(p, n), vfma(-e, y, e));
         y = vselect(is_far, y_far, y);
     }
     return y;
