@@ -356,15 +356,18 @@ INLINE vec vexp(vec x)
     return y;
 }
 
-/* t - y + y t, where it is small beside its terms */
-INLINE vec vtanh_remainder(vec y, vec t)
+/* t - y + y t, where it is small beside its terms, for t = whole - part. Without fused multiply-adds the rounding
+   of t has to count too, or the error passes 2 ulp. */
+INLINE vec vtanh_remainder(vec y, vec t, vec whole, vec part)
 {
 #if defined(__FMA__) || defined(__aarch64__)
+    (void)whole, (void)part;
     return vfma(y, t, t - y);
 #else /* in halves whose product is exact */
     const integer half = ((integer)1 << (MANTISSA / 2 + 1)) - 1;
     vec y_high = vfrom_bits(vbits(y) & ~half), t_high = vfrom_bits(vbits(t) & ~half);
-    return t - y + y_high * t_high + (y_high * (t - t_high) + (y - y_high) * t);
+    const vec product = y_high * (t - t_high) + (y - y_high) * t;
+    return t - y + y_high * t_high + (product + (whole - t - part) * (y + 1));
 #endif
 }
 
@@ -375,10 +378,10 @@ INLINE vec vtanh(vec x)
     ivec n;
     vec magnitude = vabs(x);
     vec q = vexp_reduced(vmax(vset(IF32(-20.0f, -40.0)), magnitude * -2), &n);
-    vec half = vpower_of_2(n, -1);
-    vec t = vfma(-q, half, (real)0.5 - half);
+    vec half = vpower_of_2(n, -1), whole = (real)0.5 - half;
+    vec t = vfma(-q, half, whole);
     vec y = t / (1 - t);
-    y = vfma(vtanh_remainder(y, t), y + 1, y);
+    y = vfma(vtanh_remainder(y, t, whole, q * half), y + 1, y);
     y = vfrom_bits((vbits(y) & ~SIGN_BIT) | (vbits(x) & SIGN_BIT));
     return vselect(vless(magnitude, vset(IF32(1e-4f, 1e-9))), x, y);
 }

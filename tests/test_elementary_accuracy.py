@@ -72,6 +72,17 @@ def test_no_error_is_larger_than_the_source_says(name: str, dtype: Any) -> None:
     assert errors(name, samples(name, dtype)).max() <= BOUNDS[name][dtype]
 
 
+def every_float32(low: float, high: float) -> Array:
+    """All the numbers from one to the other, of the same sign."""
+    ends = np.array([low, high], np.float32).view(np.uint32).astype(np.int64)
+    return np.sort(np.arange(ends.min(), ends.max(), dtype=np.uint32).view(np.float32))
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("exp", -5.9, -5.8), ("tanh", 0.5, 0.54), ("sigmoid", -1.12, -1.09)])
+def test_no_error_is_larger_where_all_float32_numbers_have_their_largest(name: str, low: float, high: float) -> None:
+    assert errors(name, every_float32(low, high)).max() <= BOUNDS[name][np.float32]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", BOUNDS)
 def test_none_ever_falls(name: str, dtype: Any) -> None:
@@ -86,9 +97,7 @@ def test_none_ever_falls(name: str, dtype: Any) -> None:
      ("sigmoid", 15.5, 18.5)],
 )  # fmt: skip
 def test_neighbours_are_in_order_where_the_way_of_computing_changes(name: str, low: float, high: float) -> None:
-    ends = np.array([low, high], np.float32).view(np.uint32).astype(np.int64)
-    x = np.sort(np.arange(ends.min(), ends.max(), dtype=np.uint32).view(np.float32))
-    y = getattr(cpu, name)(x)
+    y = getattr(cpu, name)(every_float32(low, high))
     assert (y[1:] >= y[:-1]).all()
 
 
