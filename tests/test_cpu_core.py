@@ -230,7 +230,7 @@ def test_the_kernels_are_right_on_each_instruction_set(isa: str) -> None:
     """The tests of the kernels, run again in a process that is told to use this one."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *KERNEL_TESTS],
-        env=os.environ | {"MINIDL_ISA": isa}, capture_output=True, text=True, cwd=HERE.parent,
+        env=os.environ | {"MINIDL_ISA": isa}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-3000:]
 
