@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few cases of each")
     parser.add_argument("--threads", default=None, help="comma-separated, as 1,2 (default: 1 and all cores)")
     parser.add_argument(
-        "--peers", default=None, help="comma-separated names, as pytorch,keras/jax (default: all that are installed)"
+        "--peers", default=None, help="names between semicolons, as pytorch;keras/jax (default: all that are installed)"
     )
     parser.add_argument(
         "--output", type=Path, default=Path("benchmarks/results"), help="folder for JSON, Markdown and SVG"
@@ -45,7 +45,7 @@ def _module(name: str):
 
 
 def _split(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(","))
+    return None if text is None else tuple(part.strip() for part in text.split(";"))
 
 
 def _threads(text: str | None) -> tuple[int, ...]:

@@ -10,8 +10,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 WORDS, FEATURES, UNITS = 1000, 64, 128  # of the document's model
-LEARNING_RATE = 1e-3
-EPSILON = 1e-10  # Keras adds it to √v before the correction of v, PyTorch after; so small, both take the same steps
+LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
+EPSILON = 1e-7  # of Adam. Keras adds it to √v before the correction of v, PyTorch after: losses are compared with SGD
 
 
 def uniform(*shape: int, scale: float = 1.0, seed: int = 0) -> Array:

@@ -19,8 +19,9 @@ def run(setting: Setting) -> Result:
     }
     with Field(setting.peers(ABLE), threads) as contestants:
         for task, case in cases.items():
-            check_agreement(contestants, task, steps=1 if task != "mlp_train" else 3)
-            result.add_race(case, race(contestants, task))
+            trained = task == "mlp_train"
+            check_agreement(contestants, task, **({"optimizer": "sgd"} if trained else {}))
+            result.add_race(case, race(contestants, task, **({"optimizer": "adam"} if trained else {})))
     for case, limit in zip(cases.values(), (1.0, 1.0, 0.7), strict=True):
         result.aim(f"{case}, of the fastest", limit, result.ratio_to_fastest(case))
     return result

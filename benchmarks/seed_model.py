@@ -24,7 +24,7 @@ def run(setting: Setting) -> Result:
         result.notes.append(f"Measured ceiling on {threads} threads: {ceiling:.0f} GFLOP/s.")
         with Field(setting.peers(ABLE), threads) as contestants:
             for time in (100, 40):
-                check_agreement(contestants, "document_train", batch=32, time=time, rate=0.0)
+                check_agreement(contestants, "document_train", batch=32, time=time, rate=0.0, optimizer="sgd")
                 check_agreement(contestants, "document_infer", steps=1, batch=32, time=time)
                 _race(result, contestants, ceiling, threads, 32, time)
         with Field(setting.peers(("ours", "pytorch")), threads) as contestants:
@@ -35,7 +35,7 @@ def run(setting: Setting) -> Result:
 
 
 def _race(result: Result, contestants: Field, ceiling: float, threads: int, batch: int, time: int) -> None:
-    trained = race(contestants, "document_train", batch=batch, time=time, rate=0.5)
+    trained = race(contestants, "document_train", batch=batch, time=time, rate=0.5, optimizer="adam")
     result.add_race(_case("training", batch, time, threads), trained, operations(batch, time, True), ceiling)
     used = race(contestants, "document_infer", batch=batch, time=time)
     result.add_race(_case("inference", batch, time, threads), used, operations(batch, time, False), ceiling)

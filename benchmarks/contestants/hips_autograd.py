@@ -18,7 +18,7 @@ def tiny_op() -> Step:
     return lambda: derivative(1.5, 2.5)[0]
 
 
-def mlp_train() -> Step:
+def mlp_train(optimizer: str) -> Step:
     def loss_of(weights: list[Any], x: Any, y: Any) -> Any:
         w1, b1, w2, b2, w3, b3 = weights
         hidden = np.maximum(x @ w1 + b1, 0)
@@ -30,13 +30,17 @@ def mlp_train() -> Step:
     derivative = autograd.value_and_grad(loss_of)
     weights, (x, y) = inputs.mlp_weights(), inputs.mlp_batch()
     moments = [(np.zeros_like(w), np.zeros_like(w)) for w in weights]
-    t = 0
+    learning_rate, t = inputs.LEARNING_RATES[optimizer], 0
 
     def step() -> Any:
         nonlocal t
         t += 1
         loss, gradients = derivative(weights, x, y)
-        rate = inputs.LEARNING_RATE * (1 - 0.999**t) ** 0.5 / (1 - 0.9**t)
+        if optimizer == "sgd":
+            for w, g in zip(weights, gradients, strict=True):
+                w -= learning_rate * g
+            return loss
+        rate = learning_rate * (1 - 0.999**t) ** 0.5 / (1 - 0.9**t)
         for w, g, (m, v) in zip(weights, gradients, moments, strict=True):
             m += 0.1 * (g - m)
             v += 0.001 * (g * g - v)

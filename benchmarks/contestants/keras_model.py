@@ -14,18 +14,19 @@ from benchmarks import inputs
 Step = Callable[[], Any]
 
 
-def _document_model(time: int, rate: float) -> keras.Model:
+def _document_model(time: int, rate: float, optimizer: str = "adam") -> keras.Model:
     layers = [keras.Input((time,), dtype="int32"), Embedding(inputs.WORDS, inputs.FEATURES)]
     layers += [LSTM(inputs.UNITS, return_sequences=True), Dropout(rate), LSTM(inputs.UNITS), Dropout(rate)]
     model = keras.Sequential([*layers, Dense(1, activation="sigmoid")])
-    optimizer = keras.optimizers.Adam(inputs.LEARNING_RATE, epsilon=inputs.EPSILON)
-    model.compile(optimizer=optimizer, loss="binary_crossentropy")
+    learning_rate = inputs.LEARNING_RATES[optimizer]
+    adam = keras.optimizers.Adam(learning_rate, epsilon=inputs.EPSILON)
+    model.compile(optimizer=adam if optimizer == "adam" else keras.optimizers.SGD(learning_rate), loss="binary_crossentropy")
     model.set_weights(inputs.document_weights())
     return model
 
 
-def document_train(batch: int, time: int, rate: float) -> Step:
-    model, (x, y) = _document_model(time, rate), inputs.document_batch(batch, time)
+def document_train(batch: int, time: int, rate: float, optimizer: str) -> Step:
+    model, (x, y) = _document_model(time, rate, optimizer), inputs.document_batch(batch, time)
 
     def step() -> Any:
         loss = model.train_on_batch(x, y)

@@ -18,19 +18,22 @@ Step = Callable[[], Any]
 # ---- the document's model -----------------------------------------------------------------
 
 
-def _document_model(time: int, rate: float) -> md.Sequential:
+def _optimizer(name: str) -> md.optimizers.Optimizer:
+    rate = inputs.LEARNING_RATES[name]
+    return md.optimizers.Adam(rate, epsilon=inputs.EPSILON) if name == "adam" else md.optimizers.SGD(rate)
+
+
+def _document_model(time: int, rate: float, optimizer: str = "adam") -> md.Sequential:
     layers: list[md.layers.Layer] = [Embedding(inputs.WORDS, inputs.FEATURES, input_length=time)]
     layers += [LSTM(inputs.UNITS, return_sequences=True), Dropout(rate), LSTM(inputs.UNITS), Dropout(rate)]
     model = md.Sequential([*layers, Dense(1, activation="sigmoid")])
-    model.compile(
-        optimizer=md.optimizers.Adam(inputs.LEARNING_RATE, epsilon=inputs.EPSILON), loss="binary_crossentropy"
-    )
+    model.compile(optimizer=_optimizer(optimizer), loss="binary_crossentropy")
     model.set_weights(inputs.document_weights())
     return model
 
 
-def document_train(batch: int, time: int, rate: float) -> Step:
-    model, (x, y) = _document_model(time, rate), inputs.document_batch(batch, time)
+def document_train(batch: int, time: int, rate: float, optimizer: str) -> Step:
+    model, (x, y) = _document_model(time, rate, optimizer), inputs.document_batch(batch, time)
     return lambda: model.train_on_batch(x, y)
 
 
@@ -133,7 +136,7 @@ def embedding_backward(rows: int, units: int, n: int) -> Step:
 def adam(n: int) -> Step:
     weight = md.Tensor(inputs.uniform(n), requires_grad=True)
     gradient = md.Tensor(inputs.uniform(n, seed=1))
-    optimizer = md.optimizers.Adam(inputs.LEARNING_RATE, epsilon=inputs.EPSILON)
+    optimizer = _optimizer("adam")
 
     def step() -> Any:
         optimizer.apply_gradients([(gradient, weight)])
@@ -156,12 +159,12 @@ def tiny_op() -> Step:
     return step
 
 
-def mlp_train() -> Step:
+def mlp_train(optimizer: str) -> Step:
     model = md.Sequential([Dense(256, activation="relu"), Dense(128, activation="relu"), Dense(10)])
     model.build((None, 784))
     model.set_weights(inputs.mlp_weights())
     loss = md.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=md.optimizers.Adam(inputs.LEARNING_RATE, epsilon=inputs.EPSILON), loss=loss)
+    model.compile(optimizer=_optimizer(optimizer), loss=loss)
     x, y = inputs.mlp_batch()
     return lambda: model.train_on_batch(x, y)
 

@@ -48,25 +48,29 @@ def _set_lstm(layer: nn.LSTM, kernel: torch.Tensor, recurrent: torch.Tensor, bia
     _set(layer.weight_hh_l0, recurrent.T)
     _set(layer.bias_ih_l0, bias)
     _set(layer.bias_hh_l0, torch.zeros_like(bias))
+    layer.bias_hh_l0.requires_grad_(False)  # a second bias, which Keras' LSTM does not have
 
 
-def _adam(parameters: Any) -> torch.optim.Adam:
-    return torch.optim.Adam(parameters, inputs.LEARNING_RATE, eps=inputs.EPSILON, fused=True)
+def _optimizer(name: str, parameters: Any) -> torch.optim.Optimizer:
+    rate = inputs.LEARNING_RATES[name]
+    if name == "adam":
+        return torch.optim.Adam(parameters, rate, eps=inputs.EPSILON, fused=True)
+    return torch.optim.SGD(parameters, rate)
 
 
 # ---- the document's model -----------------------------------------------------------------
 
 
-def document_train(batch: int, time: int, rate: float) -> Step:
+def document_train(batch: int, time: int, rate: float, optimizer: str) -> Step:
     model = DocumentModel(rate)
-    optimizer, loss_of = _adam(model.parameters()), nn.BCEWithLogitsLoss()
+    stepper, loss_of = _optimizer(optimizer, model.parameters()), nn.BCEWithLogitsLoss()
     x, y = map(torch.from_numpy, inputs.document_batch(batch, time))
 
     def step() -> Any:
-        optimizer.zero_grad()
+        stepper.zero_grad()
         loss = loss_of(model(x), y)
         loss.backward()
-        optimizer.step()
+        stepper.step()
         return loss.item()
 
     return step
@@ -182,10 +186,10 @@ def embedding_backward(rows: int, units: int, n: int) -> Step:
 def adam(n: int) -> Step:
     weight = nn.Parameter(torch.from_numpy(inputs.uniform(n)))
     weight.grad = torch.from_numpy(inputs.uniform(n, seed=1))
-    optimizer = _adam([weight])
+    stepper = _optimizer("adam", [weight])
 
     def step() -> Any:
-        optimizer.step()
+        stepper.step()
         return 0.0
 
     return step
@@ -205,18 +209,18 @@ def tiny_op() -> Step:
     return step
 
 
-def mlp_train() -> Step:
+def mlp_train(optimizer: str) -> Step:
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
     for parameter, value in zip(model.parameters(), inputs.mlp_weights(), strict=True):
         _set(parameter, torch.from_numpy(value.T))
-    optimizer, loss_of = _adam(model.parameters()), nn.CrossEntropyLoss()
+    stepper, loss_of = _optimizer(optimizer, model.parameters()), nn.CrossEntropyLoss()
     x, y = map(torch.from_numpy, inputs.mlp_batch())
 
     def step() -> Any:
-        optimizer.zero_grad()
+        stepper.zero_grad()
         loss = loss_of(model(x), y)
         loss.backward()
-        optimizer.step()
+        stepper.step()
         return loss.item()
 
     return step
