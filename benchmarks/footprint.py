@@ -117,7 +117,9 @@ def _memory(result: Result, setting: Setting) -> None:
     peaks = {}
     with Field(setting.peers(ABLE), max(setting.threads)) as contestants:
         for name, contestant in contestants.items():
-            contestant.ask(prepare="document_train", **{"with": {"batch": 32, "time": 100, "rate": 0.5, "optimizer": "adam"}})
+            contestant.ask(
+                prepare="document_train", **{"with": {"batch": 32, "time": 100, "rate": 0.5, "optimizer": "adam"}}
+            )
             contestant.ask(run=10)
             peaks[name] = contestant.peak_mib
             result.rows.append(Row("peak memory in training", name, contestant.peak_mib, "MiB"))

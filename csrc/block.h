@@ -33,15 +33,16 @@
 #endif
 #if defined(__GNUC__)
 #define FETCH(address) __builtin_prefetch(address, 0, 2) /* into the second-level cache, to be read */
+#define FETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 3)
 #else
 #define UNROLL
 #define FETCH(address) ((void)(address))
+#define FETCH_TO_WRITE(address) ((void)(address))
 #endif
 
-/* sum[r vecs + v] += a[r a_row + k a_col] b[k][v], over all k < depth, with b packed as [k][v][LANES].
-   Meanwhile a line per k
-   is fetched from `ahead` on, where what comes after this b lies: the processor does not see it coming while
-   the rows of a meet the same b again and again. Any address will do. */
+/* sum[r vecs + v] += a[r a_row + k a_col] b[k][v], over all k < depth, with b packed as [k][v][LANES]. Meanwhile a
+   line per k is fetched from `ahead` on, where what comes after this b lies: the processor does not see it coming
+   while the rows of a meet the same b again and again. Any address will do. */
 INLINE void block_accumulate(const int rows, const int vecs, vec *sum, ptrdiff_t depth, const real *a,
                              ptrdiff_t a_row, ptrdiff_t a_col, const real *b, const real *ahead)
 {

@@ -3,9 +3,9 @@
    1. Blocks. c is cut into tiles and a tile into register blocks (block.h). The sum over k is cut into
       runs of DEPTH, so that a sliver of b, DEPTH rows by SLIVER columns, stays in the first-level cache
       while it meets every row of the tile.
-   2. Copies. A sliver is copied to [k][column] when its turn comes. A run of a is read where it lies if its
-      rows are dense, and else copied to [k][row]. So no strides are slow, and transposed views are never
-      made dense as a whole.
+   2. Copies. A sliver is copied to [k][column] when its turn comes. A tile's run of a is copied to [row][k], or
+      to [k][row] if its columns are dense, unless it is small and dense enough to stay in the cache as it is.
+      So no strides are slow, and transposed views are never made dense as a whole.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
    4. Few rows. Where b meets no more than FEW_ROWS rows of a, a copy would cost as much as the product: b is
       read once, from row to row, and the sums wait in the first-level cache. A single column is a single
@@ -21,8 +21,9 @@
 #include "parallel.h"
 
 #define DEPTH (16384 / (SLIVER * (ptrdiff_t)sizeof(real))) /* a sliver takes 16 KiB */
-#define TILE_ROWS (64 * BLOCK_ROWS)
-#define TILE_COLUMNS (16 * SLIVER)
+#define TILE_ROWS (42 * BLOCK_ROWS) /* whose copies of a run take some 256 KiB */
+#define TILE_COLUMNS (64 * SLIVER)
+#define CLOSE_BYTES (1 << 15) /* a run of a tile that lies within so many is not copied */
 #define THREAD_WORK 3e5 /* multiplications that are worth waking a thread for */
 
 static ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
@@ -192,12 +193,18 @@ typedef struct {
     real *copies;                                     /* of a and b, for each task */
 } Gemm;
 
-/* Columns of a copied a lie an odd number of lines apart, and so in different sets of the cache. */
-static ptrdiff_t column_step(ptrdiff_t rows) { return round_up(rows, 2 * LINE) + LINE; }
+/* Rows or columns of a copied a lie an odd number of lines apart, and so in different sets of the cache. */
+static ptrdiff_t copy_step(ptrdiff_t length) { return round_up(length, 2 * LINE) + LINE; }
+
+static int copies_a(const Gemm *g)
+{
+    return g->a_col != 1 || g->tile_rows * g->a_row * (ptrdiff_t)sizeof(real) > CLOSE_BYTES;
+}
 
 static ptrdiff_t a_copy_size(const Gemm *g)
 {
-    return g->a_col == 1 ? 0 : min_of(DEPTH, g->k) * column_step(g->tile_rows);
+    const ptrdiff_t depth = min_of(DEPTH, g->k);
+    return !copies_a(g) ? 0 : g->a_col == 1 ? g->tile_rows * copy_step(depth) : depth * copy_step(g->tile_rows);
 }
 
 static ptrdiff_t b_copy_size(const Gemm *g) { return min_of(DEPTH, g->k) * SLIVER; }
@@ -213,21 +220,30 @@ static void multiply_run(const Gemm *g, ptrdiff_t m, ptrdiff_t n, Product p, con
     }
 }
 
+/* The rows of a for one run of k, from a copy where that pays. */
+static void place_a(const Gemm *g, ptrdiff_t m, const real *a, Product *p, real *copy)
+{
+    p->a = a;
+    p->a_row = g->a_row;
+    p->a_col = g->a_col;
+    if (!copies_a(g))
+        return;
+    p->a = copy;
+    p->a_row = g->a_col == 1 ? copy_step(p->k) : 1;
+    p->a_col = g->a_col == 1 ? 1 : copy_step(m);
+    if (g->a_col == 1)
+        copy_rows(m, p->k, a, g->a_row, copy, p->a_row);
+    else
+        copy_matrix(p->k, m, a, g->a_col, g->a_row, copy, p->a_col);
+}
+
 static void multiply_tile(const Gemm *g, ptrdiff_t i, ptrdiff_t j, real *a_copy, real *b_copy)
 {
     const ptrdiff_t m = min_of(g->tile_rows, g->m - i), n = min_of(g->tile_columns, g->n - j);
     Product p = {.c = g->c + i * g->c_row + j, .c_row = g->c_row, .accumulate = g->flags & GEMM_ACCUMULATE};
     for (ptrdiff_t k = 0; k < g->k; k += DEPTH, p.accumulate = 1) {
         p.k = min_of(DEPTH, g->k - k);
-        p.a = g->a + i * g->a_row + k * g->a_col;
-        p.a_row = g->a_row;
-        p.a_col = 1;
-        if (g->a_col != 1) {
-            copy_matrix(p.k, m, p.a, g->a_col, g->a_row, a_copy, column_step(m));
-            p.a = a_copy;
-            p.a_row = 1;
-            p.a_col = column_step(m);
-        }
+        place_a(g, m, g->a + i * g->a_row + k * g->a_col, &p, a_copy);
         multiply_run(g, m, n, p, g->b + k * g->b_row + j * g->b_col, b_copy);
     }
 }
@@ -245,22 +261,30 @@ static void multiply_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
         denormals_restore(before);
 }
 
+/* As few parts as there can be of at most so many, all of about the same size, in steps. */
+static ptrdiff_t part_of(ptrdiff_t n, ptrdiff_t most, ptrdiff_t step)
+{
+    const ptrdiff_t parts = (n + most - 1) / most;
+    return round_up((n + parts - 1) / parts, step);
+}
+
 /* Large tiles, but enough of them to give each thread its share. */
 static void choose_tiles(Gemm *g)
 {
     const double work = (double)g->m * (double)g->n * (double)g->k;
     const ptrdiff_t threads = min_of(parallel_threads(), 1 + (ptrdiff_t)(work / THREAD_WORK));
-    g->tile_rows = min_of(TILE_ROWS, round_up(g->m, BLOCK_ROWS));
-    g->tile_columns = min_of(TILE_COLUMNS, round_up(g->n, SLIVER));
+    ptrdiff_t rows = TILE_ROWS, columns = TILE_COLUMNS;
     for (;;) {
+        g->tile_rows = part_of(g->m, rows, BLOCK_ROWS);
+        g->tile_columns = part_of(g->n, columns, SLIVER);
         g->across = (g->n + g->tile_columns - 1) / g->tile_columns;
         g->tiles = g->across * ((g->m + g->tile_rows - 1) / g->tile_rows);
         if (g->tiles % threads == 0 || g->tiles > 4 * threads)
             break;
-        if (g->tile_columns > SLIVER)
-            g->tile_columns = round_up(g->tile_columns / 2, SLIVER);
-        else if (g->tile_rows > BLOCK_ROWS)
-            g->tile_rows = round_up(g->tile_rows / 2, BLOCK_ROWS);
+        if (columns > SLIVER && g->n > SLIVER)
+            columns = round_up(min_of(columns, g->n) / 2, SLIVER);
+        else if (rows > BLOCK_ROWS && g->m > BLOCK_ROWS)
+            rows = round_up(min_of(rows, g->m) / 2, BLOCK_ROWS);
         else
             break;
     }

@@ -160,53 +160,61 @@ static real *after(const Sequence *s, real *before, real *last, ptrdiff_t step)
     return step + 1 < s->time ? before + at(s, step + 1, 0) * s->units : last;
 }
 
-/* The gates of a few rows from their sums. One function after the other: the turns of such a loop do not
-   wait for each other, while the functions of one row do. */
-INLINE void activate(const int rows, vec z[GATE_ROWS][4])
+/* i, f, g and o of n units from their sums, and c from the one before. */
+INLINE void update_cell(ptrdiff_t units, ptrdiff_t n, real *gates, const real *c_before, real *c)
 {
-    for (int r = 0; r < rows; r++) {
-        z[r][0] = vsigmoid(z[r][0]);
-        z[r][1] = vsigmoid(z[r][1]);
-        z[r][3] = vsigmoid(z[r][3]);
-    }
-    for (int r = 0; r < rows; r++)
-        z[r][2] = vtanh(z[r][2]);
-}
-
-/* From the gates to the new state, for n units of one row. */
-INLINE void update_state(const Forward *f, const vec gate[4], ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit,
-                         ptrdiff_t n)
-{
-    const Sequence *s = &f->s;
-    const ptrdiff_t offset = row * s->units + unit;
-    const real *h_before = s->h_before + at(s, step, row) * s->units + unit;
-    const real *c_before = s->c_before + at(s, step, row) * s->units + unit;
-    real *gates = s->gates + at(s, step, row) * 4 * s->units + unit;
-    real *h = after(s, s->h_before, f->h_last, step) + offset;
-    real *c = after(s, s->c_before, f->c_last, step) + offset;
-    real *y = f->y + (row * s->time + step) * s->units + unit;
-    if (masked(s, row, step)) {
-        vstore_n(h, vload_n(h_before, n), n);
-        vstore_n(c, vload_n(c_before, n), n);
-        vstore_n(y, step > 0 ? vload_n(y - s->units, n) : vset(0), n);
-        return;
+    vec gate[4];
+    UNROLL for (int g = 0; g < 4; g++) {
+        const vec z = vload_n(gates + g * units, n);
+        gate[g] = g == 2 ? vtanh(z) : vsigmoid(z);
     }
     const vec c_new = vfma(gate[1], vload_n(c_before, n), gate[0] * gate[2]);
-    const vec h_new = gate[3] * vtanh(c_new);
-    for (int g = 0; g < 4; g++)
-        vstore_n(gates + g * s->units, gate[g], n);
+    UNROLL for (int g = 0; g < 4; g++)
+        vstore_n(gates + g * units, gate[g], n);
     vstore_n(c, c_new, n);
-    vstore_n(h, h_new, n);
-    vstore_n(y, h_new, n);
 }
 
-/* z = x W + b + h R for the four gates of the units from `unit` on, and what follows. */
+/* What follows the sums of the n units from `unit` on. All rows go through one half before the other begins:
+   a row waits for itself, for one function after the other, but not for the rows beside it. */
+INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t n)
+{
+    const Sequence *s = &f->s;
+    const ptrdiff_t units = s->units, time = s->time, first = share->row, rows = share->rows_end - first;
+    const ptrdiff_t offset = first * units + unit;
+    const real *h_before = s->h_before + at(s, step, 0) * units + offset;
+    const real *c_before = s->c_before + at(s, step, 0) * units + offset;
+    real *gates = s->gates + at(s, step, first) * 4 * units + unit, *y = f->y + (first * time + step) * units + unit;
+    real *h = after(s, s->h_before, f->h_last, step) + offset, *c = after(s, s->c_before, f->c_last, step) + offset;
+    for (ptrdiff_t row = 0; row < rows; row++)
+        if (masked(s, first + row, step))
+            vstore_n(c + row * units, vload_n(c_before + row * units, n), n);
+        else
+            update_cell(units, n, gates + row * 4 * units, c_before + row * units, c + row * units);
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        real *output = y + row * time * units;
+        const int keep = masked(s, first + row, step);
+        const vec o = vload_n(gates + (row * 4 + 3) * units, n);
+        const vec h_new = keep ? vload_n(h_before + row * units, n) : o * vtanh(vload_n(c + row * units, n));
+        vstore_n(h + row * units, h_new, n);
+        vstore_n(output, !keep ? h_new : step > 0 ? vload_n(output - units, n) : vset(0), n);
+    }
+}
+
+/* z = x W + b + h R for the four gates of the units from `unit` on. */
 INLINE void forward_block(const int rows, const Forward *f, ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit,
                           const real *ahead)
 {
     const Sequence *s = &f->s;
     const ptrdiff_t units = s->units, n = min_of(LANES, units - unit);
-    const real *input = s->gates + at(s, step, row) * 4 * units + unit;
+    real *input = s->gates + at(s, step, row) * 4 * units + unit;
+    const ptrdiff_t offset = row * units + unit;
+    real *h = after(s, s->h_before, f->h_last, step) + offset, *c = after(s, s->c_before, f->c_last, step) + offset;
+    real *y = f->y + (row * s->time + step) * units + unit;
+    UNROLL for (int r = 0; r < rows; r++) {
+        FETCH_TO_WRITE(h + r * units);
+        FETCH_TO_WRITE(c + r * units);
+        FETCH_TO_WRITE(y + r * s->time * units);
+    }
     vec z[GATE_ROWS][4];
     UNROLL for (int gate = 0; gate < 4; gate++) {
         const vec bias = vload_n(f->bias + gate * units + unit, n);
@@ -215,9 +223,9 @@ INLINE void forward_block(const int rows, const Forward *f, ptrdiff_t step, ptrd
     }
     block_accumulate(rows, 4, z[0], units, s->h_before + at(s, step, row) * units, units, 1,
                      f->recurrent + unit * 4 * units, ahead);
-    activate(rows, z);
-    for (int r = 0; r < rows; r++)
-        update_state(f, z[r], step, row + r, unit, n);
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int gate = 0; gate < 4; gate++)
+            vstore_n(input + (r * 4 + gate) * units, z[r][gate], n);
 }
 
 #define CASE(rows)                                                                                        \
@@ -243,6 +251,10 @@ static void forward_step(const Forward *f, const Share *share, ptrdiff_t step)
             const ptrdiff_t first = block * rows / blocks, end = (block + 1) * rows / blocks;
             forward_rows(end - first, f, step, share->row + first, unit, next + block * panel / blocks);
         }
+        if (f->s.units - unit >= LANES)
+            update_rows(f, share, step, unit, LANES);
+        else
+            update_rows(f, share, step, unit, f->s.units - unit);
     }
 }
 

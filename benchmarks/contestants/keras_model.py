@@ -20,7 +20,9 @@ def _document_model(time: int, rate: float, optimizer: str = "adam") -> keras.Mo
     model = keras.Sequential([*layers, Dense(1, activation="sigmoid")])
     learning_rate = inputs.LEARNING_RATES[optimizer]
     adam = keras.optimizers.Adam(learning_rate, epsilon=inputs.EPSILON)
-    model.compile(optimizer=adam if optimizer == "adam" else keras.optimizers.SGD(learning_rate), loss="binary_crossentropy")
+    model.compile(
+        optimizer=adam if optimizer == "adam" else keras.optimizers.SGD(learning_rate), loss="binary_crossentropy"
+    )
     model.set_weights(inputs.document_weights())
     return model
 
