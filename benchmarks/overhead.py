@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.process import Field, check_agreement, race
 from benchmarks.result import Result
 from benchmarks.setting import Setting
@@ -19,9 +21,12 @@ def run(setting: Setting) -> Result:
     }
     with Field(setting.peers(ABLE), threads) as contestants:
         for task, case in cases.items():
-            trained = task == "mlp_train"
-            check_agreement(contestants, task, **({"optimizer": "sgd"} if trained else {}))
-            result.add_race(case, race(contestants, task, **({"optimizer": "adam"} if trained else {})))
+            check_agreement(contestants, task, **_with("sgd", task))
+            result.add_race(case, race(contestants, task, **_with("adam", task)))
     for case, limit in zip(cases.values(), (1.0, 1.0, 0.7), strict=True):
         result.aim(f"{case}, of the fastest", limit, result.ratio_to_fastest(case))
     return result
+
+
+def _with(optimizer: str, task: str) -> dict[str, Any]:
+    return {"optimizer": optimizer} if task == "mlp_train" else {}

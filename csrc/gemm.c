@@ -8,10 +8,11 @@
       So no strides are slow, and transposed views are never made dense as a whole.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
    4. Few rows. Where b meets no more than FEW_ROWS rows of a, a copy would cost as much as the product: b is
-      read once, from row to row, and the sums wait in the first-level cache. A single column is a single
-      row of the transposed product.
-   5. Bits. An entry of c is the sum of its runs in order, each run summed in order. Neither copies, tiles
-      and threads nor the other rows and columns have a part in it. */
+      read once, from row to row, and the sums wait in the first-level cache.
+   5. One column. Each of its entries is the product of two vectors, and the sum runs in as many lanes as the
+      latency of a multiply-add asks for.
+   6. Bits. An entry of c is the sum of its runs in order, each run summed in order; where c is one column, lane
+      by lane, and then the lanes. Strides, copies, tiles, threads and the other rows have no part in it. */
 
 #include "block.h"
 
@@ -166,10 +167,31 @@ void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, p
         pack_sliver(min_of(SLIVER, n - j), k, b + j * b_col, b_row, b_col, packed + j * k);
 }
 
+#define WIDE 4 /* slivers that one row goes through side by side: in one alone each sum would wait for itself */
+
+static void multiply_wide(ptrdiff_t k, const real *a, ptrdiff_t a_col, const real *packed, real *c, int accumulate)
+{
+    vec sum[WIDE * BLOCK_VECS];
+    UNROLL for (int i = 0; i < WIDE * BLOCK_VECS; i++)
+        sum[i] = vset(0);
+    for (ptrdiff_t i = 0; i < k; i++, a += a_col, packed += SLIVER) {
+        const vec entry = vset(*a);
+        UNROLL for (int w = 0; w < WIDE; w++)
+            UNROLL for (int v = 0; v < BLOCK_VECS; v++)
+                sum[w * BLOCK_VECS + v] =
+                    vfma(entry, vload(packed + w * SLIVER * k + v * LANES), sum[w * BLOCK_VECS + v]);
+    }
+    UNROLL for (int i = 0; i < WIDE * BLOCK_VECS; i++)
+        vstore(c + i * LANES, accumulate ? vload(c + i * LANES) + sum[i] : sum[i]);
+}
+
 void NAME(gemm_packed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                        const real *packed, real *c, ptrdiff_t c_row, int accumulate)
 {
-    for (ptrdiff_t j = 0; j < n; j += SLIVER) {
+    ptrdiff_t j = 0;
+    for (; m == 1 && j + WIDE * SLIVER <= n; j += WIDE * SLIVER)
+        multiply_wide(k, a, a_col, packed + j * k, c + j, accumulate);
+    for (; j < n; j += SLIVER) {
         const ptrdiff_t columns = min_of(SLIVER, n - j);
         const Product p = {k, a, a_row, a_col, packed + j * k, packed + (j + SLIVER) * k,
                            c + j, c_row, 0, accumulate};
@@ -293,34 +315,34 @@ static void choose_tiles(Gemm *g)
 
 /* ---- few rows ------------------------------------------------------------------------------------ */
 
-#define FEW_ROWS 4
-#define STRIP 512 /* columns whose sums wait at a time */
+#define FEW_ROWS 8
+#define SUMS 8000 /* that wait at a time; not a power of two, or their rows would share the sets of the cache */
 #define ABREAST 4 /* rows of b that go by together */
 
 /* sum[r][j] += a[r][k] b[k][j] for `depth` values of k, in order */
 INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, const Gemm *g, const real *a,
-                         const real *b, real sum[FEW_ROWS][STRIP])
+                         const real *b, real *sum)
 {
     FOR_VECTORS(0, columns, {
         vec row[ABREAST];
         UNROLL for (int k = 0; k < depth; k++)
             row[k] = vload_n(b + k * g->b_row + i, n);
         UNROLL for (int r = 0; r < rows; r++) {
-            vec total = vload_n(&sum[r][i], n);
+            vec total = vload_n(sum + r * (SUMS / rows) + i, n);
             UNROLL for (int k = 0; k < depth; k++)
                 total = vfma(vset(a[r * g->a_row + k * g->a_col]), row[k], total);
-            vstore_n(&sum[r][i], total, n);
+            vstore_n(sum + r * (SUMS / rows) + i, total, n);
         }
     });
 }
 
-/* One run of k for the columns of one strip. */
+/* One run of k for up to SUMS / rows columns. */
 INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
                            const real *b, real *c, int accumulate)
 {
-    real sum[FEW_ROWS][STRIP];
+    real sum[SUMS];
     for (int r = 0; r < rows; r++)
-        memset(sum[r], 0, (size_t)columns * sizeof(real));
+        memset(sum + r * (SUMS / rows), 0, (size_t)columns * sizeof(real));
     for (; k >= ABREAST; k -= ABREAST, a += ABREAST * g->a_col, b += ABREAST * g->b_row)
         add_products(rows, ABREAST, columns, g, a, b, sum);
     for (; k > 0; k--, a += g->a_col, b += g->b_row)
@@ -328,7 +350,7 @@ INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const
     for (int r = 0; r < rows; r++)
         FOR_VECTORS(0, columns, {
             real *entry = c + r * g->c_row + i;
-            const vec total = vload_n(&sum[r][i], n);
+            const vec total = vload_n(sum + r * (SUMS / rows) + i, n);
             vstore_n(entry, accumulate ? vload_n(entry, n) + total : total, n);
         });
 }
@@ -337,9 +359,10 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
     const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
-    for (ptrdiff_t j = begin; j < end; j += STRIP)
+    const ptrdiff_t strip = SUMS / g->m;
+    for (ptrdiff_t j = begin; j < end; j += strip)
         for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
-            const ptrdiff_t columns = min_of(STRIP, end - j), depth = min_of(DEPTH, g->k - k);
+            const ptrdiff_t columns = min_of(strip, end - j), depth = min_of(DEPTH, g->k - k);
             const real *a = g->a + k * g->a_col, *b = g->b + k * g->b_row + j;
             const int accumulate = k > 0 || (g->flags & GEMM_ACCUMULATE);
             switch (g->m) {
@@ -347,11 +370,84 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
     case rows:                                                                                            \
         multiply_strip(rows, columns, depth, g, a, b, g->c + j, accumulate);                              \
         break;
-                FEW(1) FEW(2) FEW(3) FEW(4)
+                FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
             }
         }
     if (g->flags & GEMM_FLUSH)
         denormals_restore(before);
+}
+
+/* ---- one column ---------------------------------------------------------------------------------- */
+
+#define CHAINS 4
+#define STRIDE (CHAINS * LANES)
+
+#define ROWS 3 /* that go by together, so that more of memory is on its way */
+
+/* product[r] = the r-th row of a, which is dense, times b */
+INLINE void multiply_dense(const int rows, ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, real *product)
+{
+    vec sum[ROWS][CHAINS];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int chain = 0; chain < CHAINS; chain++)
+            sum[r][chain] = vset(0);
+    ptrdiff_t i = 0;
+    for (; i + STRIDE <= k; i += STRIDE)
+        UNROLL for (int chain = 0; chain < CHAINS; chain++) {
+            const vec factor = vload(b + i + chain * LANES);
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[r][chain] = vfma(vload(a + r * a_row + i + chain * LANES), factor, sum[r][chain]);
+        }
+    UNROLL for (int chain = 0; chain < CHAINS; chain++, i += LANES) {
+        const ptrdiff_t n = min_of(LANES, k - i);
+        if (n <= 0)
+            break;
+        UNROLL for (int r = 0; r < rows; r++)
+            sum[r][chain] = vfma(vload_n(a + r * a_row + i, n), vload_n(b + i, n), sum[r][chain]);
+    }
+    for (int r = 0; r < rows; r++)
+        product[r] = vsum((sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]));
+}
+
+static void multiply_column(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Gemm *g = context;
+    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    for (ptrdiff_t i = begin; i < end;) {
+        real product[ROWS];
+        const ptrdiff_t rows = end - i < ROWS ? 1 : ROWS;
+        if (rows == 1)
+            multiply_dense(1, g->k, g->a + i * g->a_row, g->a_row, g->b, product);
+        else
+            multiply_dense(ROWS, g->k, g->a + i * g->a_row, g->a_row, g->b, product);
+        for (ptrdiff_t r = 0; r < rows; r++, i++) {
+            real *entry = g->c + i * g->c_row;
+            *entry = g->flags & GEMM_ACCUMULATE ? *entry + product[r] : product[r];
+        }
+    }
+    if (g->flags & GEMM_FLUSH)
+        denormals_restore(before);
+}
+
+/* c (m, 1), with a and b made dense along k where they are not. */
+static int column(Gemm *g)
+{
+    const ptrdiff_t a_size = g->a_col == 1 ? 0 : g->m * g->k, b_size = g->b_row == 1 ? 0 : g->k;
+    real *copies = a_size + b_size ? memory_take((size_t)(a_size + b_size) * sizeof(real)) : NULL;
+    if (a_size + b_size && !copies)
+        return -1;
+    if (a_size) {
+        copy_matrix(g->m, g->k, g->a, g->a_row, g->a_col, copies, g->k);
+        g->a = copies;
+        g->a_row = g->k;
+    }
+    if (b_size) {
+        copy_matrix(1, g->k, g->b, 0, g->b_row, copies + a_size, g->k);
+        g->b = copies + a_size;
+    }
+    parallel_for(g->m, 1 + (ptrdiff_t)THREAD_WORK / g->k, multiply_column, g);
+    memory_give(copies);
+    return 0;
 }
 
 /* ---- the kernel ---------------------------------------------------------------------------------- */
@@ -366,9 +462,9 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
             memset(c + i * c_row, 0, (size_t)n * sizeof(real));
         return 0;
     }
-    if (n == 1 && m > 1 && c_row == 1)
-        return NAME(gemm)(1, m, k, b, 0, b_row, a, a_col, a_row, c, m, flags);
     Gemm g = {m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags, .copies = NULL};
+    if (n == 1)
+        return column(&g);
     if (m <= FEW_ROWS && b_col == 1) {
         parallel_for(n, round_up(1 + (ptrdiff_t)THREAD_WORK / (m * k), SLIVER), multiply_few_rows, &g);
         return 0;

@@ -136,9 +136,21 @@ def test_a_view_that_repeats_a_row():
 def test_an_entry_does_not_depend_on_the_other_rows_and_columns(dtype):
     a, b = normal(70, 700, dtype=dtype), normal(700, 150, dtype=dtype, seed=1)
     c = cpu.matmul(a, b)
-    for rows, columns in ((slice(0, 1), slice(None)), (slice(11, 60), slice(64, 99)), (slice(None), slice(149, 150))):
+    for rows, columns in ((slice(0, 1), slice(None)), (slice(11, 60), slice(64, 99)), (slice(None), slice(148, 150))):
         assert np.array_equal(cpu.matmul(a[rows], b[:, columns]), c[rows, columns])
     assert np.array_equal(cpu.matmul(transposed(a), transposed(b)), c)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 7, 31, 64, 700])
+def test_an_entry_of_one_column_does_not_depend_on_the_other_rows_and_on_strides(dtype, k):
+    """Its sum runs in lanes, so it has bits of its own; the same for any company and layout."""
+    a, b = normal(70, k, dtype=dtype), normal(k, 1, dtype=dtype, seed=1)
+    c = cpu.matmul(a, b)
+    for rows in (slice(0, 1), slice(11, 60)):
+        assert np.array_equal(cpu.matmul(a[rows], b), c[rows])
+    for layout_a, layout_b in itertools.product(LAYOUTS, LAYOUTS):
+        assert np.array_equal(cpu.matmul(layout_a(a), layout_b(b)), c)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -210,38 +210,53 @@ cdef struct Matrix:
     Py_ssize_t rows, columns, row, column  # sizes, and how many items rows and columns lie apart
 
 
-cdef int look_at(array, int bits, Matrix *matrix) except -1:
-    """A matrix of any strides. The caller holds the array for as long as it uses the address."""
+cdef int bits_of_matrix(array, Matrix *matrix) except -1:
+    """Look at a matrix of any strides: 32 or 64, or 0 for what C cannot take as it is. The caller holds the array."""
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
-    cdef Py_ssize_t size = bits // 8
+    cdef Py_ssize_t size = view.itemsize
     cdef bint good = (
-        view.ndim == 2 and view.itemsize == size and view.format[0] == (b"f" if bits == 32 else b"d")[0]
-        and view.format[1] == 0 and is_aligned(&view)
+        view.ndim == 2 and view.format[1] == 0 and is_aligned(&view)
+        and (view.format[0] == b"f"[0] and size == 4 or view.format[0] == b"d"[0] and size == 8)
+        and view.strides[0] % size == 0 and view.strides[1] % size == 0
     )
     if good:
-        good = view.strides[0] % size == 0 and view.strides[1] % size == 0
         matrix[0] = Matrix(view.buf, view.shape[0], view.shape[1], view.strides[0] // size, view.strides[1] // size)
     PyBuffer_Release(&view)
-    if not good:
-        raise ValueError(f"expected a matrix of aligned reals, got {array.dtype} {array.shape}")
-    return 0
+    return 8 * size if good else 0
+
+
+cdef int multiply(int bits, const Matrix *a, const Matrix *b, c) except -1:
+    cdef void *pc = results(c, bits, a.rows * b.columns)
+    cdef int status
+    with nogil:
+        status = kernel_gemm(
+            bits, a.rows, b.columns, a.columns, a.data, a.row, a.column, b.data, b.row, b.column, pc, b.columns, 0)
+    return check(status)
 
 
 def matmul(a, b, c):
     """c = a b, where c is dense and the others lie as they like."""
-    cdef int bits = bits_of(c), status
     cdef Matrix ma, mb
-    look_at(a, bits, &ma)
-    look_at(b, bits, &mb)
-    cdef void *pc = results(c, bits, ma.rows * mb.columns)
-    if ma.columns != mb.rows:
-        raise ValueError(f"a has {ma.columns} columns and b has {mb.rows} rows")
-    with nogil:
-        status = kernel_gemm(
-            bits, ma.rows, mb.columns, ma.columns, ma.data, ma.row, ma.column, mb.data, mb.row, mb.column,
-            pc, mb.columns, 0)
-    check(status)
+    cdef int bits = bits_of_matrix(a, &ma)
+    if bits == 0 or bits != bits_of_matrix(b, &mb) or ma.columns != mb.rows or bits != bits_of(c):
+        raise ValueError(f"not a product of matrices of aligned reals: {a.dtype} {a.shape} and {b.dtype} {b.shape}")
+    multiply(bits, &ma, &mb, c)
+
+
+def product(a, b, empty):
+    """a b of two matrices as most of them are, in an array made by empty(shape, dtype); None for all others."""
+    cdef Matrix ma, mb
+    if type(a) is not type(b):
+        return None
+    cdef int bits = bits_of_matrix(a, &ma)
+    if bits == 0 or bits != bits_of_matrix(b, &mb) or ma.columns != mb.rows:
+        return None
+    if (ma.rows | mb.columns) >> 31:  # a broadcast view may have so many, and the size of c must fit in 64 bits
+        return None
+    c = empty((ma.rows, mb.columns), a.dtype)
+    multiply(bits, &ma, &mb, c)
+    return c
 
 
 # ---- softmax and the cross-entropies ------------------------------------------------------
