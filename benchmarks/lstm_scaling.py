@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks import machine
+import statistics
+
+from benchmarks import cost_model, machine
 from benchmarks.process import Field, check_agreement, race
 from benchmarks.result import Result
 from benchmarks.setting import Setting
@@ -41,6 +43,7 @@ def run(setting: Setting) -> Result:
                     timings = race(contestants, f"lstm_{what}", **arguments)
                     amount = operations(cell, what == "train")
                     result.add_race(_case(what, cell, threads), timings, amount, ceiling)
+        _compare_with_the_model(result, cells, threads, cost_model.here(setting.isa, threads, ceiling))
     for threads in setting.threads:
         for what, each, mean in (("train", 1.0, 0.6), ("infer", 1.05, 0.8)):
             cases = [_case(what, cell, threads) for cell in cells]
@@ -48,6 +51,21 @@ def run(setting: Setting) -> Result:
             alone = _case(what, GRID[0], threads)
             result.aim(f"{alone}, of the fastest", 0.5, result.ratio_to_fastest(alone))
     return result
+
+
+def _compare_with_the_model(result: Result, cells: tuple[Cell, ...], threads: int, on: cost_model.Machine) -> None:
+    errors = {}
+    for cell in cells:
+        for what in ("train", "infer"):
+            row = result.find(_case(what, cell, threads))
+            if row is not None:
+                errors[_case(what, cell, threads)] = cost_model.predict(*cell, what == "train", on) / row.value
+    worst = max(errors, key=lambda case: abs(errors[case] - 1))
+    median = statistics.median(abs(error - 1) for error in errors.values())
+    result.notes.append(
+        f"The cost model of docs/performance.md is off by {median:.0%} in the median on {threads} threads, "
+        f"at most where it predicts {errors[worst]:.2f} of what was measured: {worst}."
+    )
 
 
 def _case(what: str, cell: Cell, threads: int) -> str:

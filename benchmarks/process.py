@@ -15,12 +15,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from benchmarks.peers import Peer
 
 WARM_UP = 0.3  # seconds
 TURN = 0.25
+PAUSE = 0.05  # before a turn: threads of the one before may still be spinning
 ROUNDS = 7
 AGREEMENT = 2e-4  # of losses, relative
 
@@ -128,6 +130,7 @@ def race(contestants: Mapping[str, Contestant], task: str, rounds: int = ROUNDS,
         steps[name] = _steps(TURN, statistics.median(warm))
     for _ in range(rounds):
         for name, timing in timings.items():
+            sleep(PAUSE)
             timing.rounds.append(statistics.median(contestants[name].ask(run=steps[name])))
     return timings
 
