@@ -21,6 +21,7 @@ def main() -> None:
         "names", nargs="*", choices=[*NAMES, "all", []], metavar="NAME", help="none lists them, all runs them all"
     )
     parser.add_argument("--quick", action="store_true", help="a few cases of each")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant, over which medians are taken")
     parser.add_argument("--threads", default=None, help="comma-separated, as 1,2 (default: 1 and all cores)")
     parser.add_argument(
         "--peers", default=None, help="names between semicolons, as pytorch;keras/jax (default: all that are installed)"
@@ -33,7 +34,7 @@ def main() -> None:
         for name in NAMES:
             print(f"{name:14}{_module(name).__doc__}")
         return
-    setting = Setting(arguments.quick, _threads(arguments.threads), _split(arguments.peers))
+    setting = Setting(arguments.quick, arguments.rounds, _threads(arguments.threads), _split(arguments.peers))
     for name in NAMES if "all" in arguments.names else arguments.names:
         result = _module(name).run(setting)
         result.write(arguments.output)

@@ -40,7 +40,7 @@ def run(setting: Setting) -> Result:
                 arguments = dict(zip(("batch", "time", "features", "units"), cell, strict=True))
                 for what in ("train", "infer"):
                     check_agreement(contestants, f"lstm_{what}", steps=1, **arguments)
-                    timings = race(contestants, f"lstm_{what}", **arguments)
+                    timings = race(contestants, f"lstm_{what}", setting.rounds, **arguments)
                     amount = operations(cell, what == "train")
                     result.add_race(_case(what, cell, threads), timings, amount, ceiling)
         _compare_with_the_model(result, cells, threads, cost_model.here(setting.isa, threads, ceiling))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import geometric_mean
 from typing import Any
 
@@ -19,13 +21,34 @@ MATMULS = (
     (1, 512, 128), (1, 1024, 1024), (1024, 1, 1024), (32, 1, 128), (128, 1, 32),
 )  # fmt: skip
 
-# An elementwise task's bytes an element, and the ceiling of that way to go through memory.
-ELEMENTWISE = {
-    "exp": (8, "scale_gbs"), "tanh": (8, "scale_gbs"), "sigmoid": (8, "scale_gbs"), "dropout": (8, "scale_gbs"),
-    "sum": (4, "read_gbs"), "adam": (28, "update_gbs"),
-}  # fmt: skip
-RANDOM = {"dropout"}  # whose numbers nobody else can draw
-MEMORY_BOUND = {"exp", "sum", "adam"}
+
+@dataclass(frozen=True)
+class Case:
+    """A task with its arguments, what it does at least, and which ceiling of the machine that meets."""
+
+    text: str
+    task: str
+    arguments: dict[str, int]
+    amount: float = 0  # operations of a product, bytes of the others
+    ceiling: str | None = None
+
+
+def products() -> Iterator[Case]:
+    for m, n, k in MATMULS:
+        yield Case(f"matmul ({m}, {k}) ({k}, {n})", "matmul", {"m": m, "n": n, "k": k}, 2 * m * n * k, "fma_gflops")
+
+
+def passes(n: int) -> Iterator[Case]:
+    """Kernels that go through n numbers. A share is told where they come from memory: a cache has other ceilings."""
+    far = n == SIZES[-1]
+    for task in ("exp", "tanh", "sigmoid", "dropout"):
+        yield Case(f"{task} {n}", task, {"n": n}, 8 * n, "scale_gbs" if far else None)
+    yield Case(f"sum {n}", "sum", {"n": n}, 4 * n, "read_gbs" if far else None)
+    yield Case(f"adam {n}", "adam", {"n": n}, 28 * n, "update_gbs" if far else None)
+    for task in ("softmax", "softmax_cross_entropy"):
+        yield Case(f"{task} ({n // 128}, 128)", task, {"batch": n // 128, "classes": 128})
+    for task in ("embedding_forward", "embedding_backward"):
+        yield Case(f"{task} of {n // 64} × 64", task, {"rows": 5000, "units": 64, "n": n // 64})
 
 
 def run(setting: Setting) -> Result:
@@ -33,53 +56,23 @@ def run(setting: Setting) -> Result:
     threads = max(setting.threads)
     most = machine.ceilings(setting.isa, threads)
     result.notes.append(", ".join(f"{name} {value:.0f}" for name, value in most.items()) + f", {threads} threads.")
+    cases = [*products(), *(case for n in setting.pick(SIZES, SIZES[:2]) for case in passes(n))]
     with Field(setting.peers(ABLE), threads) as contestants:
-        for m, n, k in setting.pick(MATMULS, MATMULS[:4]):
-            _race(
-                result,
-                contestants,
-                f"matmul ({m}, {k}) ({k}, {n})",
-                "matmul",
-                2 * m * n * k,
-                most["fma_gflops"],
-                m=m,
-                n=n,
-                k=k,
-            )
-        for n in setting.pick(SIZES, SIZES[:2]):
-            for task, (width, ceiling) in ELEMENTWISE.items():
-                shares = most[ceiling] if n == SIZES[-1] else None  # a cache has another ceiling
-                _race(result, contestants, f"{task} {n}", task, width * n, shares, n=n)
-            rows = n // 128
-            for task in ("softmax", "softmax_cross_entropy"):
-                _race(result, contestants, f"{task} ({rows}, 128)", task, batch=rows, classes=128)
-            for task in ("embedding_forward", "embedding_backward"):
-                _race(result, contestants, f"{task} {rows} of 5000 × 64", task, rows=5000, units=64, n=rows * 2)
-    _aim(result)
+        for case in cases:
+            if case.task != "dropout":  # nobody else can draw the same numbers
+                check_agreement(contestants, case.task, steps=1, **case.arguments)
+            timings = race(contestants, case.task, setting.rounds, **case.arguments)
+            result.add_race(case.text, timings, case.amount, most[case.ceiling] if case.ceiling else None)
+    _aim(result, cases)
     return result
 
 
-def _race(
-    result: Result,
-    contestants: Field,
-    case: str,
-    task: str,
-    amount: float = 0,
-    ceiling: float | None = None,
-    **arguments: Any,
-) -> None:
-    able = contestants if task not in RANDOM else {"minidl": contestants["minidl"]}
-    check_agreement(able, task, steps=1, **arguments)
-    result.add_race(case, race(contestants, task, **arguments), amount, ceiling)
-
-
-def _aim(result: Result) -> None:
-    cases = list(dict.fromkeys(row.case for row in result.rows))
-    for kind in dict.fromkeys(case.split()[0] for case in cases):
-        result.aim_all(f"{kind}, of the fastest", [case for case in cases if case.split()[0] == kind], 1.0)
+def _aim(result: Result, cases: list[Case]) -> None:
+    for task in dict.fromkeys(case.task for case in cases):
+        result.aim_all(f"{task}, of the fastest", [case.text for case in cases if case.task == task], 1.0)
     for case in cases:
-        if case.split()[0] in MEMORY_BOUND and case.endswith(f" {SIZES[-1]}"):
-            result.aim(f"{case}, share of the memory ceiling", 0.8, result.share_of(case), at_most=False)
-    products = [r for case in cases if case.startswith("matmul") and (r := result.ratio_to(case, "numpy"))]
-    if products:
-        result.aim("matmul, NumPy's time over ours, geometric mean", 1.5, 1 / geometric_mean(products), at_most=False)
+        if case.task in ("exp", "sum", "adam") and case.ceiling:
+            result.aim(f"{case.text}, share of the memory ceiling", 0.8, result.share_of(case.text), at_most=False)
+    ratios = [r for case in products() if (r := result.ratio_to(case.text, "numpy"))]
+    if ratios:
+        result.aim("matmul, NumPy's time over ours, geometric mean", 1.5, 1 / geometric_mean(ratios), at_most=False)

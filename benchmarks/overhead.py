@@ -22,7 +22,7 @@ def run(setting: Setting) -> Result:
     with Field(setting.peers(ABLE), threads) as contestants:
         for task, case in cases.items():
             check_agreement(contestants, task, **_with("sgd", task))
-            result.add_race(case, race(contestants, task, **_with("adam", task)))
+            result.add_race(case, race(contestants, task, setting.rounds, **_with("adam", task)))
     for case, limit in zip(cases.values(), (1.0, 1.0, 0.7), strict=True):
         result.aim(f"{case}, of the fastest", limit, result.ratio_to_fastest(case))
     return result

@@ -17,6 +17,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Setting:
     quick: bool
+    rounds: int
     threads: tuple[int, ...]
     names: tuple[str, ...] | None
 

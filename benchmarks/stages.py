@@ -13,7 +13,7 @@ import numpy as np
 
 import minidl as md
 from benchmarks import inputs, machine, native
-from benchmarks.process import ROUNDS, Timing
+from benchmarks.process import Timing
 from benchmarks.result import OURS, Result
 from benchmarks.setting import Setting
 from minidl import kernels
@@ -59,7 +59,7 @@ def run(setting: Setting) -> Result:
     threads = md.get_num_threads()
     md.set_num_threads(1)
     timings: dict[str, Timing] = {text: Timing() for text in steps}
-    for _ in range(ROUNDS):
+    for _ in range(setting.rounds):
         for text, step in steps.items():
             timings[text].rounds.append(statistics.median(_seconds(step) for _ in range(3)))
     md.set_num_threads(threads)
