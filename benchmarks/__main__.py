@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.setting import Setting
@@ -38,6 +39,8 @@ def main() -> None:
     for name in NAMES if "all" in arguments.names else arguments.names:
         result = _module(name).run(setting)
         result.write(arguments.output)
+        if find_spec("matplotlib"):
+            _module("picture").draw(result, arguments.output / f"{name}.svg")
         print(result.markdown())
 
 

@@ -1,4 +1,4 @@
-"""Compile a C file of `benchmarks/native/` on the spot and load it: code that is measured but not part of minidl."""
+"""Compile a C file of `benchmarks/csrc/` on the spot and load it: code that is measured but not part of minidl."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-SOURCES = Path(__file__).parent / "native"
+SOURCES = Path(__file__).parent / "csrc"
 CSRC = Path(__file__).parent.parent / "csrc"
 
 # The instruction sets of setup.py, with the width of a register in bytes.
@@ -25,7 +25,7 @@ LEVELS = {
 
 @cache
 def load(source: str, isa: str) -> ctypes.CDLL:
-    """`benchmarks/native/<source>.c`, compiled for an instruction set."""
+    """`benchmarks/csrc/<source>.c`, compiled for an instruction set."""
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise RuntimeError("the benchmarks compile code to measure the machine with, and found no gcc or cc")

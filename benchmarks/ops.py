@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import geometric_mean
-from typing import Any
 
 from benchmarks import machine
 from benchmarks.process import Field, check_agreement, race

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
+
+from benchmarks.result import Result
 
 matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "minidl"  # the same result gives the same file
 
 from matplotlib.figure import Figure  # noqa: E402  (after the choice of what draws)
-
-if TYPE_CHECKING:
-    from benchmarks.result import Result
 
 
 def draw(result: Result, path: Path) -> None:

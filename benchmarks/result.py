@@ -103,15 +103,10 @@ class Result:
     # ---- writing it down
 
     def write(self, folder: Path) -> None:
-        """`name.json`, `name.md` and, where matplotlib is installed, `name.svg`."""
+        """`name.json` and `name.md`."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{self.name}.json").write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
         (folder / f"{self.name}.md").write_text(self.markdown(), encoding="utf-8")
-        try:
-            from benchmarks.picture import draw
-        except ModuleNotFoundError:
-            return
-        draw(self, folder / f"{self.name}.svg")
 
     def markdown(self) -> str:
         facts = ", ".join(f"{key} {value}" for key, value in self.machine.items())

@@ -31,7 +31,7 @@ Array = np.ndarray[Any, Any]
 
 
 def stage(name: str, isa: str) -> Callable[..., Array]:
-    """y (batch, time, units) of x (batch, time, features), as `native/stages.c` computes it."""
+    """y (batch, time, units) of x (batch, time, features), as `csrc/stages.c` computes it."""
     function = native.load("stages", isa)[f"stage_{name}"]
 
     def run(x: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
