@@ -24,6 +24,8 @@
       (ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,            \
        const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags),             \
       (m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags))                                       \
+    /* ---- reduce.c: x (B, n), y (B) */                                                                  \
+    K(sum_rows, (ptrdiff_t batch, ptrdiff_t n, const real *x, real *y), (batch, n, x, y))                 \
     /* ---- softmax.c: x, y, dy, dx (B, K) */                                                             \
     K(softmax_forward, (ptrdiff_t batch, ptrdiff_t classes, const real *x, real *y),                      \
       (batch, classes, x, y))                                                                             \

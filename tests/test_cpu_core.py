@@ -78,6 +78,7 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "tanh": lambda: cpu.tanh(x),
         "sigmoid": lambda: cpu.sigmoid(x),
         "matmul": lambda: cpu.matmul(dy[:301].T, dy[:301]),
+        "sum_rows": lambda: cpu.sum_rows(x[None]),
         "softmax_forward": lambda: cpu.softmax_forward(logits),
         "softmax_backward": lambda: cpu.softmax_backward(targets, logits),
         "softmax_cross_entropy_forward": lambda: cpu.softmax_cross_entropy_forward(logits, targets),

@@ -156,6 +156,7 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "tanh": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-20.0, high=20.0),)],
     "sigmoid": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
     "matmul": [(draw(*a), draw(*b)) for a, b in PRODUCTS],
+    "sum_rows": [(draw(*s),) for s in (*ROWS, (0,), (3, 0))],
     "softmax_forward": [(draw(*s, low=-9.0, high=9.0),) for s in ROWS],
     "softmax_backward": [(draw(*s), reference.softmax_forward(draw(*s))) for s in ROWS],
     "softmax_cross_entropy_forward": [(draw(*s), draw(*s, low=0.0)) for s in ROWS],
@@ -247,7 +248,8 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
     labels = ids(257, 300)
     large = {
         "exp": (a,), "tanh": (a,), "sigmoid": (a,), "softmax_forward": (a,), "softmax_backward": (a, b),
-        "matmul": (a, b.T), "sparse_cross_entropy_forward": (a, labels), "softmax_cross_entropy_forward": (a, b),
+        "sum_rows": (a,), "matmul": (a, b.T), "sparse_cross_entropy_forward": (a, labels),
+        "softmax_cross_entropy_forward": (a, b),
         "sigmoid_cross_entropy_forward": (a, b), "embedding_backward": (a, ids(40, 300), 40), "dropout": (a, 0.3, 1, 2),
     }  # fmt: skip
     for kernel, arguments in large.items():
@@ -349,6 +351,8 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("matmul", (F, V), ValueError, "both operands need two axes or more"),
     ("matmul", (F, F.T.astype(np.float32)), TypeError, "b is float32 and a is float64; kernels do not mix precisions"),
     ("matmul", (np.ones((2, 2, 3)), np.ones((3, 3, 2))), ValueError, "broadcast"),
+    ("sum_rows", (np.array(1.0),), ValueError, "x needs one axis or more"),
+    ("sum_rows", (np.ones(3, int),), TypeError, "x must be float32 or float64"),
     ("softmax_forward", (np.array(1.0),), ValueError, "the last axis must hold at least one class"),
     ("softmax_forward", (np.ones((2, 0)),), ValueError, "the last axis must hold at least one class"),
     ("softmax_backward", (F, F[:1]), ValueError, "y has shape"),
@@ -481,3 +485,13 @@ def test_a_graph_goes_back_on_the_kernels_it_came_on() -> None:
                 found, lstm(reference, *LSTM, None, False, np.ones((2, 4, 2)), None, None)[3:], strict=True
             ):
                 assert_close(dx.numpy(), truth)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 8191), (3, 8192), (2, 8193), (1, 100_003), (300, 41)])
+def test_sums_of_whole_numbers_are_exact(name: str, dtype: Any, shape: tuple[int, int]) -> None:
+    """Whatever the order of a sum, as long as each number counts once: all partial sums fit the precision."""
+    x = np.random.default_rng(0).integers(-50, 50, shape)
+    assert np.array_equal(module(name).sum_rows(x.astype(dtype)), x.sum(1))
+    assert np.array_equal(module(name).sum_rows(x.astype(dtype)[:, ::-2]), x[:, ::-2].sum(1))

@@ -32,6 +32,7 @@ cdef extern from "dispatch.h" nogil:
     int kernel_gemm(
         int bits, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const void *a, Py_ssize_t a_row, Py_ssize_t a_col,
         const void *b, Py_ssize_t b_row, Py_ssize_t b_col, void *c, Py_ssize_t c_row, int flags)
+    int kernel_sum_rows(int bits, Py_ssize_t batch, Py_ssize_t n, const void *x, void *y)
     int kernel_softmax_forward(int bits, Py_ssize_t batch, Py_ssize_t classes, const void *x, void *y)
     int kernel_softmax_backward(
         int bits, Py_ssize_t batch, Py_ssize_t classes, const void *dy, const void *y, void *dx)
@@ -257,6 +258,18 @@ def product(a, b, empty):
     c = empty((ma.rows, mb.columns), a.dtype)
     multiply(bits, &ma, &mb, c)
     return c
+
+
+# ---- sums ---------------------------------------------------------------------------------
+
+
+def sum_rows(Py_ssize_t batch, Py_ssize_t n, x, y):
+    cdef int bits = bits_of(x), status
+    cdef const void *px = reals(x, bits, batch * n)
+    cdef void *py = results(y, bits, batch)
+    with nogil:
+        status = kernel_sum_rows(bits, batch, n, px, py)
+    check(status)
 
 
 # ---- softmax and the cross-entropies ------------------------------------------------------

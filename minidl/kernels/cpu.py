@@ -157,6 +157,17 @@ def matmul(a: Array, b: Array) -> Array:
     return c
 
 
+# ---- sums -------------------------------------------------------------------------------
+
+
+def sum_rows(x: Array) -> Array:
+    """y = Σ x over the last axis."""
+    validate.axes("sum_rows", x)
+    y = _empty(x.shape[:-1], x.dtype)
+    _cpu.sum_rows(*_rows(x), _dense(x), y)
+    return y
+
+
 # ---- softmax and the cross-entropies ----------------------------------------------------
 
 

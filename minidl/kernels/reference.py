@@ -55,6 +55,15 @@ def matmul(a: Array, b: Array) -> Array:
     return np.matmul(a, b)
 
 
+# ---- sums -------------------------------------------------------------------------------
+
+
+def sum_rows(x: Array) -> Array:
+    """y = Σ x over the last axis."""
+    validate.axes("sum_rows", x)
+    return np.asarray(x.sum(-1))
+
+
 # ---- softmax and the cross-entropies ----------------------------------------------------
 
 

@@ -124,6 +124,13 @@ def matmul(a: Any, b: Any) -> None:
             raise ValueError(f"matmul: the stacks of shapes {a.shape} and {b.shape} do not broadcast") from None
 
 
+def axes(kernel: str, x: Any) -> None:
+    """A float array with a last axis to go along."""
+    floats(kernel, x=x)
+    if x.ndim == 0:
+        raise ValueError(f"{kernel}: x needs one axis or more, got a single number")
+
+
 def rows(kernel: str, x: Any) -> None:
     """A float array with a last axis to normalise over."""
     floats(kernel, x=x)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from minidl import kernels
+from minidl.kernels.validate import FLOATS
 from minidl.ops.arithmetic import Where, square
 from minidl.ops.coercion import constant, floating
 from minidl.ops.shapes import BroadcastTo
@@ -23,7 +25,11 @@ class Sum(Op):
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
         self.shape, self.kept = x.shape, _kept_shape(x.shape, axis)
-        return x.sum(axis, keepdims=keepdims)
+        axes = sorted(_axes(x.ndim, axis))
+        if not axes or axes != list(range(axes[0], x.ndim)) or x.dtype not in FLOATS:
+            return x.sum(axis, keepdims=keepdims)
+        y = kernels.of(x).sum_rows(x.reshape(*x.shape[: axes[0]], math.prod(x.shape[axes[0] :])))
+        return y.reshape(self.kept) if keepdims else y
 
     def backward(self, dy: Any) -> Any:
         return BroadcastTo.apply(dy.reshape(self.kept), shape=self.shape)
