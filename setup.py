@@ -8,6 +8,7 @@ computes with its NumPy kernels.
 
 from __future__ import annotations
 
+import compileall
 import os
 import platform
 import sys
@@ -59,6 +60,10 @@ class BuildKernels(build_ext):
         except Exception as error:  # of many kinds: no compiler, no Cython, no headers, a full disk
             self.inplace = inplace
             self.give_up(error)
+        if self.editable_mode:
+            # pip does this for a wheel alone. Where Python may not write bytecode (PYTHONDONTWRITEBYTECODE, a folder
+            # of another user) each `import minidl` would compile all of it anew, five times as long as reading it.
+            compileall.compile_dir(Path("minidl").resolve(), quiet=2)
 
     def give_up(self, error: Exception) -> None:
         """Leave nothing behind that could be installed, an earlier build's neither, and say so."""
