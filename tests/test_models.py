@@ -612,11 +612,12 @@ def test_ctrl_c_keeps_history_and_weights() -> None:
     model.fit(*line(), verbose=0)
 
 
-def test_a_loss_that_is_not_finite_warns() -> None:
+def test_a_loss_that_is_not_finite_warns_once_and_where_fit_was_called() -> None:
     x, y = line()
     model = regressor(optimizer=md.optimizers.SGD(learning_rate=1e30))
-    with pytest.warns(RuntimeWarning, match="TerminateOnNaN"), np.errstate(all="ignore"):
-        model.fit(x, y, epochs=1, batch_size=8, verbose=0)
+    with pytest.warns(RuntimeWarning, match="TerminateOnNaN") as warned, np.errstate(all="ignore"):
+        model.fit(x, y, epochs=5, batch_size=8, verbose=0)
+    assert [w.filename for w in warned] == [__file__]
 
 
 # ---- callbacks

@@ -239,16 +239,20 @@ class Model(Layer):
         hooks: CallbackList,
     ) -> dict[str, float]:
         logs: dict[str, float] = {}
+        finite = True
         unchecked = [d for d in (data, validation) if isinstance(d, ArrayData)]
         for done, epoch in enumerate(epochs):
             hooks.on_epoch_begin(epoch)
             batches = data.epoch(shuffle)
             if class_weight is not None:
                 batches = (weighted(batch, class_weight) for batch in batches)
-            if not self._train_epoch(epoch, batches, hooks, [] if done else unchecked):
+            if not self._train_epoch(batches, hooks, [] if done else unchecked):
                 _complain_of_no_batches(done, len(epochs))
                 break
             logs = self._logs()
+            if finite and not math.isfinite(logs["loss"]):  # said once: it stays so in the epochs after
+                finite = False
+                _complain_of_loss(logs["loss"], epoch)
             if validation is not None and validates(epoch + 1):
                 logs |= {f"val_{name}": value for name, value in self._evaluate(validation, hooks).items()}
             hooks.on_epoch_end(epoch, logs)
@@ -256,9 +260,7 @@ class Model(Layer):
                 break
         return logs
 
-    def _train_epoch(
-        self, epoch: int, batches: Iterable[Batch], hooks: CallbackList, unchecked: list[ArrayData]
-    ) -> int:
+    def _train_epoch(self, batches: Iterable[Batch], hooks: CallbackList, unchecked: list[ArrayData]) -> int:
         """Train on these batches; how many there were."""
         self._reset_metrics()
         done = 0
@@ -269,14 +271,6 @@ class Model(Layer):
             done += 1
             if self.stop_training:
                 break
-        loss = self._loss_mean.result()
-        if not math.isfinite(loss):
-            warnings.warn(
-                f"the loss is {loss} after epoch {epoch + 1}: try a smaller learning rate or clipnorm; "
-                f"TerminateOnNaN() stops at once, detect_anomaly() names the op",
-                RuntimeWarning,
-                stacklevel=3,
-            )
         return done
 
     def _train_step(self, batch: Batch, unchecked: Iterable[ArrayData] = ()) -> None:
@@ -509,7 +503,16 @@ def _complain_of_no_batches(done: int, epochs: int) -> None:
     warnings.warn(
         f"the generator has ended: training stops after {done} of {epochs} epochs; "
         f"pass steps_per_epoch with one that goes on, or an object with __len__ and __getitem__",
-        stacklevel=3,
+        stacklevel=4,
+    )
+
+
+def _complain_of_loss(loss: float, epoch: int) -> None:
+    warnings.warn(
+        f"the loss is {loss} after epoch {epoch + 1}: try a smaller learning rate or clipnorm; "
+        f"TerminateOnNaN() stops at once, detect_anomaly() names the op",
+        RuntimeWarning,
+        stacklevel=4,
     )
 
 
