@@ -151,8 +151,18 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"minidl.{name}")
     if name in _LAZY_NAMES:
         return getattr(importlib.import_module(f"minidl.{_LAZY_NAMES[name]}"), name)
-    hint = f"; {_INSTEAD[name]}" if name in _INSTEAD else ""
-    raise AttributeError(f"module 'minidl' has no attribute {name!r}{hint}")
+    raise AttributeError(f"module 'minidl' has no attribute {name!r}{_hint(name)}")
+
+
+def _hint(name: str) -> str:
+    if name in _INSTEAD:
+        return f"; {_INSTEAD[name]}"
+    if name.startswith("_"):  # Python and its tools ask for these
+        return ""
+    import difflib
+
+    near = difflib.get_close_matches(name, [known for known in __dir__() if not known.startswith("_")], 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def __dir__() -> list[str]:

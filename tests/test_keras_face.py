@@ -159,6 +159,7 @@ def test_dir_offers_the_modules() -> None:
     [
         ("keras.layers.Conv2D", AttributeError, "minidl has no keras.layers.Conv2D; it has Activation, Bidirectional"),
         ("keras.layers.LTSM", AttributeError, "minidl has no keras.layers.LTSM; did you mean LSTM?"),
+        ("md.Tensr", AttributeError, "module 'minidl' has no attribute 'Tensr'; did you mean Tensor?"),
         ("keras.layer", AttributeError, "minidl has no keras.layer; did you mean layers?"),
         ("keras.losses.mse_loss", AttributeError, "minidl has no keras.losses.mse_loss"),
         ("from minidl.keras.layers import Conv2D", ImportError, "minidl has no keras.layers.Conv2D"),
@@ -175,7 +176,7 @@ def test_dir_offers_the_modules() -> None:
 )
 def test_missing_names_are_explained(program: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message.replace("?", r"\?")) as caught:
-        exec(program, {"keras": keras})
+        exec(program, {"keras": keras, "md": md})
     assert type(caught.value) is error
 
 

@@ -679,6 +679,7 @@ WRONG = [
     (lambda: layers.Embedding(2, 2, input_length="3"), "Embedding: input_length must be a positive integer, got '3'"),
     (lambda: layers.Dense(2, activation="rleu"), r"unknown activation 'rleu'; did you mean 'relu'\?"),
     (lambda: layers.Dense(2, dtype="int32", name="d"), "d: dtype must be float32 or float64, got int32"),
+    (lambda: layers.Dense(2, dtype="flot32", name="d"), "d: dtype must be float32 or float64, got flot32"),
     (lambda: layers.Dense(2, input_shape=4, name="d"), r"d: input_shape must be a tuple such as \(4,\), got 4"),
     (lambda: layers.Input(100), r"Input needs one shape, a tuple such as \(100,\), got 100"),
     (lambda: layers.Input(), r"Input needs one shape, a tuple such as \(100,\), got none"),

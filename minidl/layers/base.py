@@ -77,9 +77,7 @@ class Layer:
         if unknown:
             raise unexpected(type(self), unknown)
         self.name = name or _unique_name(type(self))
-        self.dtype = np.dtype(dtype or np.float32)
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"{self.name}: dtype must be float32 or float64, got {self.dtype}")
+        self.dtype = _float_type(self.name, dtype)
         if not (input_shape is None or isinstance(input_shape, (tuple, list))):
             raise ValueError(f"{self.name}: input_shape must be a tuple such as ({input_shape},), got {input_shape!r}")
         self.built = False
@@ -310,6 +308,16 @@ def trying() -> Iterator[None]:
 
 def is_trying() -> bool:
     return _trying.get()
+
+
+def _float_type(layer: str, dtype: Any) -> np.dtype[Any]:
+    try:
+        known = np.dtype(dtype or np.float32)
+        if known in (np.float32, np.float64):
+            return known
+    except TypeError:  # NumPy knows no such name, and would not say whose it is
+        known = dtype
+    raise ValueError(f"{layer}: dtype must be float32 or float64, got {known}")
 
 
 def as_floats(layer: Layer, x: Tensor) -> Tensor:
