@@ -148,6 +148,15 @@ def test_every_layer_loss_and_optimizer_is_there() -> None:
             assert getattr(face, known) is getattr(module, known)
 
 
+def test_the_short_names_of_keras() -> None:
+    losses, layers = keras.losses, keras.layers
+    assert losses.mse is losses.MSE is md.losses.mean_squared_error
+    assert losses.mae is losses.MAE is md.losses.mean_absolute_error
+    assert losses.kld is losses.KLD is md.losses.kl_divergence
+    assert layers.GlobalAvgPool1D is md.layers.GlobalAveragePooling1D
+    assert layers.GlobalMaxPool1D is md.layers.GlobalMaxPooling1D
+
+
 def test_dir_offers_the_modules() -> None:
     assert {"layers", "Sequential", "utils"} <= set(dir(keras))
     for name in dir(keras):

@@ -23,5 +23,7 @@ from minidl.layers import (
     deserialize,
     serialize,
 )
+from minidl.layers import GlobalAveragePooling1D as GlobalAvgPool1D
+from minidl.layers import GlobalMaxPooling1D as GlobalMaxPool1D
 
 __getattr__ = _missing_from(__name__, globals())

@@ -1,6 +1,6 @@
 """The names of `keras.losses` that minidl has."""
 
-# ruff: noqa: F401
+# ruff: noqa: F401, N812
 
 from minidl.keras._missing import missing_from as _missing_from
 from minidl.losses import (
@@ -27,5 +27,11 @@ from minidl.losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
+from minidl.losses import kl_divergence as KLD
+from minidl.losses import kl_divergence as kld
+from minidl.losses import mean_absolute_error as MAE
+from minidl.losses import mean_absolute_error as mae
+from minidl.losses import mean_squared_error as MSE
+from minidl.losses import mean_squared_error as mse
 
 __getattr__ = _missing_from(__name__, globals())
