@@ -256,7 +256,10 @@ def _cell(where: str, row: dict[str, Any], column: str) -> str:
 
 
 def _lines(name: str, content: str) -> list[str]:
-    lines = content.removesuffix("\n").split("\n")
+    """The texts, one a line. Those at the end that are empty are none; one among them would shift what comes out."""
+    lines = content.split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             raise ValueError(f"{name}, line {number} is empty; remove it")

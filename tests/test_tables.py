@@ -185,6 +185,10 @@ def test_an_empty_line_of_plain_text_is_refused(tmp_path):
         read_table(write(tmp_path / "a.txt", "x\n \ny\n"))
 
 
+def test_empty_lines_after_the_last_text_are_none(tmp_path):
+    assert read_table(write(tmp_path / "a.txt", "x\ny \n\n \r\n")).texts == ["x", "y "]
+
+
 def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.csv"):
         read_table(tmp_path / "none.csv", "text")
