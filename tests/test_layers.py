@@ -738,6 +738,8 @@ WRONG = [
         lambda: layers.Embedding(4, 2, name="e")([[1, 2], [0, 4]]),
         r"e: ids must lie in \[0, 4\), got 4 at position \(1, 1\); input_dim",
     ),
+    (lambda: layers.Embedding(4, 2, name="e")(np.array([[2**63]], np.uint64)), r"\[0, 4\), got 9223372036854775808 at"),
+    (lambda: layers.Embedding(4, 2, name="e")(np.array([[1e19]])), r"\[0, 4\), got 10000000000000000000 at"),
     (lambda: layers.Embedding(4, 2, name="e")([[-1]]), r"e: ids must lie in \[0, 4\), got -1 at position \(0, 0\)"),
     (lambda: layers.Embedding(4, 2, name="e")([[1.0, 1.5]]), r"e looks up integer ids, got 1.5 at position \(0, 1\)"),
     (

@@ -69,11 +69,11 @@ class Embedding(Layer):
         )
 
     def call(self, ids: Any) -> Tensor:
-        array = self._integers(constant(ids))
+        given = constant(ids)
         try:
-            return embedding(self.embeddings, array)
+            return embedding(self.embeddings, self._integers(given))
         except IndexError:
-            raise IndexError(self._out_of_range(array)) from None
+            raise IndexError(self._out_of_range(given)) from None
 
     def _integers(self, ids: Any) -> Any:
         """The ids in a type that the kernels take; floats if they are whole numbers, as pad_sequences can make them."""
@@ -86,7 +86,8 @@ class Embedding(Layer):
                 raise TypeError(f"{self.name} looks up integer ids, got {ids[position]} at position {position}")
         elif ids.dtype.kind not in "iu":
             raise TypeError(f"{self.name} looks up integer ids, got {ids.dtype}")
-        return ids.astype(np.int64)
+        with np.errstate(invalid="ignore"):  # what int64 cannot hold becomes negative, and is refused as the rest is
+            return ids.astype(np.int64)
 
     def _out_of_range(self, ids: Any) -> str:
         position = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= self.input_dim))[0])
