@@ -7,6 +7,7 @@ precisions and in every layout.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,3 +138,29 @@ def test_gradients_against_closed_forms(form: ClosedForm, dtype: Any, kernels: s
     exact = in_dtype([*weights, *(x.numpy() for x in variables)], np.float64)
     for x, expected in zip(variables, form.gradients(*exact), strict=True):
         assert_close(x.grad.numpy(), expected)
+
+
+NUMPYS = {
+    "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tan": np.tan,
+    "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan, "sinh": np.sinh, "cosh": np.cosh,
+    "erf": np.vectorize(math.erf, otypes=[np.float64]), "softplus": lambda x: np.logaddexp(0, x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMPYS)
+def test_elementary_functions_without_a_kernel_stay_within_the_ulp_that_their_source_states(name: str) -> None:
+    exponents = np.arange(255, dtype=np.uint32)[:, None] << np.uint32(23)
+    inside = (md.random.Generator(1).uniform((255, 200), dtype=np.float64) * 2**23).astype(np.uint32)
+    ends = np.broadcast_to(
+        np.array([0, 1, 2**23 - 1], np.uint32), (255, 3)
+    )  # the last is the number below a power of 2
+    x = (exponents + np.concatenate([inside, ends], axis=1)).reshape(-1).view(np.float32)
+    x = np.concatenate([x, -x])
+    with np.errstate(all="ignore"):
+        truth = NUMPYS[name](x.astype(np.float64))
+        rounded = truth.astype(np.float32)
+        y = getattr(md, name)(md.Tensor(x)).numpy()
+        ulp = np.spacing(np.abs(rounded))
+    finite = np.isfinite(rounded)
+    np.testing.assert_array_equal(y[~finite], rounded[~finite])
+    assert (np.abs(y[finite] - truth[finite]) / ulp[finite]).max() <= 4
