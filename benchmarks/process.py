@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -16,14 +17,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 from benchmarks.peers import Peer
 
 WARM_UP = 0.3  # seconds
 TURN = 0.25
-PAUSE = 0.05  # before a turn: threads of the one before may still be spinning
 AGREEMENT = 2e-4  # of losses, relative
 
 
@@ -32,7 +31,10 @@ class RefusedError(Exception):
 
 
 class Contestant:
-    """A process in which one library computes."""
+    """A process in which one library computes, and which is stopped but for its turns.
+
+    Else the threads of one would spin in the turn of another: OpenBLAS' do, for a tenth of a second.
+    """
 
     def __init__(self, peer: Peer, threads: int) -> None:
         self.peer = peer
@@ -54,6 +56,7 @@ class Contestant:
 
     def ask(self, **command: Any) -> Any:
         assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.send_signal(signal.SIGCONT)
         try:
             self._process.stdin.write(json.dumps(command) + "\n")
             self._process.stdin.flush()
@@ -62,6 +65,7 @@ class Contestant:
             line = ""
         if not line:
             raise RuntimeError(f"the process of {self.peer.name} ended with status {self._process.wait()}")
+        self._process.send_signal(signal.SIGSTOP)
         reply = json.loads(line)
         if "error" in reply:
             raise RefusedError(f"{self.peer.name}: {reply['error']}")
@@ -69,6 +73,7 @@ class Contestant:
         return reply["answer"]
 
     def close(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
         self._process.communicate()  # the end of its input ends it
 
 
@@ -131,7 +136,6 @@ def race(contestants: Mapping[str, Contestant], task: str, rounds: int, **argume
         steps[name] = _steps(TURN, statistics.median(warm))
     for _ in range(rounds):
         for name, timing in timings.items():
-            sleep(PAUSE)
             timing.rounds.append(statistics.median(contestants[name].ask(run=steps[name])))
     return timings
 
