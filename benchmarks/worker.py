@@ -33,7 +33,7 @@ def main(contestant: str, threads: int) -> None:
                 step = getattr(module, command["prepare"])(**command["with"])
                 answer: Any = None
             elif "values" in command:
-                answer = [float(np.mean(np.asarray(step()))) for _ in range(command["values"])]
+                answer = [float(np.mean(np.abs(np.asarray(step())))) for _ in range(command["values"])]
             else:
                 answer = _times(step, command["run"])
             reply = {"answer": answer, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
