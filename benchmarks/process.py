@@ -96,7 +96,7 @@ class Timing:
     """How long a step of one contestant took: the median of each round, in seconds."""
 
     rounds: list[float] = field(default_factory=list)
-    first: float = 0.0
+    first: float | None = None
 
     @property
     def median(self) -> float:

@@ -118,18 +118,19 @@ class Result:
 
     def _rows_table(self) -> str:
         lines = [
-            "| case | | median | spread | rate | share of ceiling | minidl takes |",
-            "|---|---|---|---|---|---|---|",
+            "| case | | first step | median after it | spread | rate | share of ceiling | minidl takes |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         case = None
         for row in self.rows:
             spread = "" if row.low is None or row.high is None else f"{_quantity(row.low)} – {_quantity(row.high)}"
+            first = "" if row.first is None else _quantity(row.first)
             value = _quantity(row.value) if row.unit == "s" else f"{row.value:.4g} {row.unit}"
             rate = "" if row.rate is None else f"{row.rate:.1f} G/s"
             share = "" if row.share is None else f"{row.share:.0%}"
             times = "" if row.ratio is None else f"{row.ratio:.2f} ×"
             name = "" if row.case == case else row.case
-            lines.append(f"| {name} | {row.contestant} | {value} | {spread} | {rate} | {share} | {times} |")
+            lines.append(f"| {name} | {row.contestant} | {first} | {value} | {spread} | {rate} | {share} | {times} |")
             case = row.case
         return "\n".join(lines)
 
