@@ -8,7 +8,7 @@ from typing import Any
 import autograd
 import autograd.numpy as np
 
-from benchmarks import inputs
+from benchmarks import inputs, scalars
 
 Step = Callable[[], Any]
 
@@ -51,17 +51,11 @@ def mlp_train(optimizer: str) -> Step:
 
 
 def scalar_network() -> Step:
-    def output(layers: list[list[list[Any]]]) -> Any:
+    def loss(layers: list[list[list[Any]]]) -> Any:
         values = [0.5, -0.25]
         for layer in layers:
-            values = [_neuron(neuron, values) for neuron in layer]
+            values = [scalars.output(neuron, values, np.tanh) for neuron in layer]
         return 1 - values[0]
 
-    def _neuron(neuron: list[Any], values: list[Any]) -> Any:
-        total = neuron[-1]
-        for w, value in zip(neuron, values, strict=False):
-            total = total + w * value
-        return np.tanh(total)
-
-    derivative, layers = autograd.grad(output), inputs.scalar_weights()
+    derivative, layers = autograd.grad(loss), inputs.scalar_weights()
     return lambda: derivative(layers)[0][0][0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import minidl as md
-from benchmarks import inputs
+from benchmarks import inputs, scalars
 from minidl import kernels
 from minidl.layers import LSTM, Dense, Dropout, Embedding
 
@@ -170,25 +171,4 @@ def mlp_train(optimizer: str) -> Step:
 
 
 def scalar_network() -> Step:
-    layers = [
-        [[md.Tensor(w, requires_grad=True) for w in neuron] for neuron in layer] for layer in inputs.scalar_weights()
-    ]
-    weights = [w for layer in layers for neuron in layer for w in neuron]
-    point = [md.Tensor(0.5), md.Tensor(-0.25)]
-
-    def step() -> Any:
-        for w in weights:
-            w.grad = None
-        values = point
-        for layer in layers:
-            values = [_neuron(neuron, values) for neuron in layer]
-        (1 - values[0]).backward()
-        return layers[0][0][0].grad
-
-    def _neuron(neuron: list[md.Tensor], values: list[md.Tensor]) -> md.Tensor:
-        total = neuron[-1]
-        for w, value in zip(neuron, values, strict=False):
-            total = total + w * value
-        return md.tanh(total)
-
-    return step
+    return scalars.step_of(partial(md.Tensor, requires_grad=True), md.Tensor, md.tanh)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from benchmarks import inputs
+from benchmarks import inputs, scalars
 
 Step = Callable[[], Any]
 torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -227,25 +228,4 @@ def mlp_train(optimizer: str) -> Step:
 
 
 def scalar_network() -> Step:
-    layers = [
-        [[torch.tensor(w, requires_grad=True) for w in neuron] for neuron in layer] for layer in inputs.scalar_weights()
-    ]
-    weights = [w for layer in layers for neuron in layer for w in neuron]
-    point = [torch.tensor(0.5), torch.tensor(-0.25)]
-
-    def step() -> Any:
-        for w in weights:
-            w.grad = None
-        values = point
-        for layer in layers:
-            values = [_neuron(neuron, values) for neuron in layer]
-        (1 - values[0]).backward()
-        return layers[0][0][0].grad
-
-    def _neuron(neuron: list[torch.Tensor], values: list[torch.Tensor]) -> torch.Tensor:
-        total = neuron[-1]
-        for w, value in zip(neuron, values, strict=False):
-            total = total + w * value
-        return torch.tanh(total)
-
-    return step
+    return scalars.step_of(partial(torch.tensor, requires_grad=True), torch.tensor, torch.tanh)
