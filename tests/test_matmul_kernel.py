@@ -207,6 +207,8 @@ def test_the_other_instruction_sets(isa):
         (np.zeros((2, 4, 3)), np.zeros((3, 3, 2))),
         (np.zeros((2, 4, 3), np.float16), np.zeros((3, 3, 2), np.float16)),
         ([[1.0]], np.zeros((1, 1))),
+        (np.zeros((2, 2)), np.zeros((2, 2), "M8[s]")),
+        (np.zeros((2, 2)), [[1.0, 2.0], [3.0, 4.0]]),
     ],
 )
 def test_bad_input_gets_the_error_of_the_reference(a, b):

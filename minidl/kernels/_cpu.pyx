@@ -248,8 +248,6 @@ def matmul(a, b, c):
 def product(a, b, empty):
     """a b of two matrices as most of them are, in an array made by empty(shape, dtype); None for all others."""
     cdef Matrix ma, mb
-    if type(a) is not type(b):
-        return None
     cdef int bits = bits_of_matrix(a, &ma)
     if bits == 0 or bits != bits_of_matrix(b, &mb) or ma.columns != mb.rows:
         return None

@@ -141,8 +141,10 @@ def _map(kernel: Callable[[Array, Array], None], x: Array) -> Array:
 
 def matmul(a: Array, b: Array) -> Array:
     """c = a b, over the last two axes; the others broadcast. Transposed and sliced views are not copied."""
-    if type(a) is np.ndarray and a.dtype.kind == "f" and (c := _cpu.product(a, b, _empty)) is not None:
-        return c
+    if type(a) is type(b) is np.ndarray and a.dtype == b.dtype and a.dtype.kind == "f":
+        c = _cpu.product(a, b, _empty)
+        if c is not None:
+            return c
     validate.matmul(a, b)
     a, b = _strided(a), _strided(b)
     if b.ndim == 2:
