@@ -24,11 +24,13 @@ class Sum(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.shape, self.kept = x.shape, _kept_shape(x.shape, axis)
-        axes = sorted(_axes(x.ndim, axis))
-        if not axes or axes != list(range(axes[0], x.ndim)) or x.dtype not in FLOATS:
+        axes = _axes(x.ndim, axis)
+        first = x.ndim - len(axes)
+        self.shape, self.kept = x.shape, tuple([1 if i in axes else n for i, n in enumerate(x.shape)])
+        if x.dtype not in FLOATS or not axes or set(axes) != set(range(first, x.ndim)):
             return x.sum(axis, keepdims=keepdims)
-        y = kernels.of(x).sum_rows(x.reshape(*x.shape[: axes[0]], math.prod(x.shape[axes[0] :])))
+        rows = x if len(axes) == 1 else x.reshape(*x.shape[:first], math.prod(x.shape[first:]))
+        y = kernels.of(x).sum_rows(rows)
         return y.reshape(self.kept) if keepdims else y
 
     def backward(self, dy: Any) -> Any:
