@@ -59,14 +59,7 @@ def _optimizer(name: str, parameters: Any) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, rate)
 
 
-# ---- the document's model -----------------------------------------------------------------
-
-
-def document_train(batch: int, time: int, rate: float, optimizer: str) -> Step:
-    model = DocumentModel(rate)
-    stepper, loss_of = _optimizer(optimizer, model.parameters()), nn.BCEWithLogitsLoss()
-    x, y = map(torch.from_numpy, inputs.document_batch(batch, time))
-
+def _training_step(model: Any, stepper: torch.optim.Optimizer, loss_of: Any, x: Any, y: Any) -> Step:
     def step() -> Any:
         stepper.zero_grad()
         loss = loss_of(model(x), y)
@@ -75,6 +68,17 @@ def document_train(batch: int, time: int, rate: float, optimizer: str) -> Step:
         return loss.item()
 
     return step
+
+
+# ---- the document's model -----------------------------------------------------------------
+
+
+def document_train(batch: int, time: int, rate: float, optimizer: str) -> Step:
+    model = DocumentModel(rate)
+    stepper, loss_of = _optimizer(optimizer, model.parameters()), nn.BCEWithLogitsLoss()
+    x, y = map(torch.from_numpy, inputs.document_batch(batch, time))
+
+    return _training_step(model, stepper, loss_of, x, y)
 
 
 def document_infer(batch: int, time: int) -> Step:
@@ -217,14 +221,7 @@ def mlp_train(optimizer: str) -> Step:
     stepper, loss_of = _optimizer(optimizer, model.parameters()), nn.CrossEntropyLoss()
     x, y = map(torch.from_numpy, inputs.mlp_batch())
 
-    def step() -> Any:
-        stepper.zero_grad()
-        loss = loss_of(model(x), y)
-        loss.backward()
-        stepper.step()
-        return loss.item()
-
-    return step
+    return _training_step(model, stepper, loss_of, x, y)
 
 
 def scalar_network() -> Step:
