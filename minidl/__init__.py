@@ -18,6 +18,7 @@ from minidl.makers import arange, eye, full, full_like, linspace, ones, ones_lik
 from minidl.ops import (
     absolute,
     add,
+    affine,
     all,
     any,
     arccos,

@@ -172,8 +172,7 @@ class Tensor:
         seed = seed_of(self, gradient, create_graph)
         kept = backpropagate([self], [seed], retain_graph=retain_graph or create_graph, create_graph=create_graph)
         for t, dx in kept.values():
-            # Never in place, and never dx itself: a rule may hand the same array to several inputs.
-            dx = dx if isinstance(dx, Tensor) else wrap(dx.copy())
+            dx = dx if isinstance(dx, Tensor) else wrap(dx)
             t._grad = dx if t._grad is None else t._grad + dx
 
     def retain_grad(self) -> None:
@@ -350,6 +349,7 @@ class Op:
     reads_inputs = True  # backward looks at self.inputs, so they must not change until then; see also reads()
     reads_output = False  # backward looks at self.output
     detour = False  # the gradient passes by the first input, to what that was made from, unless that of it is asked for
+    makes_gradients = False  # what backward returns is new, and not held by anybody else: it becomes .grad uncopied
     composition: Callable[..., Any] | None = None  # a fused op in small ops, for derivatives of derivatives
 
     order: int

@@ -54,6 +54,25 @@ def test_adding_leaves_the_gradient_seen_before_alone() -> None:
     assert value(before) == 2.0 and value(x.grad) == 5.0
 
 
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
+def test_writing_to_the_gradients_changes_no_other_and_no_later_one(case: Case) -> None:
+    leaves, ys = results(case, [x.copy() for x in case.inputs])
+
+    def gradients() -> list[Any]:
+        for t in leaves:
+            t.zero_grad()
+        for y in ys:
+            y.backward(np.ones(y.shape), retain_graph=True)
+        return [t.grad._array for t in leaves if t.grad is not None]
+
+    first = gradients()
+    kept = [array.copy() for array in first]
+    for i, array in enumerate(first):
+        array[...] = 7
+        assert all(map(np.array_equal, first[i + 1 :], kept[i + 1 :]))
+    assert all(map(np.array_equal, gradients(), kept))
+
+
 def test_gradients_of_two_leaves_do_not_share_memory() -> None:
     a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
     given = np.array([1.0, 1.0])

@@ -36,8 +36,8 @@ def backpropagate(
 ) -> dict[int, tuple[Tensor, Any]]:
     """The gradient of Σ seed · root for the targets, by id; without targets, for the leaves.
 
-    Gradients are arrays, or Tensors with `create_graph`. Nothing is searched beyond the
-    tensors of `boundary`.
+    Gradients are arrays that nobody else holds, or Tensors with `create_graph`. Nothing is
+    searched beyond the tensors of `boundary`.
     """
     if create_graph and not modes.get().recording:
         with enable_grad():
@@ -47,9 +47,10 @@ def backpropagate(
     graph.mark_needs(wanted, all_leaves=targets is None)
     graph.check_unchanged(create_graph)
     gradients: dict[int, Any] = {}
+    shared: set[int] = set()  # of the tensors whose gradient somebody else may hold as well
     kept: dict[int, tuple[Tensor, Any]] = {}
     for root, seed in zip(roots, seeds, strict=True):
-        _accumulate(gradients, root, seed)
+        _accumulate(gradients, shared, root, seed, False)
     for op in graph.ops:
         outputs = graph.outputs.pop(op)  # so that each tensor is let go as soon as its op is done
         dys = [gradients.pop(id(t), None) for t in outputs]
@@ -58,17 +59,18 @@ def backpropagate(
             if t is not None and dy is not None:
                 reached = True
                 if id(t) in wanted:
-                    kept[id(t)] = t, dy
+                    kept[id(t)] = t, dy if create_graph else dy.copy()  # the op's rule is yet to pass it on
         needs = graph.needs.pop(op)
         if reached and True in needs:
             working = _twin(op) if retain_graph else op
             for i, dx in _gradients_of_inputs(working, needs, outputs, dys, create_graph):
-                _accumulate(gradients, op.parents[i], dx)
+                _accumulate(gradients, shared, op.parents[i], dx, op.makes_gradients)
             if not retain_graph:
                 op.free()
     for t in graph.leaves.values():
         if id(t) in wanted and id(t) in gradients:
-            kept[id(t)] = t, gradients[id(t)]
+            dx = gradients[id(t)]
+            kept[id(t)] = t, dx.copy() if id(t) in shared and not create_graph else dx
     return kept
 
 
@@ -210,9 +212,16 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     return x.sum(tuple(range(extra)) + stretched).reshape(shape)
 
 
-def _accumulate(gradients: dict[int, Any], t: Tensor, dx: Any) -> None:
+def _accumulate(gradients: dict[int, Any], shared: set[int], t: Tensor, dx: Any, is_new: bool) -> None:
+    """Never in place: a rule may hand the same array to several inputs, and an array that is kept to others too."""
     before = gradients.get(id(t))
-    gradients[id(t)] = dx if before is None else before + dx
+    if before is not None:
+        gradients[id(t)] = before + dx
+        shared.discard(id(t))
+        return
+    gradients[id(t)] = dx
+    if not is_new:
+        shared.add(id(t))
 
 
 _FREED = (

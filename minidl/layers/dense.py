@@ -7,7 +7,7 @@ from typing import Any
 from minidl import activations, initializers, regularizers
 from minidl.layers.arguments import known_features, positive_integer, same_features, written
 from minidl.layers.base import Layer, Shape, shapes_of
-from minidl.ops.linalg import matmul
+from minidl.ops.linalg import affine, matmul
 from minidl.tensor import Tensor
 
 
@@ -28,7 +28,7 @@ class Dense(Layer):
     >>> import minidl as md
     >>> layer = md.layers.Dense(2, kernel_initializer="ones", input_dim=3)
     >>> layer([[1.0, 2.0, 3.0]])
-    Tensor([[6., 6.]], op=add)
+    Tensor([[6., 6.]], op=affine)
     """
 
     supports_masking = True
@@ -70,8 +70,8 @@ class Dense(Layer):
     def call(self, x: Any) -> Tensor:
         self._check(shapes_of(x))
         same_features(self, shapes_of(x), self.kernel.shape[0])
-        y = matmul(x, self.kernel)
-        return self.activation(y if self.bias is None else y + self.bias)
+        y = matmul(x, self.kernel) if self.bias is None else affine(x, self.kernel, self.bias)
+        return self.activation(y)
 
     def _check(self, shape: Shape) -> None:
         if len(shape) < 2:

@@ -67,7 +67,7 @@ from minidl.ops.elementary import (
     tan,
     tanh,
 )
-from minidl.ops.linalg import matmul
+from minidl.ops.linalg import affine, matmul
 from minidl.ops.lookup import embedding
 from minidl.ops.noise import dropout
 from minidl.ops.probabilities import (

@@ -36,10 +36,13 @@ def beside_each_other(*values: Any) -> list[Tensor]:
     return [x if isinstance(x, Tensor) else as_tensor(x, weak) for x in results]
 
 
-def of_one_type(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the type of their result, for kernels, which do not mix types. Gradients come back in their own."""
-    dtype = np.result_type(a.dtype, b.dtype)
-    return as_tensor(a, dtype), as_tensor(b, dtype)
+def of_one_type(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """All in the type of their result, for kernels, which do not mix types. Gradients come back in their own."""
+    first = tensors[0].dtype
+    if all(t.dtype == first for t in tensors):
+        return tensors
+    dtype = np.result_type(*(t.dtype for t in tensors))
+    return tuple(as_tensor(t, dtype) for t in tensors)
 
 
 def floating(x: Any) -> Tensor:

@@ -16,12 +16,13 @@ class Matmul(Op):
     """y = a b, over the last two axes;  da = dy bᵀ, db = aᵀ dy"""
 
     broadcasts = True
+    makes_gradients = True
 
     def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
         return needs[1 - i]
 
     def forward(self, a: Any, b: Any) -> Any:
-        return kernels.of(a).matmul(a, b) if a.dtype.kind == "f" else np.matmul(a, b)
+        return _product(a, b)
 
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
@@ -31,9 +32,39 @@ class Matmul(Op):
         )
 
 
+class Affine(Op):
+    """y = x W + b, over the last axis of x;  dx = dy Wᵀ, dW = Σ xᵀ dy, db = Σ dy"""
+
+    broadcasts = True  # b, along all axes but the last
+    makes_gradients = True
+
+    def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
+        return i < 2 and needs[1 - i]
+
+    def forward(self, x: Any, W: Any, b: Any) -> Any:
+        y = _product(x, W)
+        y += b
+        return y
+
+    def backward(self, dy: Any) -> Any:
+        x, W, _ = self.inputs
+        dx = dW = None
+        if self.needs[0]:
+            dx = Matmul.apply(dy, W.swapaxes(-1, -2))
+        if self.needs[1]:
+            rows = math.prod(dy.shape[:-1])
+            dW = Matmul.apply(x.reshape(rows, x.shape[-1]).swapaxes(-1, -2), dy.reshape(rows, dy.shape[-1]))
+        return dx, dW, dy
+
+
+def _product(a: Any, b: Any) -> Any:
+    return kernels.of(a).matmul(a, b) if a.dtype.kind == "f" else np.matmul(a, b)
+
+
 def matmul(a: Any, b: Any) -> Tensor:
     """a b. Vectors are rows on the left and columns on the right, stacks of matrices broadcast, as in NumPy."""
-    a, b = of_one_type(*operands(*beside_each_other(a, b)))
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype == b.dtype):
+        a, b = of_one_type(*operands(*beside_each_other(a, b)))
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul needs vectors or matrices, got shapes {a.shape} and {b.shape}; use * for a number")
     if a.shape[-1] != b.shape[0 if b.ndim == 1 else -2]:
@@ -48,6 +79,23 @@ def matmul(a: Any, b: Any) -> Tensor:
     if a.ndim > 2 and b.ndim == 2:  # one large product instead of a stack, forward and backward
         return Matmul.apply(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
     return Matmul.apply(a, b)
+
+
+def affine(x: Any, W: Any, b: Any) -> Tensor:
+    """x W + b in one op: what a Dense layer computes.  x (…, D), W (D, U), b (U,) → (…, U)
+
+    >>> affine([[1.0, 2.0]], [[3.0], [4.0]], [5.0])
+    Tensor([[16.]])
+    """
+    x, W, b = beside_each_other(x, W, b)
+    if not x.dtype == W.dtype == b.dtype:
+        W, b = operands(W, b)
+        x, W, b = of_one_type(*operands(x, W), b)
+    if x.ndim < 2 or W.ndim != 2 or x.shape[-1] != W.shape[0] or b.shape != W.shape[1:]:
+        raise ValueError(
+            f"affine: expected x (…, rows, D), W (D, U) and b (U,), got shapes {x.shape}, {W.shape} and {b.shape}"
+        )
+    return Affine.apply(x, W, b)
 
 
 def _without_axis(x: Tensor, axis: int) -> Tensor:

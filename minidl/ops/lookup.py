@@ -13,6 +13,7 @@ class Embedding(Op):
     """y[…] = table[ids[…]];  dtable[i] = Σ dy over the places where ids = i"""
 
     reads_inputs = False
+    makes_gradients = True
 
     def forward(self, table: Any, ids: Any) -> Any:
         self.ids, self.rows = ids, table.shape[0]
@@ -26,6 +27,7 @@ class ScatterRows(Op):
     """y = zeros (rows, U) with each row of x added at its id;  dx[…] = dy[ids[…]]"""
 
     reads_inputs = False
+    makes_gradients = True
 
     def forward(self, x: Any, ids: Any, rows: int) -> Any:
         self.ids = ids

@@ -19,6 +19,8 @@ from minidl.tensor import Op, Tensor, as_tensor, wrap
 class LSTM(Op):
     """Gates σ(f), σ(i), tanh(g), σ(o) of z = x W + h R + b;  c ← f c + i g;  h ← o tanh c"""
 
+    makes_gradients = True
+
     def forward(
         self, x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, bias: Any, mask: Any, reverse: bool
     ) -> tuple[Any, Any, Any]:

@@ -577,6 +577,20 @@ _PRODUCTS = [
     Case("matmul", lambda x: x @ x.T, (_draw(2, 3),), lambda x: np.einsum("ik,jk->ij", x, x), "with its own transpose"),
 ]
 
+
+def _affine(variant: str, *x: int) -> Case:
+    drawn = (_draw(*x), _draw(3, 2), _draw(2))
+    return Case("affine", md.affine, drawn, lambda x, W, b: np.einsum("...k,kj->...j", x, W) + b, variant)
+
+
+_AFFINE = [
+    _affine("", 2, 3),
+    _affine("a stack", 2, 2, 3),
+    _affine("one row", 1, 3),
+    _affine("no rows", 0, 3),
+    Case("affine", lambda x: md.affine(x, x, x[0]), (_draw(2, 2),), lambda x: x @ x + x[0], "of itself"),
+]
+
 _HOT = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 _SOME = np.array([[0.0, 1.0, 0.3], [0.2, 0.5, 0.1]])
 _NO_IDS = np.zeros(0, int)
@@ -706,5 +720,5 @@ _RECURRENT = [
 
 CASES = [
     *_UNARY, *_BINARY, *_COMPARISONS, *_LOGIC, *_REDUCTIONS, *_SHAPES, *_PICKED,
-    *_PRODUCTS, *_CONTRACTIONS, *_SOFT, *_TABLES, *_RECURRENT,
+    *_PRODUCTS, *_AFFINE, *_CONTRACTIONS, *_SOFT, *_TABLES, *_RECURRENT,
 ]  # fmt: skip
