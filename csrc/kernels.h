@@ -15,10 +15,12 @@
 #include <stdint.h>
 
 #define KERNELS(K, real)                                                                                  \
-    /* ---- elementary.c: x, y (n) */                                                                     \
+    /* ---- elementary.c: x, y, dy, dx (n) */                                                                \
     K(exp, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
     K(tanh, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                             \
     K(sigmoid, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                          \
+    K(relu_forward, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                     \
+    K(relu_backward, (ptrdiff_t n, const real *dy, const real *x, real *dx), (n, dy, x, dx))              \
     /* ---- gemm.c: c (m, n) = a (m, k) b (k, n), rows and columns any number of reals apart; flags: gemm.h */ \
     K(gemm,                                                                                               \
       (ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,            \

@@ -155,6 +155,8 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "exp": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
     "tanh": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-20.0, high=20.0),)],
     "sigmoid": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
+    "relu_forward": [(draw(*s),) for s in SHAPES],
+    "relu_backward": [(draw(*s), draw(*s)) for s in SHAPES],
     "matmul": [(draw(*a), draw(*b)) for a, b in PRODUCTS],
     "sum_rows": [(draw(*s),) for s in (*ROWS, (0,), (3, 0))],
     "softmax_forward": [(draw(*s, low=-9.0, high=9.0),) for s in ROWS],
@@ -181,7 +183,7 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
 }  # fmt: skip
 
 # Kernels that move numbers, or round each once: not a bit may differ.
-EXACT = {"embedding_forward", "embedding_backward", "random_bits", "dropout"}
+EXACT = {"relu_forward", "relu_backward", "embedding_forward", "embedding_backward", "random_bits", "dropout"}
 
 
 def call(kernels: ModuleType, kernel: str, arguments: tuple[Any, ...]) -> list[Array]:
@@ -247,7 +249,8 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
     a, b = (draw(300, 257).astype(dtype) for _ in range(2))
     labels = ids(257, 300)
     large = {
-        "exp": (a,), "tanh": (a,), "sigmoid": (a,), "softmax_forward": (a,), "softmax_backward": (a, b),
+        "exp": (a,), "tanh": (a,), "sigmoid": (a,), "relu_forward": (a,), "relu_backward": (a, b),
+        "softmax_forward": (a,), "softmax_backward": (a, b),
         "sum_rows": (a,), "matmul": (a, b.T), "sparse_cross_entropy_forward": (a, labels),
         "softmax_cross_entropy_forward": (a, b),
         "sigmoid_cross_entropy_forward": (a, b), "embedding_backward": (a, ids(40, 300), 40), "dropout": (a, 0.3, 1, 2),

@@ -6,10 +6,12 @@ more: each array is dense, native, aligned, of the type and the number of items 
 """
 
 from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_IsContiguous,
+    PyBuffer_Release, PyObject_GetBuffer,
 )
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport strchr
+from numpy import ndarray
 
 cdef extern from "memory.h" nogil:
     void *memory_take(size_t bytes)
@@ -29,6 +31,8 @@ cdef extern from "dispatch.h" nogil:
     int kernel_exp(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_tanh(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_sigmoid(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_relu_forward(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_relu_backward(int bits, Py_ssize_t n, const void *dy, const void *x, void *dx)
     int kernel_gemm(
         int bits, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const void *a, Py_ssize_t a_row, Py_ssize_t a_col,
         const void *b, Py_ssize_t b_row, Py_ssize_t b_col, void *c, Py_ssize_t c_row, int flags)
@@ -201,6 +205,21 @@ def tanh(x, y):
 
 def sigmoid(x, y):
     apply(kernel_sigmoid, x, y)
+
+
+def relu_forward(x, y):
+    apply(kernel_relu_forward, x, y)
+
+
+def relu_backward(dy, x, dx):
+    cdef Py_ssize_t n = x.size
+    cdef int bits = bits_of(x), status
+    cdef const void *pdy = reals(dy, bits, n)
+    cdef const void *px = reals(x, bits, n)
+    cdef void *pdx = results(dx, bits, n)
+    with nogil:
+        status = kernel_relu_backward(bits, n, pdy, px, pdx)
+    check(status)
 
 
 # ---- products -----------------------------------------------------------------------------
@@ -480,6 +499,56 @@ def lstm_backward(
 
 
 # ---- optimizer steps ----------------------------------------------------------------------
+
+
+def apart(*arrays):
+    """Whether up to four are dense reals of one type and shape, each in memory of its own, writable but for the second."""
+    cdef Py_buffer[4] views
+    cdef int count = 0, i
+    if len(arrays) > 4:
+        return False
+    try:
+        for array in arrays:
+            if not look(array, &views[count]):
+                return False
+            count += 1
+            if views[count - 1].readonly and count != 2:
+                return False
+            for i in range(count - 1):
+                if not alike(&views[i], &views[count - 1]) or overlap(&views[i], &views[count - 1]):
+                    return False
+        return True
+    finally:
+        for i in range(count):
+            PyBuffer_Release(&views[i])
+
+
+cdef bint look(array, Py_buffer *view) except -1:
+    """Get the view of an array of dense reals, for the caller to release; False, and nothing to release, if it is none."""
+    if type(array) is not ndarray:
+        return False
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    except (BufferError, ValueError):  # a type that no buffer can describe
+        return False
+    if view.format[1] == 0 and view.format[0] in b"fd" and PyBuffer_IsContiguous(view, b"C"[0]) and is_aligned(view):
+        return True
+    PyBuffer_Release(view)
+    return False
+
+
+cdef bint alike(const Py_buffer *a, const Py_buffer *b) noexcept:
+    cdef int axis
+    if a.ndim != b.ndim or a.format[0] != b.format[0]:
+        return False
+    for axis in range(a.ndim):
+        if a.shape[axis] != b.shape[axis]:
+            return False
+    return True
+
+
+cdef bint overlap(const Py_buffer *a, const Py_buffer *b) noexcept:
+    return <uintptr_t>a.buf < <uintptr_t>b.buf + b.len and <uintptr_t>b.buf < <uintptr_t>a.buf + a.len
 
 
 def sgd_step(w, g, double lr):

@@ -130,6 +130,20 @@ def sigmoid(x: Array) -> Array:
     return _map(_cpu.sigmoid, x)
 
 
+def relu_forward(x: Array) -> Array:
+    """y = max(x, 0)"""
+    validate.floats("relu_forward", x=x)
+    return _map(_cpu.relu_forward, x)
+
+
+def relu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy where x > 0, else 0"""
+    validate.elementwise("relu_backward", dy=dy, x=x)
+    dx = _empty(x.shape, x.dtype)
+    _cpu.relu_backward(_dense(dy), _dense(x), dx)
+    return dx
+
+
 def _map(kernel: Callable[[Array, Array], None], x: Array) -> Array:
     y = _empty(x.shape, x.dtype)
     kernel(_dense(x), y)
@@ -339,14 +353,14 @@ def _lstm_cache_shapes(x: Array, units: int) -> list[tuple[int, ...]]:
 
 def sgd_step(w: Array, g: Array, lr: float) -> None:
     """w ← w − lr g"""
-    validate.step("sgd_step", w=w, g=g)
+    _check_step("sgd_step", w=w, g=g)
     scalars = validate.numbers("sgd_step", lr=lr)
     _step(_cpu.sgd_step, g, (w,), *scalars)
 
 
 def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool) -> None:
     """v ← μ v − lr g;  w ← w + v,  or with nesterov  w ← w + μ v − lr g"""
-    validate.step("momentum_step", w=w, g=g, v=v)
+    _check_step("momentum_step", w=w, g=g, v=v)
     scalars = validate.numbers("momentum_step", lr=lr, momentum=momentum)
     _step(_cpu.momentum_step, g, (w, v), *scalars, nesterov)
 
@@ -355,23 +369,30 @@ def adam_step(
     w: Array, g: Array, m: Array, v: Array, rate: float, beta_1: float, beta_2: float, epsilon: float
 ) -> None:
     """m ← m + (1−β₁)(g − m);  v ← v + (1−β₂)(g² − v);  w ← w − rate m / (√v + ε)"""
-    validate.step("adam_step", w=w, g=g, m=m, v=v)
+    _check_step("adam_step", w=w, g=g, m=m, v=v)
     scalars = validate.numbers("adam_step", rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
     _step(_cpu.adam_step, g, (w, m, v), *scalars)
 
 
 def rmsprop_step(w: Array, g: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
     """v ← ρ v + (1−ρ) g²;  w ← w − lr g / √(v + ε)"""
-    validate.step("rmsprop_step", w=w, g=g, v=v)
+    _check_step("rmsprop_step", w=w, g=g, v=v)
     scalars = validate.numbers("rmsprop_step", lr=lr, rho=rho, epsilon=epsilon)
     _step(_cpu.rmsprop_step, g, (w, v), *scalars)
 
 
 def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> None:
     """a ← a + g²;  w ← w − lr g / √(a + ε)"""
-    validate.step("adagrad_step", w=w, g=g, a=a)
+    _check_step("adagrad_step", w=w, g=g, a=a)
     scalars = validate.numbers("adagrad_step", lr=lr, epsilon=epsilon)
     _step(_cpu.adagrad_step, g, (w, a), *scalars)
+
+
+def _check_step(kernel: str, **arrays: Array) -> None:
+    if not _cpu.apart(
+        *arrays.values()
+    ):  # a look at the addresses; what is wrong, if anything, is found with more patience
+        validate.step(kernel, **arrays)
 
 
 def _step(kernel: Callable[..., None], g: Array, written: tuple[Array, ...], *scalars: float) -> None:

@@ -46,6 +46,18 @@ def sigmoid(x: Array) -> Array:
     return np.where(x < 0, e, np.ones_like(e)) / (1 + e)
 
 
+def relu_forward(x: Array) -> Array:
+    """y = max(x, 0)"""
+    validate.floats("relu_forward", x=x)
+    return np.maximum(x, 0)
+
+
+def relu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy where x > 0, else 0; at 0 itself 0 is the usual choice among the slopes from 0 to 1."""
+    validate.elementwise("relu_backward", dy=dy, x=x)
+    return np.where(x > 0, dy, dy.dtype.type(0))
+
+
 # ---- products ---------------------------------------------------------------------------
 
 

@@ -83,8 +83,7 @@ def ids(kernel: str, name: str, array: Any, limit: int, meaning: str) -> None:
         raise TypeError(f"{kernel}: {name} must be int32 or int64, got {array.dtype}")
     if array.size == 0:
         return
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or high >= limit:
+    if int(array.view(f"u{array.itemsize}").max()) >= limit:  # one pass: a negative one is huge as unsigned
         where = np.argwhere((array < 0) | (array >= limit))[0]
         position = tuple(int(i) for i in where)
         raise IndexError(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minidl import kernels
-from minidl.ops.coercion import constant, floating
+from minidl.ops.coercion import floating
 from minidl.tensor import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor
 
 
@@ -215,10 +215,23 @@ class Relu(Op):
     """y = max(x, 0);  dx = dy where x > 0, else 0 (0 at 0, the usual choice of subgradient)"""
 
     def forward(self, x: Any) -> Any:
-        return np.maximum(x, 0)
+        return kernels.of(x).relu_forward(x)
 
     def backward(self, dy: Any) -> Any:
-        return dy * (constant(self.inputs[0]) > 0)
+        return ReluSlope.apply(dy, self.inputs[0])
+
+
+class ReluSlope(Op):
+    """y = s where x > 0, else 0: linear in s, flat in x;  ds = dy where x > 0, else 0"""
+
+    def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
+        return i == 1
+
+    def forward(self, s: Any, x: Any) -> Any:
+        return kernels.of(s).relu_backward(s, x)
+
+    def backward(self, dy: Any) -> Any:
+        return ReluSlope.apply(dy, self.inputs[1]), None
 
 
 class Softplus(Op):
