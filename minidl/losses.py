@@ -23,7 +23,7 @@ from minidl.hyperparameters import number
 from minidl.naming import resolve, snake_case
 from minidl.ops.coercion import floating
 from minidl.ops.probabilities import logits_of
-from minidl.tensor import Tensor, as_tensor
+from minidl.tensor import Tensor, as_tensor, wrap
 
 EPSILON = 1e-7  # probabilities are held in [ε, 1 − ε] before their logarithm is taken
 REDUCTIONS = ("sum_over_batch_size", "sum", "none")
@@ -135,7 +135,7 @@ def sparse_categorical_crossentropy(y_true: Any, y_pred: Any, from_logits: bool 
     x = floating(y_pred) if logits is None else logits
     labels = targets.labels(name, y_true, x.shape)
     if logits is not None:
-        return ops.sparse_cross_entropy(x, labels)
+        return ops.sparse_cross_entropy(x, wrap(labels))
     log_p = _log_probabilities(name, x).reshape(-1, x.shape[-1])
     return -log_p[np.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
 
@@ -422,7 +422,7 @@ def get(identifier: Any) -> Loss:
 
 
 def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Tensor:
-    count = losses.size
+    count = None
     if mask is not None:
         valid = targets.spread("mask", mask, losses.shape).astype(bool)
         losses, count = ops.where(valid, losses, 0.0), int(valid.sum())  # not a product: 0 × NaN is NaN
@@ -432,8 +432,9 @@ def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Te
         return losses
     if losses.size == 0:
         raise ValueError(f"the loss of no samples: the losses have shape {losses.shape}")
-    total = ops.sum(losses)
-    return total if reduction == "sum" else total / max(count, 1)
+    if reduction == "sum":
+        return ops.sum(losses)
+    return ops.mean(losses) if count is None else ops.sum(losses) / max(count, 1)
 
 
 # ---- targets and logits -----------------------------------------------------------------

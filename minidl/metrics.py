@@ -105,7 +105,11 @@ class Mean(_RunningMean):
     """
 
     def update_state(self, values: Any, sample_weight: Any = None, mask: Any = None) -> None:  # type: ignore[override]
-        self._add(values, sample_weight, mask)
+        if type(values) is float and type(sample_weight) is int and sample_weight > 0 and mask is None:
+            self._total += values * sample_weight  # the loss of a step, at every step
+            self._weight += sample_weight
+        else:
+            self._add(values, sample_weight, mask)
 
 
 class MeanMetric(_RunningMean):

@@ -71,7 +71,9 @@ def labels(what: str, y_true: Any, shape: tuple[int, ...]) -> Array:
         )
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: labels are the numbers of classes, got an array of {array.dtype}")
-    wrong = ~np.isfinite(array) | (array != np.floor(array)) | (array < 0) | (array >= shape[-1])
+    wrong = (array < 0) | (array >= shape[-1])
+    if array.dtype.kind == "f":
+        wrong |= array != np.floor(array)  # NaN differs from itself, and infinity is too large
     if wrong.any():
         raise ValueError(
             f"{what}: y_true{_first(array, wrong)}, and y_pred has {shape[-1]} classes: "

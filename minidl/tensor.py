@@ -23,7 +23,11 @@ _order = itertools.count()
 
 # What np.exp(tensor) and np.sum(tensor) mean: NumPy's name of a ufunc, or its function -> the op. Filled by minidl.ops.
 UFUNCS: dict[str, Callable[..., Any]] = {}
-FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    np.shape: lambda t: t.shape,
+    np.ndim: lambda t: t.ndim,
+    np.size: lambda t, axis=None: t.size if axis is None else t.shape[axis],
+}
 
 
 class Tensor:

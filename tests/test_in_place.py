@@ -281,6 +281,14 @@ def test_an_error_leaves_the_graph_whole() -> None:
         y.backward()
 
 
+def test_asking_for_the_shape_exposes_nothing_whose_bytes_would_be_watched_from_then_on() -> None:
+    t = leaf(1.0, 2.0)
+    assert np.shape(t) == (2,) and np.ndim(t) == 1 and np.size(t) == 2 and np.size(t, axis=0) == 2
+    assert t._memory is None
+    md.losses.SparseCategoricalCrossentropy()([1], y := md.softmax(md.Tensor([[1.0, 2.0]], requires_grad=True)))
+    assert y._memory is None
+
+
 def test_training_by_hand_never_trips_over_it() -> None:
     w, x, target = leaf(0.0, 0.0), np.array([[1.0, 2.0], [3.0, -1.0]]), np.array([5.0, 1.0])
     losses = []

@@ -44,7 +44,7 @@ def backpropagate(
             return backpropagate(roots, seeds, targets, retain_graph=True, create_graph=True, boundary=boundary)
     graph = Graph(roots, {id(t) for t in boundary})
     wanted = {id(t) for t in targets} if targets is not None else graph.keepers()
-    graph.mark_needs(wanted, all_leaves=targets is None)
+    graph.mark_needs(wanted, all_leaves=targets is None or graph.leaves.keys() <= wanted)
     graph.check_unchanged(create_graph)
     gradients: dict[int, Any] = {}
     shared: set[int] = set()  # of the tensors whose gradient somebody else may hold as well

@@ -270,7 +270,7 @@ class Layer:
     # ---- the layers inside
 
     def _children(self) -> list[Layer]:
-        return _layers_in(self.__dict__)
+        return _layers_in(self.__dict__.values())
 
     def _descendants(self) -> list[Layer]:
         """This layer and all inside it, each once, parents first."""
@@ -345,17 +345,22 @@ def _unique_name(cls: type) -> str:
     return f"{base}_{n}" if n else base
 
 
-def _layers_in(value: Any) -> list[Layer]:
-    if isinstance(value, Layer):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return []
-    return [layer for element in value if isinstance(element, _MAY_HOLD_LAYERS) for layer in _layers_in(element)]
+def _layers_in(values: Iterable[Any]) -> list[Layer]:
+    """The layers among the values, and within the lists, tuples and dicts among them. Asked for at every step."""
+    found: list[Layer] = []
+    for value in values:
+        if not _may_hold_layers(type(value)):  # type: ignore[arg-type]
+            continue
+        if isinstance(value, Layer):
+            found.append(value)
+        elif value:
+            found += _layers_in(value.values() if isinstance(value, dict) else value)
+    return found
 
 
-_MAY_HOLD_LAYERS = (Layer, list, tuple, dict)
+@functools.cache
+def _may_hold_layers(kind: type) -> bool:
+    return issubclass(kind, (Layer, list, tuple, dict))
 
 
 def _unique(items: Iterable[Any]) -> list[Any]:

@@ -36,7 +36,7 @@ def beside_each_other(*values: Any) -> list[Tensor]:
     return [x if isinstance(x, Tensor) else as_tensor(x, weak) for x in results]
 
 
-def of_one_type(*tensors: Tensor) -> tuple[Tensor, ...]:
+def of_one_type(*tensors: Tensor) -> tuple[Any, ...]:
     """All in the type of their result, for kernels, which do not mix types. Gradients come back in their own."""
     first = tensors[0].dtype
     if all(t.dtype == first for t in tensors):

@@ -35,7 +35,6 @@ class Matmul(Op):
 class Affine(Op):
     """y = x W + b, over the last axis of x;  dx = dy Wᵀ, dW = Σ xᵀ dy, db = Σ dy"""
 
-    broadcasts = True  # b, along all axes but the last
     makes_gradients = True
 
     def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
@@ -48,13 +47,12 @@ class Affine(Op):
 
     def backward(self, dy: Any) -> Any:
         x, W, _ = self.inputs
-        dx = dW = None
-        if self.needs[0]:
-            dx = Matmul.apply(dy, W.swapaxes(-1, -2))
-        if self.needs[1]:
+        dx = Matmul.apply(dy, W.swapaxes(0, 1)) if self.needs[0] else None
+        if dy.ndim > 2:
             rows = math.prod(dy.shape[:-1])
-            dW = Matmul.apply(x.reshape(rows, x.shape[-1]).swapaxes(-1, -2), dy.reshape(rows, dy.shape[-1]))
-        return dx, dW, dy
+            x, dy = x.reshape(rows, x.shape[-1]), dy.reshape(rows, dy.shape[-1])
+        dW = Matmul.apply(x.swapaxes(0, 1), dy) if self.needs[1] else None
+        return dx, dW, dy.sum(0) if self.needs[2] else None
 
 
 def _product(a: Any, b: Any) -> Any:

@@ -170,7 +170,9 @@ def sigmoid_cross_entropy(logits: Any, targets: Any) -> Tensor:
 
 
 def _pair(logits: Any, targets: Any) -> tuple[Tensor, Tensor]:
-    return of_one_type(*operands(floating(logits), targets if isinstance(targets, Tensor) else np.asarray(targets)))
+    targets = targets if isinstance(targets, Tensor) else np.asarray(targets)
+    logits, targets = of_one_type(*operands(floating(logits), targets))
+    return logits, targets
 
 
 METHODS = {"softmax": softmax}

@@ -37,6 +37,17 @@ class Sum(Op):
         return BroadcastTo.apply(dy.reshape(self.kept), shape=self.shape)
 
 
+class Mean(Sum):
+    """y = Σ x / n over the axes;  dx = dy / n, broadcast back"""
+
+    def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
+        self.n = _count("mean", x, axis)
+        return super().forward(x, axis, keepdims) / self.n
+
+    def backward(self, dy: Any) -> Any:
+        return super().backward(dy / self.n)
+
+
 class Extreme(Op):
     """y = max x or min x over the axes; elements that tie share the gradient equally"""
 
@@ -127,8 +138,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Σ x / n over the axes, all of them by default. The mean of nothing is an error."""
-    x = floating(x)
-    return sum(x, axis, keepdims) / _count("mean", x, axis)
+    return Mean.apply(floating(x), axis=axis, keepdims=keepdims)
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
