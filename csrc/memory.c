@@ -10,6 +10,7 @@
 #include "threads.h"
 
 #define ALIGNMENT 64
+#define LARGE_PAGE ((size_t)2 << 20)
 #define CACHE_BYTES ((size_t)256 << 20)
 #define CLASSES (8 * 64)
 
@@ -31,10 +32,21 @@ static struct {
 static void *system_take(size_t bytes) { return _aligned_malloc(bytes, ALIGNMENT); }
 static void system_give(void *block) { _aligned_free(block); }
 #else
-static void *system_take(size_t bytes) /* not aligned_alloc, which older systems of Apple's lack */
+#include <sys/mman.h>
+
+/* Not by aligned_alloc, which older systems of Apple's lack. A large block asks for large pages: the first use of each
+   page costs a fault, and products walk through more small ones than the processor keeps the places of. */
+static void *system_take(size_t bytes)
 {
     void *block;
-    return posix_memalign(&block, ALIGNMENT, bytes) ? NULL : block;
+    const int large = bytes >= 2 * LARGE_PAGE;
+    if (posix_memalign(&block, large ? LARGE_PAGE : ALIGNMENT, bytes))
+        return NULL;
+#if defined(MADV_HUGEPAGE)
+    if (large)
+        madvise(block, bytes, MADV_HUGEPAGE); /* where it is refused, small ones do */
+#endif
+    return block;
 }
 static void system_give(void *block) { free(block); }
 #endif
