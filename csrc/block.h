@@ -10,19 +10,18 @@
 
 #include "simd.h"
 
-/* A product's blocks, and those of an LSTM, which hold the four gates of the same units side by side. */
+/* The rows and vectors of a block, and its rows where the vectors are the four gates of the same units of an LSTM. */
 #if defined(__AVX512F__) || defined(__aarch64__) /* 32 vector registers: 24 sums, 4 of b, 1 of a */
 #define BLOCK_ROWS 6
 #define BLOCK_VECS 4
 #define GATE_ROWS 6
-#define FOR_EACH_GATE_ROWS(F) F(1) F(2) F(3) F(4) F(5) F(6)
 #else /* 16: 12 sums, 2 of b, 2 of a. The fewer vectors, the less of b passes by for each product. */
 #define BLOCK_ROWS 6
 #define BLOCK_VECS 2
 #define GATE_ROWS 3
-#define FOR_EACH_GATE_ROWS(F) F(1) F(2) F(3)
 #endif
 #define SLIVER (BLOCK_VECS * LANES) /* columns of b that a block meets */
+#define DEPTH (16384 / (SLIVER * (ptrdiff_t)sizeof(real))) /* of a run of k: 16 KiB of a sliver */
 
 #define LINE (64 / (ptrdiff_t)sizeof(real)) /* of the cache */
 
@@ -40,23 +39,38 @@
 #define FETCH_TO_WRITE(address) ((void)(address))
 #endif
 
-/* sum[r vecs + v] += a[r a_row + k a_col] b[k][v], over all k < depth, with b packed as [k][v][LANES]. Meanwhile a
-   line per k is fetched from `ahead` on, where what comes after this b lies: the processor does not see it coming
-   while the rows of a meet the same b again and again. Any address will do. */
-INLINE void block_accumulate(const int rows, const int vecs, vec *sum, ptrdiff_t depth, const real *a,
-                             ptrdiff_t a_row, ptrdiff_t a_col, const real *b, const real *ahead)
+#define NEAR_BYTES (1 << 18) /* of b that are still in the second-level cache when they come round again */
+#define FETCH_DEPTH 32       /* of k, before which some lines are fetched */
+
+/* The lines that each block of a sliver's rows fetches before every FETCH_DEPTH of k, so that all of the next sliver is
+   on its way when it is needed: the processor does not see it coming while the rows of a meet the same b again and
+   again. Where nothing is gained, or for one or two rows, none: each costs a load. */
+INLINE ptrdiff_t fetches_of(ptrdiff_t rows, ptrdiff_t bytes)
 {
-    for (ptrdiff_t k = 0; k < depth; k++, a += a_col, b += vecs * LANES, ahead += LINE) {
-        vec column[4];
-        if (rows > 2) /* else there is no time to spare */
+    const ptrdiff_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    return rows <= 2 || (blocks < 4 && bytes < NEAR_BYTES) ? 0 : (FETCH_DEPTH * SLIVER / LINE + blocks - 1) / blocks;
+}
+
+/* sum[r vecs + v] += a[r a_row + k a_col] b[k][v], over all k < depth, with b packed as [k][v][LANES]. Meanwhile what
+   lies `ahead` is fetched; any address will do. */
+INLINE void block_accumulate(const int rows, const int vecs, vec *sum, ptrdiff_t depth, const real *a,
+                             ptrdiff_t a_row, ptrdiff_t a_col, const real *b, const real *ahead, ptrdiff_t fetches)
+{
+    while (depth > 0) {
+        for (ptrdiff_t line = 0; line < fetches; line++, ahead += LINE)
             FETCH(ahead);
-        UNROLL for (int v = 0; v < vecs; v++)
-            column[v] = vload(b + v * LANES);
-        UNROLL for (int r = 0; r < rows; r++) {
-            const vec entry = vset(a[r * a_row]);
+        const ptrdiff_t end = depth < FETCH_DEPTH ? depth : FETCH_DEPTH;
+        for (ptrdiff_t k = 0; k < end; k++, a += a_col, b += vecs * LANES) {
+            vec column[4];
             UNROLL for (int v = 0; v < vecs; v++)
-                sum[r * vecs + v] = vfma(entry, column[v], sum[r * vecs + v]);
+                column[v] = vload(b + v * LANES);
+            UNROLL for (int r = 0; r < rows; r++) {
+                const vec entry = vset(a[r * a_row]);
+                UNROLL for (int v = 0; v < vecs; v++)
+                    sum[r * vecs + v] = vfma(entry, column[v], sum[r * vecs + v]);
+            }
         }
+        depth -= end;
     }
 }
 

@@ -3,9 +3,10 @@
    1. Blocks. c is cut into tiles and a tile into register blocks (block.h). The sum over k is cut into
       runs of DEPTH, so that a sliver of b, DEPTH rows by SLIVER columns, stays in the first-level cache
       while it meets every row of the tile.
-   2. Copies. A sliver is copied to [k][column] when its turn comes. A tile's run of a is copied to [row][k], or
-      to [k][row] if its columns are dense, unless it is small and dense enough to stay in the cache as it is.
-      So no strides are slow, and transposed views are never made dense as a whole.
+   2. Copies. A sliver is copied to [k][column] when its turn comes, unless the caller has b packed. A tile's run of a
+      is copied to [row][k], or if its rows are not dense to [block][k][row], where a block reads whole lines, unless
+      it lies well enough to stay in the cache as it is. So no strides are slow, and transposed views are never made
+      dense as a whole.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
    4. Few rows. Where b meets no more than FEW_ROWS rows of a, a copy would cost as much as the product: b is
       read once, from row to row, and the sums wait in the first-level cache.
@@ -21,10 +22,10 @@
 #include "memory.h"
 #include "parallel.h"
 
-#define DEPTH (16384 / (SLIVER * (ptrdiff_t)sizeof(real))) /* a sliver takes 16 KiB */
 #define TILE_ROWS (42 * BLOCK_ROWS) /* whose copies of a run take some 256 KiB */
 #define TILE_COLUMNS (64 * SLIVER)
 #define CLOSE_BYTES (1 << 15) /* a run of a tile that lies within so many is not copied */
+#define COPY_WORK (1 << 16)   /* numbers whose copying is worth waking a thread for */
 #define THREAD_WORK 3e5 /* multiplications that are worth waking a thread for */
 
 static ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
@@ -35,27 +36,44 @@ static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t step) { return (n + step - 1) /
 typedef struct {
     ptrdiff_t k;
     const real *a;
-    ptrdiff_t a_row, a_col;
-    const real *b, *ahead; /* packed, and what follows it */
+    ptrdiff_t a_row, a_col; /* 0 and 0 where a lies in panels, [block][k][row] */
+    const real *b, *ahead;  /* packed, and what follows it */
     real *c;
     ptrdiff_t c_row;
     ptrdiff_t last; /* columns in the last vector */
     int accumulate;
+    ptrdiff_t fetches; /* of lines ahead, see block.h */
 } Product;
+
+/* c = sum, or += with accumulate. What does not change from sum to sum must be a constant here. */
+INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c, ptrdiff_t c_row, ptrdiff_t last,
+                        const int accumulate)
+{
+    UNROLL for (int r = 0; r < rows; r++, c += c_row)
+        UNROLL for (int v = 0; v < vecs; v++) {
+            const ptrdiff_t n = v == vecs - 1 ? last : LANES;
+            const vec total = sum[r * vecs + v];
+            vstore_n(c + v * LANES, accumulate ? vload_n(c + v * LANES, n) + total : total, n);
+        }
+}
 
 INLINE void multiply_block(const int rows, const int vecs, const Product *p)
 {
+    real *const c = p->c;
+    const ptrdiff_t c_row = p->c_row;
     vec sum[BLOCK_ROWS * BLOCK_VECS];
-    UNROLL for (int r = 0; r < rows; r++)
+    UNROLL for (int r = 0; r < rows; r++) {
+        FETCH_TO_WRITE(c + r * c_row);
         UNROLL for (int v = 0; v < vecs; v++)
             sum[r * vecs + v] = vset(0);
-    block_accumulate(rows, vecs, sum, p->k, p->a, p->a_row, p->a_col, p->b, p->ahead);
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vecs; v++) {
-            const ptrdiff_t n = v == vecs - 1 ? p->last : LANES;
-            real *c = p->c + r * p->c_row + v * LANES;
-            vstore_n(c, p->accumulate ? vload_n(c, n) + sum[r * vecs + v] : sum[r * vecs + v], n);
-        }
+    }
+    block_accumulate(rows, vecs, sum, p->k, p->a, p->a_row, p->a_col, p->b, p->ahead, p->fetches);
+    if (p->last < LANES)
+        store_block(rows, vecs, sum, c, c_row, p->last, p->accumulate);
+    else if (p->accumulate)
+        store_block(rows, vecs, sum, c, c_row, LANES, 1);
+    else
+        store_block(rows, vecs, sum, c, c_row, LANES, 0);
 }
 
 #define SIZE(rows, vecs) ((rows) * (BLOCK_VECS + 1) + (vecs))
@@ -76,17 +94,23 @@ static void multiply_rows(ptrdiff_t rows, ptrdiff_t vecs, const Product *p)
     }
 }
 
-/* p is the product of the first row block. All blocks have about the same number of rows. */
+/* p is the product of the first row block. The first blocks have a row more than the others. */
 static void multiply_sliver(ptrdiff_t m, ptrdiff_t columns, Product p)
 {
     const ptrdiff_t vecs = (columns + LANES - 1) / LANES, blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    const ptrdiff_t least = m / blocks, longer = m % blocks, ahead = p.k * SLIVER / blocks;
+    const int panels = !p.a_col;
     p.last = columns - (vecs - 1) * LANES;
     for (ptrdiff_t block = 0; block < blocks; block++) {
-        const ptrdiff_t rows = (block + 1) * m / blocks - block * m / blocks;
+        const ptrdiff_t rows = least + (block < longer);
+        if (panels) {
+            p.a_row = 1;
+            p.a_col = rows;
+        }
         multiply_rows(rows, vecs, &p);
-        p.a += rows * p.a_row;
+        p.a += rows * (panels ? p.k : p.a_row);
         p.c += rows * p.c_row;
-        p.ahead += p.k * SLIVER / blocks; /* all of the next sliver by the last block */
+        p.ahead += ahead; /* all of the next sliver by the last block */
     }
 }
 
@@ -147,6 +171,40 @@ static void copy_matrix(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptr
             to[i * to_row + j] = from[i * from_row + j * from_col];
 }
 
+#define COPY_DEPTH 16 /* rows at a time, so that lines are read whole */
+
+INLINE void copy_panel(const int rows, ptrdiff_t depth, const real *from, ptrdiff_t from_row, ptrdiff_t from_col,
+                       real *to)
+{
+    for (ptrdiff_t k = 0; k < depth; k++, from += from_col, to += rows)
+        if (from_row == 1)
+            memcpy(to, from, (size_t)rows * sizeof(real));
+        else
+            UNROLL for (int r = 0; r < rows; r++)
+                to[r] = from[r * from_row];
+}
+
+/* Rows of a as [block][k][row], in the blocks of multiply_sliver */
+static void copy_panels(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, real *panels)
+{
+    const ptrdiff_t blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS, least = m / blocks, longer = m % blocks;
+    for (ptrdiff_t i = 0; i < k; i += COPY_DEPTH) {
+        const ptrdiff_t depth = min_of(COPY_DEPTH, k - i);
+        for (ptrdiff_t block = 0; block < blocks; block++) {
+            const ptrdiff_t first = block * least + min_of(block, longer), rows = least + (block < longer);
+            const real *from = a + first * a_row + i * a_col;
+            real *to = panels + first * k + i * rows;
+            switch (rows) {
+#define PANEL(rows)                                                                                       \
+    case rows:                                                                                            \
+        copy_panel(rows, depth, from, a_row, a_col, to);                                                  \
+        break;
+                PANEL(1) PANEL(2) PANEL(3) PANEL(4) PANEL(5) PANEL(6)
+            }
+        }
+    }
+}
+
 /* A sliver as [k][whole vectors], zeros after the last column. */
 static void pack_sliver(ptrdiff_t columns, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col,
                         real *packed)
@@ -157,45 +215,103 @@ static void pack_sliver(ptrdiff_t columns, ptrdiff_t k, const real *b, ptrdiff_t
         memset(packed + i * width + columns, 0, (size_t)(width - columns) * sizeof(real));
 }
 
-/* ---- a packed once and for all ------------------------------------------------------------------- */
+/* ---- b packed once and for all -------------------------------------------------------------------- */
 
 ptrdiff_t NAME(gemm_packed_size)(ptrdiff_t n, ptrdiff_t k) { return round_up(k * round_up(n, LANES), LINE); }
 
-void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *packed)
+/* Where the run from k on of the sliver of `columns` columns from j on lies. */
+static ptrdiff_t packed_run(ptrdiff_t j, ptrdiff_t columns, ptrdiff_t k, ptrdiff_t depth)
 {
-    for (ptrdiff_t j = 0; j < n; j += SLIVER)
-        pack_sliver(min_of(SLIVER, n - j), k, b + j * b_col, b_row, b_col, packed + j * k);
+    return j * depth + k * round_up(columns, LANES);
 }
 
-#define WIDE 4 /* slivers that one row goes through side by side: in one alone each sum would wait for itself */
+typedef struct {
+    ptrdiff_t n, k;
+    const real *b;
+    ptrdiff_t b_row, b_col;
+    real *packed;
+} Packing;
 
-static void multiply_wide(ptrdiff_t k, const real *a, ptrdiff_t a_col, const real *packed, real *c, int accumulate)
+static void pack_slivers(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    vec sum[WIDE * BLOCK_VECS];
-    UNROLL for (int i = 0; i < WIDE * BLOCK_VECS; i++)
+    const Packing *p = context;
+    for (ptrdiff_t k = 0; k < p->k; k += COPY_DEPTH)
+        for (ptrdiff_t j = begin; j < end; j += SLIVER) {
+            const ptrdiff_t columns = min_of(SLIVER, p->n - j);
+            pack_sliver(columns, min_of(COPY_DEPTH, p->k - k), p->b + k * p->b_row + j * p->b_col, p->b_row, p->b_col,
+                        p->packed + packed_run(j, columns, k, p->k));
+        }
+}
+
+void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *packed)
+{
+    Packing packing = {n, k, b, b_row, b_col, packed};
+    parallel_for(n, round_up(1 + COPY_WORK / (k + 1), SLIVER), pack_slivers, &packing);
+}
+
+/* Very few rows go through some slivers side by side: in one alone each sum would wait for itself. */
+INLINE void multiply_wide(const int rows, const int wide, const Product *p, ptrdiff_t sliver)
+{
+    const int vecs = wide * BLOCK_VECS;
+    const real *a = p->a, *b = p->b;
+    vec sum[24];
+    UNROLL for (int i = 0; i < rows * vecs; i++)
         sum[i] = vset(0);
-    for (ptrdiff_t i = 0; i < k; i++, a += a_col, packed += SLIVER) {
-        const vec entry = vset(*a);
-        UNROLL for (int w = 0; w < WIDE; w++)
-            UNROLL for (int v = 0; v < BLOCK_VECS; v++)
-                sum[w * BLOCK_VECS + v] =
-                    vfma(entry, vload(packed + w * SLIVER * k + v * LANES), sum[w * BLOCK_VECS + v]);
+    for (ptrdiff_t k = 0; k < p->k; k++, a += p->a_col, b += SLIVER)
+        UNROLL for (int w = 0; w < wide; w++)
+            UNROLL for (int v = 0; v < BLOCK_VECS; v++) {
+                const vec column = vload(b + w * sliver + v * LANES);
+                UNROLL for (int r = 0; r < rows; r++) {
+                    vec *total = sum + r * vecs + w * BLOCK_VECS + v;
+                    *total = vfma(vset(a[r * p->a_row]), column, *total);
+                }
+            }
+    if (p->accumulate)
+        store_block(rows, vecs, sum, p->c, p->c_row, LANES, 1);
+    else
+        store_block(rows, vecs, sum, p->c, p->c_row, LANES, 0);
+}
+
+/* How many of the n columns that are left have gone through multiply_wide: none if there are more rows. One sliver of
+   b takes `sliver` numbers. */
+static ptrdiff_t multiply_few(ptrdiff_t m, ptrdiff_t n, const Product *p, ptrdiff_t sliver)
+{
+    switch (m) {
+#define WIDE(rows, wide)                                                                                  \
+    case rows:                                                                                            \
+        if (n < (wide) * SLIVER)                                                                          \
+            return 0;                                                                                     \
+        multiply_wide(rows, wide, p, sliver);                                                             \
+        return (wide) * SLIVER;
+        WIDE(1, 4) WIDE(2, 2) WIDE(3, 2)
     }
-    UNROLL for (int i = 0; i < WIDE * BLOCK_VECS; i++)
-        vstore(c + i * LANES, accumulate ? vload(c + i * LANES) + sum[i] : sum[i]);
+    return 0;
+}
+
+/* The run of k from i on */
+static void multiply_packed(ptrdiff_t m, ptrdiff_t n, Product p, ptrdiff_t sliver, ptrdiff_t i)
+{
+    const real *packed = p.b;
+    for (ptrdiff_t j = 0, done; j < n; j += done, p.c += done) {
+        const ptrdiff_t columns = min_of(SLIVER, n - j);
+        p.b = packed + packed_run(j, columns, i, sliver / SLIVER);
+        p.ahead = p.b + sliver;
+        done = multiply_few(m, n - j, &p, sliver);
+        if (!done) {
+            multiply_sliver(m, columns, p);
+            done = columns;
+        }
+    }
 }
 
 void NAME(gemm_packed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                        const real *packed, real *c, ptrdiff_t c_row, int accumulate)
 {
-    ptrdiff_t j = 0;
-    for (; m == 1 && j + WIDE * SLIVER <= n; j += WIDE * SLIVER)
-        multiply_wide(k, a, a_col, packed + j * k, c + j, accumulate);
-    for (; j < n; j += SLIVER) {
-        const ptrdiff_t columns = min_of(SLIVER, n - j);
-        const Product p = {k, a, a_row, a_col, packed + j * k, packed + (j + SLIVER) * k,
-                           c + j, c_row, 0, accumulate};
-        multiply_sliver(m, columns, p);
+    Product p = {.a = a, .a_row = a_row, .a_col = a_col, .b = packed, .c = c, .c_row = c_row, .accumulate = accumulate,
+                 .fetches = fetches_of(m, n * k * (ptrdiff_t)sizeof(real))};
+    for (ptrdiff_t i = 0; i < k; i += DEPTH, p.a += DEPTH * a_col, p.accumulate = 1) {
+        p.k = min_of(DEPTH, k - i);
+        multiply_packed(m, n, p, SLIVER * k, i);
     }
 }
 
@@ -210,34 +326,45 @@ typedef struct {
     real *c;
     ptrdiff_t c_row;
     int flags;
+    const real *packed; /* b, or NULL */
     ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
     ptrdiff_t tasks;                                  /* each takes its share of the tiles */
     real *copies;                                     /* of a and b, for each task */
 } Gemm;
 
-/* Rows or columns of a copied a lie an odd number of lines apart, and so in different sets of the cache. */
-static ptrdiff_t copy_step(ptrdiff_t length) { return round_up(length, 2 * LINE) + LINE; }
+/* An odd number of lines */
+ptrdiff_t NAME(gemm_spread)(ptrdiff_t length) { return round_up(length - LINE, 2 * LINE) + LINE; }
 
 static int copies_a(const Gemm *g)
 {
-    return g->a_col != 1 || g->tile_rows * g->a_row * (ptrdiff_t)sizeof(real) > CLOSE_BYTES;
+    const int close = g->tile_rows * g->a_row * (ptrdiff_t)sizeof(real) <= CLOSE_BYTES;
+    return g->a_col != 1 || !(close || g->a_row == NAME(gemm_spread)(g->a_row));
 }
 
 static ptrdiff_t a_copy_size(const Gemm *g)
 {
     const ptrdiff_t depth = min_of(DEPTH, g->k);
-    return !copies_a(g) ? 0 : g->a_col == 1 ? g->tile_rows * copy_step(depth) : depth * copy_step(g->tile_rows);
+    if (!copies_a(g))
+        return 0;
+    return g->a_col == 1 ? g->tile_rows * NAME(gemm_spread)(depth) : round_up(g->tile_rows * depth, LINE);
 }
 
-static ptrdiff_t b_copy_size(const Gemm *g) { return min_of(DEPTH, g->k) * SLIVER; }
+static ptrdiff_t b_copy_size(const Gemm *g) { return g->packed ? 0 : min_of(DEPTH, g->k) * SLIVER; }
 
-/* One run of k: c (m, n) += the a of p times b. */
-static void multiply_run(const Gemm *g, ptrdiff_t m, ptrdiff_t n, Product p, const real *b, real *b_copy)
+/* One run of k, from `k` on, for n columns from `first` on: c (m, n) += the a of p times b. */
+static void multiply_run(const Gemm *g, ptrdiff_t m, ptrdiff_t first, ptrdiff_t n, ptrdiff_t k, Product p,
+                         real *b_copy)
 {
-    for (ptrdiff_t j = 0; j < n; j += SLIVER, p.c += SLIVER) {
-        const ptrdiff_t columns = min_of(SLIVER, n - j);
-        pack_sliver(columns, p.k, b + j * g->b_col, g->b_row, g->b_col, b_copy);
-        p.b = p.ahead = b_copy;
+    for (ptrdiff_t j = first; j < first + n; j += SLIVER, p.c += SLIVER) {
+        const ptrdiff_t columns = min_of(SLIVER, first + n - j);
+        if (g->packed) {
+            p.b = g->packed + packed_run(j, columns, k, g->k);
+            p.ahead = p.b + SLIVER * g->k;
+            p.fetches = fetches_of(m, g->n * g->k * (ptrdiff_t)sizeof(real));
+        } else {
+            pack_sliver(columns, p.k, g->b + k * g->b_row + j * g->b_col, g->b_row, g->b_col, b_copy);
+            p.b = p.ahead = b_copy;
+        }
         multiply_sliver(m, columns, p);
     }
 }
@@ -251,12 +378,12 @@ static void place_a(const Gemm *g, ptrdiff_t m, const real *a, Product *p, real 
     if (!copies_a(g))
         return;
     p->a = copy;
-    p->a_row = g->a_col == 1 ? copy_step(p->k) : 1;
-    p->a_col = g->a_col == 1 ? 1 : copy_step(m);
+    p->a_row = g->a_col == 1 ? NAME(gemm_spread)(p->k) : 0;
+    p->a_col = g->a_col == 1 ? 1 : 0;
     if (g->a_col == 1)
         copy_rows(m, p->k, a, g->a_row, copy, p->a_row);
     else
-        copy_matrix(p->k, m, a, g->a_col, g->a_row, copy, p->a_col);
+        copy_panels(m, p->k, a, g->a_row, g->a_col, copy);
 }
 
 static void multiply_tile(const Gemm *g, ptrdiff_t i, ptrdiff_t j, real *a_copy, real *b_copy)
@@ -266,7 +393,7 @@ static void multiply_tile(const Gemm *g, ptrdiff_t i, ptrdiff_t j, real *a_copy,
     for (ptrdiff_t k = 0; k < g->k; k += DEPTH, p.accumulate = 1) {
         p.k = min_of(DEPTH, g->k - k);
         place_a(g, m, g->a + i * g->a_row + k * g->a_col, &p, a_copy);
-        multiply_run(g, m, n, p, g->b + k * g->b_row + j * g->b_col, b_copy);
+        multiply_run(g, m, j, n, k, p, b_copy);
     }
 }
 
@@ -311,6 +438,18 @@ static void choose_tiles(Gemm *g)
             break;
     }
     g->tasks = min_of(g->tiles, threads);
+}
+
+static int tiles(Gemm *g)
+{
+    choose_tiles(g);
+    const size_t size = (size_t)(g->tasks * (a_copy_size(g) + b_copy_size(g)));
+    g->copies = size ? memory_take(size * sizeof(real)) : NULL;
+    if (size && !g->copies)
+        return -1;
+    parallel_for(g->tasks, 1, multiply_tasks, g);
+    memory_give(g->copies);
+    return 0;
 }
 
 /* ---- few rows ------------------------------------------------------------------------------------ */
@@ -452,14 +591,19 @@ static int column(Gemm *g)
 
 /* ---- the kernel ---------------------------------------------------------------------------------- */
 
+static void sum_nothing(ptrdiff_t m, ptrdiff_t n, real *c, ptrdiff_t c_row, int flags)
+{
+    for (ptrdiff_t i = 0; i < m && !(flags & GEMM_ACCUMULATE); i++)
+        memset(c + i * c_row, 0, (size_t)n * sizeof(real));
+}
+
 int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags)
 {
     if (m == 0 || n == 0)
         return 0;
     if (k == 0) {
-        for (ptrdiff_t i = 0; i < m && !(flags & GEMM_ACCUMULATE); i++)
-            memset(c + i * c_row, 0, (size_t)n * sizeof(real));
+        sum_nothing(m, n, c, c_row, flags);
         return 0;
     }
     Gemm g = {m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags, .copies = NULL};
@@ -469,11 +613,17 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
         parallel_for(n, round_up(1 + (ptrdiff_t)THREAD_WORK / (m * k), SLIVER), multiply_few_rows, &g);
         return 0;
     }
-    choose_tiles(&g);
-    g.copies = memory_take((size_t)(g.tasks * (a_copy_size(&g) + b_copy_size(&g))) * sizeof(real));
-    if (!g.copies)
-        return -1;
-    parallel_for(g.tasks, 1, multiply_tasks, &g);
-    memory_give(g.copies);
-    return 0;
+    return tiles(&g);
+}
+
+int NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
+                               const real *packed, real *c, ptrdiff_t c_row, int flags)
+{
+    if (m == 0 || n == 0)
+        return 0;
+    if (k == 0) {
+        sum_nothing(m, n, c, c_row, flags);
+        return 0;
+    }
+    return tiles(&(Gemm){m, n, k, a, a_row, a_col, .packed = packed, .c = c, .c_row = c_row, .flags = flags});
 }

@@ -8,11 +8,18 @@
 #define GEMM_ACCUMULATE 1 /* c += a b, not c = a b */
 #define GEMM_FLUSH 2      /* denormals count as zero */
 
-/* For a b that is used again and again: packed once, into so many numbers, */
+/* For a b that is used again and again: packed once, by all threads, into so many numbers, */
 ptrdiff_t NAME(gemm_packed_size)(ptrdiff_t n, ptrdiff_t k);
 void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *packed);
-/* then c = a b, or += with accumulate, in the calling thread, every entry one sum from k = 0 on. */
+/* then c = a b, or += with accumulate, in the calling thread, */
 void NAME(gemm_packed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                        const real *packed, real *c, ptrdiff_t c_row, int accumulate);
+/* or in all threads, as the kernel gemm does. -1 where memory ran out. */
+int NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row,
+                               ptrdiff_t a_col, const real *packed, real *c, ptrdiff_t c_row, int flags);
+
+/* The step from row to row, for rows of so many numbers, at which they lie in different sets of the cache: a matrix a
+   with such rows is read where it is. */
+ptrdiff_t NAME(gemm_spread)(ptrdiff_t length);
 
 #endif

@@ -6,11 +6,11 @@
       step (T, B, U).
    2. Chunks. The sequence is worked through some hundred rows at a time, so that what one stage leaves is
       still in the second-level cache when the next one reads it. Forward: x W for all steps of the chunk,
-      one product, then the steps. Backward: the steps, which leave dz (chunk, B, 4U), then dx = dz W',
-      dW += x' dz and dR += h' dz, one product each. W, R and their transposes are packed once a call.
-   3. A step forward. R is packed as [unit block][k][4 gates][LANES]: one register block (block.h) sums all
-      four gates of LANES units for a few rows of the batch, starting from x W + b, and sigmoid, tanh, c and
-      h follow at once.
+      one product, then the steps. Backward: the steps, which leave dz (chunk, B, 4U), then dW += x' dz,
+      dR += h' dz and dx = dz W', one product each, and dz is packed once for two of them. W, R and their
+      transposes are packed once a call.
+   3. A step forward. R is packed such that LANES units get the sums of all four gates, run by run of k as in gemm.c,
+      onto x W, and sigmoid, tanh, c and h follow at once.
    4. A step backward. The gate derivatives row by row, then dh = dz R' with R' packed as gemm.c does it.
    5. Threads. Rows of the batch are independent, so each thread runs all steps of a chunk for its own
       rows and waits for nobody. Where there are too few rows for that, or R is too large to be read by
@@ -31,6 +31,7 @@
 #include "memory.h"
 #include "parallel.h"
 
+#define COPY_WORK (1 << 16)   /* numbers whose copying is worth waking a thread for */
 #define FORWARD_ROWS 256      /* of a chunk: the gates of so many fit the cache beside W and R */
 #define BACKWARD_ROWS 512     /* as many as the products over them need to run at full speed */
 #define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
@@ -55,9 +56,11 @@ typedef struct {
 static ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t step) { return (n + step - 1) / step * step; }
 
+/* As few chunks as there can be of at most so many rows, all of about the same size */
 static ptrdiff_t chunk_steps(const Sequence *s, ptrdiff_t rows)
 {
-    return min_of(s->time, s->batch < rows ? rows / s->batch : 1);
+    const ptrdiff_t most = s->batch < rows ? rows / s->batch : 1, chunks = (s->time + most - 1) / most;
+    return (s->time + chunks - 1) / chunks;
 }
 
 /* The place in time of a step. */
@@ -81,6 +84,27 @@ static ptrdiff_t input_of(const Sequence *s, ptrdiff_t row)
 }
 
 static ptrdiff_t chunk_rows(const Sequence *s) { return (s->end - s->begin) * s->batch; }
+
+/* Blocks of so many numbers, all of them or -1. Packed weights get blocks of their own, since those are of the size
+   of the gradients: with many units they are most of what a step takes, and the one can have been the other. */
+static int take_blocks(int n, const ptrdiff_t *sizes, real **blocks)
+{
+    for (int i = 0; i < n; i++) {
+        blocks[i] = memory_take((size_t)sizes[i] * sizeof(real));
+        if (!blocks[i]) {
+            while (i--)
+                memory_give(blocks[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void give_blocks(int n, real **blocks)
+{
+    for (int i = 0; i < n; i++)
+        memory_give(blocks[i]);
+}
 
 /* ---- threads ------------------------------------------------------------------------------------- */
 
@@ -128,30 +152,46 @@ typedef struct {
     Sequence s;
     const real *x, *bias;      /* (B, T, D), (4U) */
     const real *kernel;        /* W as gemm.c packs it */
-    const real *recurrent;     /* R as [unit block][k][4][LANES] */
+    const real *recurrent;     /* R as pack_gates leaves it */
+    ptrdiff_t together;        /* gates in a sliver of it */
     real *inputs;              /* x of the chunk, (chunk, B, D) */
+    ptrdiff_t inputs_step;     /* from row to row */
     real *y, *h_last, *c_last; /* (B, T, U), (B, U), (B, U) */
 } Forward;
 
-static void pack_gates(ptrdiff_t units, const real *recurrent, real *packed)
+typedef struct {
+    ptrdiff_t units, together;
+    const real *recurrent;
+    real *packed;
+} Packing;
+
+/* As many gates as a block of six rows has room for; all four where so few rows would make too few sums. */
+static ptrdiff_t gates_together(const Sequence *s)
 {
-    for (ptrdiff_t unit = 0; unit < units; unit += LANES)
-        for (ptrdiff_t row = 0; row < 4 * units; row++, packed += LANES) /* k and gate */
-            vstore(packed, vload_n(recurrent + row * units + unit, min_of(LANES, units - unit)));
+    const ptrdiff_t threads = s->by_units ? 1 : parallel_threads();
+    return (s->batch + threads - 1) / threads <= GATE_ROWS ? 4 : BLOCK_VECS;
 }
 
-/* The gates of these rows of the chunk = x W */
-static void input_products(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* R as [unit block][gates / together][k][together][LANES] */
+static void pack_gates(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Packing *p = context;
+    const ptrdiff_t units = p->units;
+    real *packed = p->packed + begin * 4 * units;
+    for (ptrdiff_t unit = begin; unit < end; unit += LANES) {
+        const ptrdiff_t n = min_of(LANES, units - unit);
+        for (ptrdiff_t gate = 0; gate < 4; gate += p->together)
+            for (ptrdiff_t k = 0; k < units; k++)
+                for (ptrdiff_t v = 0; v < p->together; v++, packed += LANES)
+                    vstore(packed, vload_n(p->recurrent + (k * 4 + gate + v) * units + unit, n));
+    }
+}
+
+static void gather_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Forward *f = context;
-    const Sequence *s = &f->s;
-    const ptrdiff_t features = s->features, gates = 4 * s->units;
-    real *inputs = f->inputs + begin * features, *z = s->gates + (at(s, s->begin, 0) + begin) * gates;
-    const unsigned before = denormals_flush();
     for (ptrdiff_t row = begin; row < end; row++)
-        copy(f->inputs + row * features, f->x + input_of(s, row), features);
-    NAME(gemm_packed)(end - begin, gates, features, inputs, features, 1, f->kernel, z, gates, 0);
-    denormals_restore(before);
+        copy(f->inputs + row * f->inputs_step, f->x + input_of(&f->s, row), f->s.features);
 }
 
 /* The state after a step is the state before the next one. */
@@ -161,11 +201,11 @@ static real *after(const Sequence *s, real *before, real *last, ptrdiff_t step)
 }
 
 /* i, f, g and o of n units from their sums, and c from the one before. */
-INLINE void update_cell(ptrdiff_t units, ptrdiff_t n, real *gates, const real *c_before, real *c)
+INLINE void update_cell(ptrdiff_t units, ptrdiff_t n, const real *bias, real *gates, const real *c_before, real *c)
 {
     vec gate[4];
     UNROLL for (int g = 0; g < 4; g++) {
-        const vec z = vload_n(gates + g * units, n);
+        const vec z = vload_n(gates + g * units, n) + vload_n(bias + g * units, n);
         gate[g] = g == 2 ? vtanh(z) : vsigmoid(z);
     }
     const vec c_new = vfma(gate[1], vload_n(c_before, n), gate[0] * gate[2]);
@@ -189,7 +229,7 @@ INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, pt
         if (masked(s, first + row, step))
             vstore_n(c + row * units, vload_n(c_before + row * units, n), n);
         else
-            update_cell(units, n, gates + row * 4 * units, c_before + row * units, c + row * units);
+            update_cell(units, n, f->bias + unit, gates + row * 4 * units, c_before + row * units, c + row * units);
     for (ptrdiff_t row = 0; row < rows; row++) {
         real *output = y + row * time * units;
         const int keep = masked(s, first + row, step);
@@ -200,61 +240,87 @@ INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, pt
     }
 }
 
-/* z = x W + b + h R for the four gates of the units from `unit` on. */
-INLINE void forward_block(const int rows, const Forward *f, ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit,
-                          const real *ahead)
+/* A register block of h R: some rows, the gates of a sliver, a run of k */
+typedef struct {
+    ptrdiff_t depth, units;
+    ptrdiff_t n; /* units in the block */
+    const real *h, *recurrent, *ahead;
+    real *z;
+    ptrdiff_t fetches;
+} Block;
+
+/* z += h R */
+INLINE void forward_block(const int rows, const int vecs, const ptrdiff_t n, const Block *b)
 {
-    const Sequence *s = &f->s;
-    const ptrdiff_t units = s->units, n = min_of(LANES, units - unit);
-    real *input = s->gates + at(s, step, row) * 4 * units + unit;
-    const ptrdiff_t offset = row * units + unit;
-    real *h = after(s, s->h_before, f->h_last, step) + offset, *c = after(s, s->c_before, f->c_last, step) + offset;
-    real *y = f->y + (row * s->time + step) * units + unit;
-    UNROLL for (int r = 0; r < rows; r++) {
-        FETCH_TO_WRITE(h + r * units);
-        FETCH_TO_WRITE(c + r * units);
-        FETCH_TO_WRITE(y + r * s->time * units);
+    const ptrdiff_t units = b->units;
+    real *const z = b->z;
+    vec sum[BLOCK_ROWS * BLOCK_VECS];
+    UNROLL for (int i = 0; i < rows * vecs; i++) {
+        FETCH_TO_WRITE(z + (i / vecs * 4 + i % vecs) * units);
+        sum[i] = vset(0);
     }
-    vec z[GATE_ROWS][4];
-    UNROLL for (int gate = 0; gate < 4; gate++) {
-        const vec bias = vload_n(f->bias + gate * units + unit, n);
-        UNROLL for (int r = 0; r < rows; r++)
-            z[r][gate] = vload_n(input + (r * 4 + gate) * units, n) + bias;
+    block_accumulate(rows, vecs, sum, b->depth, b->h, units, 1, b->recurrent, b->ahead, b->fetches);
+    UNROLL for (int i = 0; i < rows * vecs; i++) {
+        real *const entry = z + (i / vecs * 4 + i % vecs) * units;
+        vstore_n(entry, vload_n(entry, n) + sum[i], n);
     }
-    block_accumulate(rows, 4, z[0], units, s->h_before + at(s, step, row) * units, units, 1,
-                     f->recurrent + unit * 4 * units, ahead);
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int gate = 0; gate < 4; gate++)
-            vstore_n(input + (r * 4 + gate) * units, z[r][gate], n);
 }
 
-#define CASE(rows)                                                                                        \
-    case rows:                                                                                            \
-        forward_block(rows, f, step, row, unit, ahead);                                                   \
+#define CASE(rows, vecs)                                                                                  \
+    case (rows) * 8 + (vecs):                                                                             \
+        if (b->n == LANES)                                                                                \
+            forward_block(rows, vecs, LANES, b);                                                          \
+        else                                                                                              \
+            forward_block(rows, vecs, b->n, b);                                                           \
         break;
 
-static void forward_rows(ptrdiff_t rows, const Forward *f, ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit,
-                         const real *ahead)
+static void forward_rows(ptrdiff_t rows, ptrdiff_t vecs, const Block *b)
 {
-    switch (rows) {
-        FOR_EACH_GATE_ROWS(CASE)
+    switch (rows * 8 + vecs) {
+        CASE(1, 4) CASE(2, 4) CASE(3, 4)
+#if BLOCK_VECS == 4
+        CASE(4, 4) CASE(5, 4) CASE(6, 4)
+#else
+        CASE(1, 2) CASE(2, 2) CASE(3, 2) CASE(4, 2) CASE(5, 2) CASE(6, 2)
+#endif
+    }
+}
+
+/* z += h R for the units of a block and a run of k: all row blocks meet the same slivers. */
+static void forward_run(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t gate,
+                        ptrdiff_t k, ptrdiff_t fetches)
+{
+    const Sequence *s = &f->s;
+    const ptrdiff_t units = s->units, rows = share->rows_end - share->row, depth = min_of(DEPTH, units - k);
+    const ptrdiff_t most = f->together == BLOCK_VECS ? BLOCK_ROWS : GATE_ROWS, blocks = (rows + most - 1) / most;
+    const ptrdiff_t least = rows / blocks, longer = rows % blocks, width = f->together * LANES;
+    Block b = {.depth = depth, .units = units, .n = min_of(LANES, units - unit),
+               .h = s->h_before + at(s, step, share->row) * units + k,
+               .recurrent = f->recurrent + (unit * 4 + gate * LANES) * units + k * width,
+               .z = s->gates + (at(s, step, share->row) * 4 + gate) * units + unit, .fetches = fetches};
+    b.ahead = b.recurrent + depth * width;
+    for (ptrdiff_t block = 0; block < blocks; block++) {
+        const ptrdiff_t n = least + (block < longer);
+        forward_rows(n, f->together, &b);
+        b.h += n * units;
+        b.z += n * 4 * units;
+        b.ahead += depth * width / blocks;
     }
 }
 
 static void forward_step(const Forward *f, const Share *share, ptrdiff_t step)
 {
-    const ptrdiff_t rows = share->rows_end - share->row, blocks = (rows + GATE_ROWS - 1) / GATE_ROWS;
-    const ptrdiff_t panel = LANES * 4 * f->s.units; /* of R, for one block of units */
+    const ptrdiff_t units = f->s.units, share_units = share->units_end - share->unit;
+    const ptrdiff_t bytes = share_units * 4 * units * (ptrdiff_t)sizeof(real);
+    const ptrdiff_t fetches = fetches_of(share->rows_end - share->row, bytes);
     for (ptrdiff_t unit = share->unit; unit < share->units_end; unit += LANES) {
-        const real *next = f->recurrent + (unit / LANES + 1) * panel;
-        for (ptrdiff_t block = 0; block < blocks; block++) {
-            const ptrdiff_t first = block * rows / blocks, end = (block + 1) * rows / blocks;
-            forward_rows(end - first, f, step, share->row + first, unit, next + block * panel / blocks);
-        }
-        if (f->s.units - unit >= LANES)
+        for (ptrdiff_t gate = 0; gate < 4; gate += f->together)
+            for (ptrdiff_t k = 0; k < units; k += DEPTH)
+                forward_run(f, share, step, unit, gate, k, fetches);
+        if (units - unit >= LANES)
             update_rows(f, share, step, unit, LANES);
         else
-            update_rows(f, share, step, unit, f->s.units - unit);
+            update_rows(f, share, step, unit, units - unit);
     }
 }
 
@@ -270,15 +336,19 @@ static void forward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
     denormals_restore(before);
 }
 
-static void run_forward(Forward *f)
+static int run_forward(Forward *f)
 {
     Sequence *s = &f->s;
-    const ptrdiff_t steps = chunk_steps(s, FORWARD_ROWS);
+    const ptrdiff_t steps = chunk_steps(s, FORWARD_ROWS), gates = 4 * s->units;
     for (s->begin = 0; s->begin < s->time; s->begin = s->end) {
         s->end = min_of(s->time, s->begin + steps);
-        for_rows(s, s->features * 4 * s->units, input_products, f);
+        for_rows(s, s->features, gather_steps, f);
+        if (NAME(gemm_packed_parallel)(chunk_rows(s), gates, s->features, f->inputs, f->inputs_step, 1, f->kernel,
+                                       s->gates + at(s, s->begin, 0) * gates, gates, GEMM_FLUSH))
+            return -1;
         for_shares(s, forward_steps, f);
     }
+    return 0;
 }
 
 int NAME(lstm_forward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrdiff_t units, const real *x,
@@ -295,21 +365,23 @@ int NAME(lstm_forward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrd
     const Sequence s = {.batch = batch, .time = time, .features = features, .units = units, .mask = mask,
                         .reverse = reverse, .gates = gates, .h_before = h_before, .c_before = c_before,
                         .by_units = split_by_units(batch, units)};
-    const ptrdiff_t kernel_size = NAME(gemm_packed_size)(4 * units, features);
-    const ptrdiff_t recurrent_size = round_up(units, LANES) * 4 * units;
-    const ptrdiff_t inputs_size = chunk_steps(&s, FORWARD_ROWS) * batch * features;
-    real *memory = memory_take((size_t)(kernel_size + recurrent_size + inputs_size) * sizeof(real));
-    if (!memory)
+    const ptrdiff_t inputs_step = NAME(gemm_spread)(features);
+    const ptrdiff_t sizes[] = {NAME(gemm_packed_size)(4 * units, features), round_up(units, LANES) * 4 * units,
+                               chunk_steps(&s, FORWARD_ROWS) * batch * inputs_step};
+    real *blocks[3];
+    if (take_blocks(3, sizes, blocks))
         return -1;
-    real *packed_recurrent = memory + kernel_size, *inputs = packed_recurrent + recurrent_size;
-    NAME(gemm_pack)(4 * units, features, kernel, 4 * units, 1, memory);
-    pack_gates(units, recurrent, packed_recurrent);
+    Packing packing = {units, gates_together(&s), recurrent, blocks[1]};
+    NAME(gemm_pack)(4 * units, features, kernel, 4 * units, 1, blocks[0]);
+    parallel_for(units, round_up(1 + COPY_WORK / units, LANES), pack_gates, &packing);
     copy(h_before, h0, state);
     copy(c_before, c0, state);
-    run_forward(&(Forward){.s = s, .x = x, .bias = bias, .kernel = memory, .recurrent = packed_recurrent,
-                           .inputs = inputs, .y = y, .h_last = h, .c_last = c});
-    memory_give(memory);
-    return 0;
+    const int failed = run_forward(
+        &(Forward){.s = s, .x = x, .bias = bias, .kernel = blocks[0], .recurrent = blocks[1],
+                   .together = packing.together, .inputs = blocks[2], .inputs_step = inputs_step, .y = y, .h_last = h,
+                   .c_last = c});
+    give_blocks(3, blocks);
+    return failed;
 }
 
 /* ---- backward ------------------------------------------------------------------------------------ */
@@ -321,12 +393,14 @@ typedef struct {
     real *dh, *dc;                  /* (B, U), carried from step to step */
     real *dlast;                    /* (B, U), of outputs that repeated an earlier one; NULL without a mask */
     real *dz, *inputs;              /* (chunk, B, 4U), and first x, then dx of the chunk (chunk, B, D) */
+    real *packed_dz;                /* as gemm.c packs it */
+    ptrdiff_t dz_step, inputs_step; /* from row to row */
     real *dx, *dkernel, *drecurrent, *dbias;
 } Backward;
 
 static real *dz_of(const Backward *b, ptrdiff_t step, ptrdiff_t row)
 {
-    return b->dz + at(&b->s, step - b->s.begin, row) * 4 * b->s.units;
+    return b->dz + at(&b->s, step - b->s.begin, row) * b->dz_step;
 }
 
 /* The step before is the next one: fetch what it will read. */
@@ -400,7 +474,7 @@ static void backward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
     for (ptrdiff_t step = s->end - 1; step >= s->begin; step--) {
         differentiate_share(b, &share, step);
         complete_steps(s, &share, s->end - step);
-        NAME(gemm_packed)(rows, units, gates, dz_of(b, step, share.row), gates, 1,
+        NAME(gemm_packed)(rows, units, gates, dz_of(b, step, share.row), b->dz_step, 1,
                           b->recurrent + share.unit * gates, b->dh + share.row * s->units + share.unit, s->units, 1);
     }
     denormals_restore(before);
@@ -410,31 +484,51 @@ static void gather_inputs(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Backward *b = context;
     for (ptrdiff_t row = begin; row < end; row++)
-        copy(b->inputs + row * b->s.features, b->x + input_of(&b->s, row), b->s.features);
+        copy(b->inputs + row * b->inputs_step, b->x + input_of(&b->s, row), b->s.features);
 }
 
-/* dx = dz W' for these rows of the chunk */
-static void input_gradients(void *context, ptrdiff_t begin, ptrdiff_t end)
+static void scatter_gradients(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Backward *b = context;
-    const Sequence *s = &b->s;
-    const ptrdiff_t features = s->features, gates = 4 * s->units;
-    const unsigned before = denormals_flush();
-    NAME(gemm_packed)(end - begin, features, gates, b->dz + begin * gates, gates, 1, b->kernel,
-                      b->inputs + begin * features, features, 0);
     for (ptrdiff_t row = begin; row < end; row++)
-        copy(b->dx + input_of(s, row), b->inputs + row * features, features);
-    denormals_restore(before);
+        copy(b->dx + input_of(&b->s, row), b->inputs + row * b->inputs_step, b->s.features);
 }
 
-/* db += the sum of dz over the rows of the chunk, from the first to the last */
-static void bias_gradients(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* dz for the columns of a sliver, packed as gemm.c does it, and db += its sum over the rows, in order */
+INLINE void pack_sliver(const Backward *b, ptrdiff_t rows, ptrdiff_t column, ptrdiff_t columns)
+{
+    const ptrdiff_t width = round_up(columns, LANES);
+    const real *dz = b->dz + column;
+    real *packed = b->packed_dz + column * rows;
+    vec sum[BLOCK_VECS];
+    UNROLL for (int v = 0; v < BLOCK_VECS; v++)
+        sum[v] = vset(0);
+    for (ptrdiff_t row = 0; row < rows; row++, dz += b->dz_step, packed += width)
+        UNROLL for (int v = 0; v < BLOCK_VECS; v++)
+            if (v * LANES < columns) {
+                const vec entries = vload_n(dz + v * LANES, min_of(LANES, columns - v * LANES));
+                vstore(packed + v * LANES, entries);
+                sum[v] += entries;
+            }
+    UNROLL for (int v = 0; v < BLOCK_VECS; v++)
+        if (v * LANES < columns) {
+            const ptrdiff_t n = min_of(LANES, columns - v * LANES);
+            real *dbias = b->dbias + column + v * LANES;
+            vstore_n(dbias, vload_n(dbias, n) + sum[v], n);
+        }
+}
+
+static void pack_dz(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Backward *b = context;
-    const real *dz = b->dz;
-    for (ptrdiff_t row = 0; row < chunk_rows(&b->s); row++, dz += 4 * b->s.units)
-        for (ptrdiff_t j = begin; j < end; j++)
-            b->dbias[j] += dz[j];
+    const ptrdiff_t rows = chunk_rows(&b->s);
+    const unsigned before = denormals_flush();
+    ptrdiff_t column = begin;
+    for (; column + SLIVER <= end; column += SLIVER)
+        pack_sliver(b, rows, column, SLIVER);
+    if (column < end)
+        pack_sliver(b, rows, column, end - column);
+    denormals_restore(before);
 }
 
 /* What a chunk adds to dW, dR and db, and its dx. -1 where memory ran out. */
@@ -445,11 +539,14 @@ static int chunk_gradients(Backward *b)
     const real *h_before = s->h_before + at(s, s->begin, 0) * units;
     const int add = GEMM_ACCUMULATE | GEMM_FLUSH;
     for_rows(s, features, gather_inputs, b);
-    if (NAME(gemm)(features, gates, rows, b->inputs, 1, features, b->dz, gates, 1, b->dkernel, gates, add) ||
-        NAME(gemm)(units, gates, rows, h_before, 1, units, b->dz, gates, 1, b->drecurrent, gates, add))
+    parallel_for(gates, round_up(1 + COPY_WORK / rows, SLIVER), pack_dz, b);
+    if (NAME(gemm_packed_parallel)(features, gates, rows, b->inputs, 1, b->inputs_step, b->packed_dz, b->dkernel, gates,
+                                   add) ||
+        NAME(gemm_packed_parallel)(units, gates, rows, h_before, 1, units, b->packed_dz, b->drecurrent, gates, add) ||
+        NAME(gemm_packed_parallel)(rows, features, gates, b->dz, b->dz_step, 1, b->kernel, b->inputs, b->inputs_step,
+                                   GEMM_FLUSH))
         return -1;
-    for_rows(s, features * gates, input_gradients, b);
-    parallel_for(gates, 1 + THREAD_WORK / rows, bias_gradients, b);
+    for_rows(s, features, scatter_gradients, b);
     return 0;
 }
 
@@ -494,22 +591,22 @@ int NAME(lstm_backward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptr
                         .reverse = reverse, .gates = (real *)gates, .h_before = (real *)h_before,
                         .c_before = (real *)c_before, .by_units = split_by_units(batch, units)};
     const ptrdiff_t rows = chunk_steps(&s, BACKWARD_ROWS) * batch;
-    const ptrdiff_t kernel_size = NAME(gemm_packed_size)(features, 4 * units);
-    const ptrdiff_t recurrent_size = NAME(gemm_packed_size)(units, 4 * units);
-    const ptrdiff_t size = kernel_size + recurrent_size + rows * (4 * units + features) + (mask ? state : 0);
-    real *memory = memory_take((size_t)size * sizeof(real));
-    if (!memory)
+    const ptrdiff_t dz_step = NAME(gemm_spread)(4 * units), inputs_step = NAME(gemm_spread)(features);
+    const ptrdiff_t sizes[] = {NAME(gemm_packed_size)(features, 4 * units), NAME(gemm_packed_size)(units, 4 * units),
+                               NAME(gemm_packed_size)(4 * units, rows), rows * dz_step, rows * inputs_step,
+                               mask ? state : 0};
+    real *blocks[6];
+    if (take_blocks(6, sizes, blocks))
         return -1;
-    real *packed_recurrent = memory + kernel_size, *dz = packed_recurrent + recurrent_size;
-    real *inputs = dz + rows * 4 * units, *dlast = mask ? inputs + rows * features : NULL;
-    NAME(gemm_pack)(features, 4 * units, kernel, 1, 4 * units, memory);
-    NAME(gemm_pack)(units, 4 * units, recurrent, 1, 4 * units, packed_recurrent);
+    NAME(gemm_pack)(features, 4 * units, kernel, 1, 4 * units, blocks[0]);
+    NAME(gemm_pack)(units, 4 * units, recurrent, 1, 4 * units, blocks[1]);
     if (mask)
-        zero(dlast, state);
+        zero(blocks[5], state);
     const int failed = run_backward(
-        &(Backward){.s = s, .x = x, .dy = dy, .kernel = memory, .recurrent = packed_recurrent, .dh = dh0, .dc = dc0,
-                    .dlast = dlast, .dz = dz, .inputs = inputs, .dx = dx, .dkernel = dkernel,
+        &(Backward){.s = s, .x = x, .dy = dy, .kernel = blocks[0], .recurrent = blocks[1], .dh = dh0, .dc = dc0,
+                    .dlast = mask ? blocks[5] : NULL, .dz = blocks[3], .inputs = blocks[4], .packed_dz = blocks[2],
+                    .dz_step = dz_step, .inputs_step = inputs_step, .dx = dx, .dkernel = dkernel,
                     .drecurrent = drecurrent, .dbias = dbias});
-    memory_give(memory);
+    give_blocks(6, blocks);
     return failed;
 }

@@ -197,6 +197,14 @@ def test_a_fully_masked_row_keeps_its_state_and_outputs_zero():
     assert_same_bits((dh0[1], dc0[1]), (gradients[1][1], gradients[2][1]))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_without_features_the_sums_start_from_the_bias(dtype):
+    inputs, gradients, mask = make((3, 4, 0, 5), dtype, seed=6, masked=True)
+    outputs, slopes = run(cpu, inputs, gradients, mask)
+    expected = run(reference, as_float64(inputs), as_float64(gradients), mask)
+    assert_close(outputs + slopes, expected[0] + expected[1], dtype, OUTPUTS + INPUTS)
+
+
 def test_without_units_the_gradient_of_the_inputs_is_zero():
     """The memory of dx is used again, and something else was there before."""
     inputs, gradients, _ = make((64, 32, 16, 0), np.float32)
@@ -234,6 +242,17 @@ def test_rows_of_the_batch_do_not_meet(dtype):
     outputs, slopes = run(cpu, inputs, gradients, mask)
     outputs_moved, slopes_moved = run(cpu, moved, tuple(g[order] for g in gradients), mask[order])
     assert_same_bits(outputs_moved + slopes_moved[:3], [a[order] for a in outputs + slopes[:3]])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_have_the_same_bits_in_any_number(dtype):
+    """Few rows take other ways through the products than many; 300 units make more than one run of every sum."""
+    inputs, gradients, _ = make((13, 3, 20, 300), dtype, seed=15)
+    outputs, slopes = run(cpu, inputs, gradients)
+    for count in (1, 2, 3, 4, 7):
+        few = tuple(a[:count] for a in inputs[:3]) + inputs[3:]
+        outputs_few, slopes_few = run(cpu, few, tuple(g[:count] for g in gradients))
+        assert_same_bits(outputs_few + slopes_few[:3], [a[:count] for a in outputs + slopes[:3]])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -127,11 +127,11 @@ INLINE void step_block(const Form form, size T, size D, size U, size t, const fl
         UNROLL for (int gate = 0; gate < 4; gate++)
             z[r][gate] = vload(b + gate * U + unit);
     if (form.packed)
-        block_accumulate(GATE_ROWS, 4, z[0], D, x + t * D, T * D, 1, W + unit * 4 * D, W);
+        block_accumulate(GATE_ROWS, 4, z[0], D, x + t * D, T * D, 1, W + unit * 4 * D, W, 0);
     else
         accumulate_strided(z, D, x + t * D, T * D, U, W + unit);
     if (t > 0 && form.packed)
-        block_accumulate(GATE_ROWS, 4, z[0], U, y + (t - 1) * U, T * U, 1, R + unit * 4 * U, R);
+        block_accumulate(GATE_ROWS, 4, z[0], U, y + (t - 1) * U, T * U, 1, R + unit * 4 * U, R, 0);
     else if (t > 0)
         accumulate_strided(z, U, y + (t - 1) * U, T * U, U, R + unit);
     for (int r = 0; r < GATE_ROWS; r++) {
