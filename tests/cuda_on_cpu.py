@@ -5,7 +5,8 @@
 
 The sources are compiled as NVRTC compiles them, without any header of their own, and every `extern "C" __global__`
 kernel in the preprocessor's output gets an entry. An array is passed by its address, a scalar as a NumPy scalar of the
-parameter's very type, as CuPy passes them: another type is refused, since a GPU would read the wrong bytes.
+parameter's very type, as CuPy passes them: another type is refused, since a GPU would read the wrong bytes. No array
+is `np.uintp(0)`; None is refused, for CuPy makes the address 0xffffffff of it (cupy#9046).
 
 `sanitized` runs Python code whose kernels are built for the address or the thread sanitizer.
 """
@@ -192,12 +193,14 @@ class Kernels:
 
 def _value(name: str, position: int, parameter: str, argument: Any) -> Any:
     """What an argument's bytes are kept in, checked against the parameter's kind and size."""
-    if argument is None or isinstance(argument, np.ndarray):
-        given, value = "p8", ctypes.c_void_p(None if argument is None else argument.ctypes.data)
+    if isinstance(argument, np.ndarray):
+        given, value = "p8", ctypes.c_void_p(argument.ctypes.data)
     elif isinstance(argument, np.generic):
         kind = {"f": "f", "i": "i", "u": "i", "b": "i", "V": "s"}[argument.dtype.kind]
         given = f"{kind}{argument.dtype.itemsize}"
         value = ctypes.create_string_buffer(argument.tobytes(), argument.dtype.itemsize)
+        if parameter == "p8" and given == "i8" and argument == 0:
+            given = "p8"
     else:
         given, value = type(argument).__name__, None
     if given != parameter:

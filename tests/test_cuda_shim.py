@@ -111,6 +111,9 @@ def test_arguments_and_shapes_of_other_types(kernels: cuda_on_cpu.Kernels) -> No
     for wrong in (np.int64(4), np.float32(4), 4, x):
         with pytest.raises(TypeError, match="sum_f32: argument 2 is .* and the parameter i4"):
             kernels.launch("sum_f32", 1, 32, [x, x, wrong])
+    with pytest.raises(TypeError, match="argument 0 is NoneType and the parameter p8"):
+        kernels.launch("sum_f32", 1, 32, [None, x, np.int32(4)])
+    kernels.launch("sum_f32", 1, 32, [np.uintp(0), x, np.int32(0)])
     with pytest.raises(TypeError, match="takes 3 arguments"):
         kernels.launch("sum_f32", 1, 32, [x, x])
     with pytest.raises(RuntimeError, match="__launch_bounds__"):
