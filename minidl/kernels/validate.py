@@ -8,6 +8,7 @@ dtypes, ranks, sizes and ids; layout is each module's own affair.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
@@ -24,20 +25,39 @@ def is_array(kernel: str, name: str, value: Any) -> None:
         raise TypeError(f"{kernel}: {name} must be an array, got {type(value).__name__}")
 
 
+def same_library(kernel: str, /, **arrays: Any) -> None:
+    """All of them NumPy's, or all of them CuPy's: nothing is copied to a device and back without being asked for."""
+    (first, a), *others = arrays.items()
+    for name, b in others:
+        if type(a) is not type(b) and _library(a) != _library(b):
+            raise TypeError(
+                f"{kernel}: {name} is an array of {_library(b)} and {first} one of {_library(a)}; "
+                f"kernels do not mix devices, bring one to the other's"
+            )
+
+
+def _library(array: Any) -> str:
+    name = "numpy" if isinstance(array, (np.ndarray, np.generic)) else type(array).__module__.partition(".")[0]
+    return {"numpy": "NumPy", "cupy": "CuPy"}.get(name, name)
+
+
 def floats(kernel: str, /, **arrays: Any) -> None:
-    """All of them float32, or all of them float64."""
+    """All of them float32, or all of them float64, of one library."""
     first = None
     for name, array in arrays.items():
-        if first is not None and getattr(array, "dtype", None) is first[1]:
-            continue
+        if first is not None:
+            if type(array) is not type(first[1]) and hasattr(array, "dtype"):
+                same_library(kernel, **dict([first]), **{name: array})
+            if getattr(array, "dtype", None) is first[1].dtype:
+                continue
         is_array(kernel, name, array)
         if array.dtype not in FLOATS:
             raise TypeError(f"{kernel}: {name} must be float32 or float64, got {array.dtype}")
         if first is None:
-            first = name, array.dtype
-        elif array.dtype != first[1]:
+            first = name, array
+        elif array.dtype != first[1].dtype:
             raise TypeError(
-                f"{kernel}: {name} is {array.dtype} and {first[0]} is {first[1]}; "
+                f"{kernel}: {name} is {array.dtype} and {first[0]} is {first[1].dtype}; "
                 f"kernels do not mix precisions, convert one with .astype"
             )
 
@@ -76,14 +96,20 @@ def expect(kernel: str, name: str, array: Any, shape: tuple[int, ...], legend: s
         raise ValueError(f"{kernel}: {name} must have shape {legend} = {shape}, got {array.shape}")
 
 
-def ids(kernel: str, name: str, array: Any, limit: int, meaning: str) -> None:
+def outside(ids: Any, limit: int) -> bool:
+    """Whether some id is not in [0, limit). A module may look in another way, or trust the caller."""
+    return int(ids.view(f"u{ids.itemsize}").max()) >= limit  # one pass: a negative one is huge as unsigned
+
+
+Outside = Callable[[Any, int], bool]
+
+
+def ids(kernel: str, name: str, array: Any, limit: int, meaning: str, outside: Outside = outside) -> None:
     """Integers in [0, limit); the first one outside is named with its position."""
     is_array(kernel, name, array)
     if array.dtype not in IDS:
         raise TypeError(f"{kernel}: {name} must be int32 or int64, got {array.dtype}")
-    if array.size == 0:
-        return
-    if int(array.view(f"u{array.itemsize}").max()) >= limit:  # one pass: a negative one is huge as unsigned
+    if array.size and outside(array, limit):
         where = np.argwhere((array < 0) | (array >= limit))[0]
         position = tuple(int(i) for i in where)
         raise IndexError(
@@ -143,11 +169,12 @@ def softmax_cross_entropy(kernel: str, logits: Any, targets: Any) -> None:
     same_shape(kernel, logits=logits, targets=targets)
 
 
-def sparse_cross_entropy(kernel: str, logits: Any, labels: Any) -> None:
+def sparse_cross_entropy(kernel: str, logits: Any, labels: Any, outside: Outside = outside) -> None:
     rows(kernel, logits)
     is_array(kernel, "labels", labels)
+    same_library(kernel, logits=logits, labels=labels)
     expect(kernel, "labels", labels, logits.shape[:-1], "logits.shape[:-1]")
-    ids(kernel, "labels", labels, logits.shape[-1], "classes")
+    ids(kernel, "labels", labels, logits.shape[-1], "classes", outside)
 
 
 def loss_gradient(kernel: str, dloss: Any, probabilities: Any) -> None:
@@ -160,21 +187,24 @@ def elementwise(kernel: str, /, **arrays: Any) -> None:
     same_shape(kernel, **arrays)
 
 
-def embedding(table: Any, indices: Any) -> None:
+def embedding(table: Any, indices: Any, outside: Outside = outside) -> None:
     floats("embedding_forward", table=table)
     rank("embedding_forward", "table", table, 2, "(rows, units)")
-    ids("embedding_forward", "ids", indices, table.shape[0], "rows of the table")
+    is_array("embedding_forward", "ids", indices)
+    same_library("embedding_forward", table=table, ids=indices)
+    ids("embedding_forward", "ids", indices, table.shape[0], "rows of the table", outside)
 
 
-def embedding_backward(dy: Any, indices: Any, rows: Any) -> int:
+def embedding_backward(dy: Any, indices: Any, rows: Any, outside: Outside = outside) -> int:
     floats("embedding_backward", dy=dy)
     is_array("embedding_backward", "ids", indices)
+    same_library("embedding_backward", dy=dy, ids=indices)
     rows = integer("embedding_backward", "rows", rows, INDEX)
     if dy.ndim == 0 or dy.shape[:-1] != indices.shape:
         raise ValueError(
             f"embedding_backward: dy must have shape ids.shape + (units,), got {dy.shape} for {indices.shape}"
         )
-    ids("embedding_backward", "ids", indices, rows, "rows of the table")
+    ids("embedding_backward", "ids", indices, rows, "rows of the table", outside)
     return rows
 
 
@@ -191,6 +221,7 @@ def lstm(kernel: str, x: Any, h0: Any, c0: Any, w: Any, r: Any, b: Any, mask: An
     expect(kernel, "c0", c0, (batch, units), "(batch, units)")
     if mask is not None:
         is_array(kernel, "mask", mask)
+        same_library(kernel, x=x, mask=mask)
         if mask.dtype != np.bool_:
             raise TypeError(f"{kernel}: mask must be bool, got {mask.dtype}")
         expect(kernel, "mask", mask, (batch, time), "(batch, time)")
@@ -221,7 +252,7 @@ def step(kernel: str, /, **arrays: Any) -> None:
     """The arrays of an optimizer step; every one but the gradient is written in place."""
     elementwise(kernel, **arrays)
     for name, array in arrays.items():
-        if name != "g" and not array.flags.writeable:
+        if name != "g" and not getattr(array.flags, "writeable", True):  # CuPy's always are
             raise ValueError(f"{kernel}: {name} is read-only, and the step updates it in place; pass a copy")
     for (first, a), (second, b) in combinations(arrays.items(), 2):
         if np.may_share_memory(a, b) and np.shares_memory(a, b):  # the first looks at the ends alone, and is quick
