@@ -135,7 +135,9 @@ def _add(commands: Any, name: str, purpose: str, more: str = "", example: str = 
 def _add_engine_options(command: argparse.ArgumentParser, seed: bool = False) -> None:
     if seed:
         _add_number(command, "--seed", 0, "of the weights, the dropout and the order of the data", int)
-    command.add_argument("--kernels", choices=kernels.MODULES, help="what computes: NumPy, or compiled code (default)")
+    command.add_argument(
+        "--kernels", choices=kernels.MODULES, help="what computes: NumPy, compiled code (default), or a GPU"
+    )
     _add_number(command, "--threads", None, "for compiled kernels; results do not depend on it (default: all cores)")
 
 

@@ -354,7 +354,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["numpy"] == np.__version__
     assert rows["Python"].startswith(sys.version.split()[0])
     assert rows["threads"].startswith(str(md.kernels.get_num_threads()))
-    assert {"instruction set", "compiler", "GPU", "tqdm", "cython", "pytest", "torch"} <= rows.keys()
+    assert {"instruction set", "compiler", "GPU", "CUDA kernels", "tqdm", "cython", "pytest", "torch"} <= rows.keys()
     if md.kernels.cpu is not None:
         assert rows["instruction set"].startswith(md.kernels.cpu.isa())
 
@@ -373,6 +373,18 @@ def test_doctor_says_what_is_missing(capsys: pytest.CaptureFixture[str], monkeyp
     assert "no-such-library, for flying: pip install no-such-library" in out
 
 
+def test_doctor_misses_cuda_only_where_there_is_a_gpu(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(md.kernels.cuda, "missing", lambda: "no wind; pip install sails")
+    for gpu in (None, "GeForce 9999"):
+        monkeypatch.setattr(doctor, "_gpu", lambda gpu=gpu: gpu)
+        assert cli.main(["doctor"]) == 0
+        out = capsys.readouterr().out
+        assert re.search(r"^CUDA kernels +not usable: no wind; pip install sails$", out, re.M)
+        assert ("the kernels for the GPU: no wind; pip install sails" in out) is (gpu is not None)
+
+
 def test_doctor_when_all_is_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     fake = SimpleNamespace(
         isa=lambda: "x86-64-v9",
@@ -381,6 +393,7 @@ def test_doctor_when_all_is_there(capsys: pytest.CaptureFixture[str], monkeypatc
         compiler=lambda: "CC 1",
     )
     monkeypatch.setattr(md.kernels, "cpu", fake)
+    monkeypatch.setattr(md.kernels, "cuda", SimpleNamespace(missing=lambda: "", device=lambda: "GeForce 9999"))
     monkeypatch.setattr(doctor, "OPTIONAL", {})
     monkeypatch.setattr(doctor.shutil, "which", lambda name: sys.executable)
     monkeypatch.setattr(doctor, "_first_line", lambda *command: "GeForce" if "--query-gpu" in command[1] else "gcc 99")
@@ -388,7 +401,7 @@ def test_doctor_when_all_is_there(capsys: pytest.CaptureFixture[str], monkeypatc
     out = capsys.readouterr().out
     assert "x86-64-v9 in use" in out
     assert f"gcc 99 ({sys.executable})" in out
-    assert "GeForce; minidl has no GPU kernels yet" in out
+    assert "usable on GeForce 9999" in out
     assert out.endswith("nothing is missing\n")
 
 
@@ -473,7 +486,7 @@ def test_mistakes_cost_a_line(
         (["--epochs", "0"], "argument --epochs: must be at least 1, got 0"),
         (["--epochs", "many"], "argument --epochs: invalid integer value: 'many'"),
         (["train", "t.csv", "--validation", "1"], "argument --validation: must be at least 0 and less than 1"),
-        (["--kernels", "cuda"], "argument --kernels: invalid choice: 'cuda'"),
+        (["--kernels", "gpu"], "argument --kernels: invalid choice: 'gpu'"),
         (["--sentnce", "x"], "usage: python -m minidl demo [-h] [--sentence TEXT]"),
         (["predict", "m", "f", "--all"], "python -m minidl predict: error: unrecognized arguments: --all"),
     ],

@@ -224,7 +224,7 @@ KERNEL_TESTS = [
     str(HERE / "test_elementary_accuracy.py"),
     str(HERE / "test_kernel_parity.py"),
     "-k",
-    "accuracy or [cpu",
+    "accuracy and not cuda or [cpu",
 ]
 
 

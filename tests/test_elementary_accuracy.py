@@ -1,7 +1,9 @@
-"""exp, tanh and sigmoid in C, to the last bits: the bounds that csrc/simd.h states, and the ends of the number line.
+"""exp, tanh and sigmoid in C and CUDA, to the last bits: the bounds that their sources state, the ends of all numbers.
 
 The truth for float32 is NumPy in float64; for float64 it is long double where that has 64 bits of mantissa. Every
-exponent and both signs are drawn. test_cpu_core.py runs this file on each instruction set that the machine has.
+exponent and both signs are drawn. test_cpu_core.py runs this file on each instruction set that the machine has. CUDA's
+are made of operations that IEEE 754 rounds alike on a GPU and on the processor that stands in for one, with denormal
+numbers flushed as on the GPU, so what holds here holds there.
 """
 
 from __future__ import annotations
@@ -10,14 +12,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import on_device
 import pytest
+from cases import KERNELS
 
 import minidl as md
 
 Array = Any
-cpu = pytest.importorskip("minidl.kernels.cpu", exc_type=ImportError)
+MODULES = {"cpu": md.kernels.cpu, "cuda": on_device.kernels}
+modules = pytest.mark.parametrize("module", [name for name in MODULES if name in [*KERNELS, "cuda"]])
 
-# In ulp, as in csrc/simd.h.
+# In ulp, as in csrc/simd.h and kernels/cuda/math.cuh.
 BOUNDS = {
     "exp": {np.float32: 1.1, np.float64: 1.1},
     "tanh": {np.float32: 2.0, np.float64: 2.2},
@@ -52,10 +57,10 @@ def samples(name: str, dtype: Any) -> Array:
     return np.unique(np.concatenate([every_exponent(dtype, 300), *(d.astype(dtype) for d in dense)]))
 
 
-def errors(name: str, x: Array) -> Array:
+def errors(module: str, name: str, x: Array) -> Array:
     """In units of the last place that the true result has in x's type."""
     wide = np.float64 if x.dtype == np.float32 else np.longdouble
-    y = getattr(cpu, name)(x)
+    y = getattr(MODULES[module], name)(x)
     with np.errstate(all="ignore"):
         truth = TRUTH[name](x.astype(wide))
         rounded = truth.astype(x.dtype)
@@ -64,12 +69,13 @@ def errors(name: str, x: Array) -> Array:
         return np.abs(y[finite].astype(wide) - truth[finite]) / np.spacing(np.abs(rounded[finite])).astype(wide)
 
 
+@modules
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", BOUNDS)
-def test_no_error_is_larger_than_the_source_says(name: str, dtype: Any) -> None:
+def test_no_error_is_larger_than_the_source_says(module: str, name: str, dtype: Any) -> None:
     if dtype == np.float64 and np.finfo(np.longdouble).nmant < 63:
         pytest.skip("no wider type than float64 on this platform to compare with")
-    assert errors(name, samples(name, dtype)).max() <= BOUNDS[name][dtype]
+    assert errors(module, name, samples(name, dtype)).max() <= BOUNDS[name][dtype]
 
 
 def every_float32(low: float, high: float) -> Array:
@@ -78,48 +84,58 @@ def every_float32(low: float, high: float) -> Array:
     return np.sort(np.arange(ends.min(), ends.max(), dtype=np.uint32).view(np.float32))
 
 
+@modules
 @pytest.mark.parametrize(("name", "low", "high"), [("exp", -5.9, -5.8), ("tanh", 0.5, 0.54), ("sigmoid", -1.12, -1.09)])
-def test_no_error_is_larger_where_all_float32_numbers_have_their_largest(name: str, low: float, high: float) -> None:
-    assert errors(name, every_float32(low, high)).max() <= BOUNDS[name][np.float32]
+def test_no_error_is_larger_where_all_float32_numbers_have_their_largest(
+    module: str, name: str, low: float, high: float
+) -> None:
+    assert errors(module, name, every_float32(low, high)).max() <= BOUNDS[name][np.float32]
 
 
+@modules
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", BOUNDS)
-def test_none_ever_falls(name: str, dtype: Any) -> None:
-    y = getattr(cpu, name)(samples(name, dtype))
+def test_none_ever_falls(module: str, name: str, dtype: Any) -> None:
+    y = getattr(MODULES[module], name)(samples(name, dtype))
     assert (y[1:] >= y[:-1]).all()
 
 
+@modules
 @pytest.mark.parametrize(
     ("name", "low", "high"),
     [("exp", -104.2, -103.0), ("exp", -87.6, -87.1), ("exp", 88.4, 89.1), ("tanh", 8.4, 9.3), ("tanh", -9.3, -8.4),
      ("sigmoid", -104.2, -103.0), ("sigmoid", -87.6, -87.1), ("sigmoid", -80.2, -79.8), ("sigmoid", -16.2, -15.8),
      ("sigmoid", 15.5, 18.5)],
 )  # fmt: skip
-def test_neighbours_are_in_order_where_the_way_of_computing_changes(name: str, low: float, high: float) -> None:
-    y = getattr(cpu, name)(every_float32(low, high))
+def test_neighbours_are_in_order_where_the_way_of_computing_changes(
+    module: str, name: str, low: float, high: float
+) -> None:
+    y = getattr(MODULES[module], name)(every_float32(low, high))
     assert (y[1:] >= y[:-1]).all()
 
 
+@modules
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_ends_of_the_number_line(dtype: Any) -> None:
+def test_the_ends_of_the_number_line(module: str, dtype: Any) -> None:
+    kernels = MODULES[module]
     x = np.array([-np.inf, -0.0, 0.0, np.inf], dtype)
     largest, least = np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal
-    np.testing.assert_array_equal(cpu.exp(x), np.array([0, 1, 1, np.inf], dtype))
-    np.testing.assert_array_equal(cpu.sigmoid(x), np.array([0, 0.5, 0.5, 1], dtype))
-    np.testing.assert_array_equal(cpu.tanh(x), np.array([-1, -0.0, 0.0, 1], dtype))
-    np.testing.assert_array_equal(np.signbit(cpu.tanh(x)), [True, True, False, False])
+    np.testing.assert_array_equal(kernels.exp(x), np.array([0, 1, 1, np.inf], dtype))
+    np.testing.assert_array_equal(kernels.sigmoid(x), np.array([0, 0.5, 0.5, 1], dtype))
+    np.testing.assert_array_equal(kernels.tanh(x), np.array([-1, -0.0, 0.0, 1], dtype))
+    np.testing.assert_array_equal(np.signbit(kernels.tanh(x)), [True, True, False, False])
     far = np.array([-largest, largest], dtype)
-    np.testing.assert_array_equal(cpu.exp(far), np.array([0, np.inf], dtype))
-    np.testing.assert_array_equal(cpu.sigmoid(far), np.array([0, 1], dtype))
-    np.testing.assert_array_equal(cpu.tanh(far), np.array([-1, 1], dtype))
+    np.testing.assert_array_equal(kernels.exp(far), np.array([0, np.inf], dtype))
+    np.testing.assert_array_equal(kernels.sigmoid(far), np.array([0, 1], dtype))
+    np.testing.assert_array_equal(kernels.tanh(far), np.array([-1, 1], dtype))
     tiny = np.array([-least, least, -3 * least], dtype)
-    np.testing.assert_array_equal(cpu.tanh(tiny), tiny)
+    np.testing.assert_array_equal(kernels.tanh(tiny), tiny)
 
 
+@modules
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", BOUNDS)
-def test_nan_in_nan_out(name: str, dtype: Any) -> None:
+def test_nan_in_nan_out(module: str, name: str, dtype: Any) -> None:
     """Quiet and signalling ones with any payload, in every lane of a vector and in its shorter last one."""
     bits = np.array([0x7FC00000, 0xFFC00000, 0x7F800001, 0x7FFFFFFF], np.uint32).view(np.float32)
     nans = (
@@ -131,15 +147,16 @@ def test_nan_in_nan_out(name: str, dtype: Any) -> None:
         for place in range(37):
             x = np.linspace(-3, 3, 37).astype(dtype)
             x[place] = nan
-            y = getattr(cpu, name)(x)
+            y = getattr(MODULES[module], name)(x)
             assert np.isnan(y[place]) and np.isnan(y).sum() == 1
 
 
+@modules
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", BOUNDS)
-def test_a_number_gives_the_same_bits_wherever_it_stands(name: str, dtype: Any) -> None:
+def test_a_number_gives_the_same_bits_wherever_it_stands(module: str, name: str, dtype: Any) -> None:
     x = samples(name, dtype)[::997]
-    y = getattr(cpu, name)(x)
+    y = getattr(MODULES[module], name)(x)
     for n in (1, 2, 3, 5, 17):
-        np.testing.assert_array_equal(getattr(cpu, name)(x[:n]), y[:n])
-        np.testing.assert_array_equal(getattr(cpu, name)(x[n:]), y[n:])
+        np.testing.assert_array_equal(getattr(MODULES[module], name)(x[:n]), y[:n])
+        np.testing.assert_array_equal(getattr(MODULES[module], name)(x[n:]), y[n:])

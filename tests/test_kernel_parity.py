@@ -1,6 +1,7 @@
 """The kernel modules are one: the same names, arguments and defaults, the same results, the same refusals.
 
-`reference` is run too, against itself on contiguous arrays: layouts must not matter to it either.
+`reference` is run too, against itself on contiguous arrays: layouts must not matter to it either. `cuda` runs on the
+GPU, or where there is none on the processor, see on_device.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import on_device
 import pytest
 from cases import DTYPES, KERNELS, LAYOUTS, assert_same, in_dtype, naming
 from tolerances import assert_close
@@ -25,12 +27,19 @@ from minidl.kernels import reference
 Array = Any
 _stream = md.random.Generator(40)
 
-# What the compiled kernels have beside the kernels: on what they run.
-CPU_ONLY = {"available_isas", "compiler", "get_num_threads", "isa", "set_num_threads"}
+# What the modules have beside the kernels: on what they run.
+BESIDE = {
+    "reference": set(),
+    "cpu": {"available_isas", "compiler", "get_num_threads", "isa", "set_num_threads"},
+    "cuda": {"device", "missing"},
+}
+NOT_ON_CUDA = {"lstm_forward", "lstm_backward"}
+ALL = [*KERNELS, "cuda"]
 
 
-def module(name: str) -> ModuleType:
-    return getattr(md.kernels, name)
+def module(name: str) -> Any:
+    """The module, which takes NumPy's arrays whatever it is."""
+    return on_device.kernels if name == "cuda" else getattr(md.kernels, name)
 
 
 def functions(kernels: ModuleType) -> dict[str, Callable[..., Any]]:
@@ -83,16 +92,21 @@ else:
 # ---- the same names and arguments ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", KERNELS)
+def specified(name: str) -> dict[str, Callable[..., Any]]:
+    """The kernels of the reference that this module has to have."""
+    lacking = NOT_ON_CUDA if name == "cuda" else set()
+    return {kernel: function for kernel, function in functions(reference).items() if kernel not in lacking}
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_the_same_names(name: str) -> None:
-    extra = CPU_ONLY if name == "cpu" else set()
-    assert functions(module(name)).keys() - extra == functions(reference).keys()
+    assert functions(getattr(md.kernels, name)).keys() - BESIDE[name] == specified(name).keys()
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_same_arguments_in_the_same_order_with_the_same_defaults(name: str) -> None:
-    kernels = functions(module(name))
-    for kernel, specification in functions(reference).items():
+    kernels = functions(getattr(md.kernels, name))
+    for kernel, specification in specified(name).items():
         assert inspect.signature(kernels[kernel]) == inspect.signature(specification), kernel
         assert (kernels[kernel].__doc__ or "").split()[:2] == (specification.__doc__ or "").split()[:2], kernel
 
@@ -208,10 +222,14 @@ def test_every_kernel_is_called() -> None:
     assert {*CALLS, "lstm_forward", "lstm_backward"} - {"lstm"} == functions(reference).keys()
 
 
+def has(name: str, kernel: str) -> bool:
+    """Whether a module has a kernel, or the pair that `lstm` stands for."""
+    return f"{kernel}_forward" in specified(name) if kernel == "lstm" else kernel in specified(name)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kernel", CALLS)
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(("name", "kernel"), [(n, k) for n in ALL for k in CALLS if has(n, k)])
 def test_the_same_results(name: str, kernel: str, dtype: Any, layout: Callable[[Array], Array]) -> None:
     in_place = kernel.endswith("_step")
     for i, arguments in enumerate(CALLS[kernel]):
@@ -244,7 +262,7 @@ def _check(kernel: str, actual: Array, expected: Array) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(name: str, dtype: Any) -> None:
     a, b = (draw(300, 257).astype(dtype) for _ in range(2))
     labels = ids(257, 300)
@@ -286,7 +304,7 @@ SPECIAL = [
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kernel", ["exp", "tanh", "sigmoid"])
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_ends_of_the_range(name: str, kernel: str, dtype: Any) -> None:
     x = np.array(SPECIAL * 3, dtype)
     with np.errstate(all="ignore"):
@@ -301,7 +319,7 @@ def test_the_ends_of_the_range(name: str, kernel: str, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ALL)
 def test_softmax_and_cross_entropies_of_large_logits(name: str, dtype: Any) -> None:
     kernels = module(name)
     x = np.array([[1000.0, 0.0, -1000.0], [-1e30, -1e30, -1e30]], dtype)
@@ -420,8 +438,16 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kernel", "arguments", "error", "message"), WRONG)
-@pytest.mark.parametrize("name", KERNELS)
+# Every module with every mistake that can be made on it: an array of the device cannot be read-only.
+REFUSED = [
+    (name, kernel, *case)
+    for name in ALL
+    for kernel, *case in WRONG
+    if has(name, kernel) and not (name == "cuda" and "is read-only" in case[-1])
+]
+
+
+@pytest.mark.parametrize(("name", "kernel", "arguments", "error", "message"), REFUSED)
 def test_the_same_refusals(name: str, kernel: str, arguments: Any, error: type[Exception], message: str) -> None:
     before = [np.array(a) for a in arguments if isinstance(a, np.ndarray)]
     with pytest.raises(error, match=message) as caught:
@@ -433,7 +459,7 @@ def test_the_same_refusals(name: str, kernel: str, arguments: Any, error: type[E
 
 
 @pytest.mark.parametrize(("kernel", "arrays", "numbers"), STEPS)
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_numbers_of_a_step_may_be_of_any_real_type(
     name: str, kernel: str, arrays: int, numbers: tuple[float, ...]
 ) -> None:
@@ -466,10 +492,11 @@ def test_use_as_a_call_as_a_block_and_after_an_error() -> None:
 
 def test_unknown_kernels_and_arrays_that_none_serve() -> None:
     with pytest.raises(
-        ValueError, match="unknown kernels 'refrence': expected one of 'reference', 'cpu'; did you mean 'reference'"
+        ValueError,
+        match="unknown kernels 'refrence': expected one of 'reference', 'cpu', 'cuda'; did you mean 'reference'",
     ):
         md.use("refrence")
-    with pytest.raises(TypeError, match="no kernels serve list; pass a NumPy array"):
+    with pytest.raises(TypeError, match="no kernels serve list; pass an array of NumPy or of CuPy"):
         md.kernels.of([1.0])
     assert md.kernels.active() in KERNELS
 
@@ -490,7 +517,7 @@ def test_a_graph_goes_back_on_the_kernels_it_came_on() -> None:
                 assert_close(dx.numpy(), truth)
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(1, 8191), (3, 8192), (2, 8193), (1, 100_003), (300, 41)])
 def test_sums_of_whole_numbers_are_exact(name: str, dtype: Any, shape: tuple[int, int]) -> None:

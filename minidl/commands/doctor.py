@@ -24,28 +24,29 @@ OPTIONAL = {
 
 def run(options: argparse.Namespace) -> int:
     libraries = {name: _version(name) for name in (*NEEDED, *OPTIONAL)}
-    compiler = _compiler()
+    compiler, gpu, no_cuda = _compiler(), _gpu(), kernels.cuda.missing()
     rows = {
         "minidl": f"{__version__} in {Path(__file__).parents[1]}",
         "kernels": _kernels(),
         "instruction set": _instruction_set(),
         "threads": f"{kernels.get_num_threads()}, and the machine lends this process {_cores()} cores",
         "compiler": compiler or "none found",
-        "GPU": f"{_gpu() or 'none found'}; minidl has no GPU kernels yet, and uses none",
+        "GPU": gpu or "none found",
+        "CUDA kernels": f"not usable: {no_cuda}" if no_cuda else f"usable on {kernels.cuda.device()}",
         "Python": f"{platform.python_version()} on {platform.platform()}",
         **{name: libraries[name] or "not installed" for name in libraries},
     }
     for name, found in rows.items():
         print(f"{name:<16} {found}")
-    missing = _missing(compiler, [name for name in OPTIONAL if libraries[name] is None])
+    missing = _missing(compiler, no_cuda if gpu else "", [name for name in OPTIONAL if libraries[name] is None])
     print("\nmissing:" if missing else "\nnothing is missing")
     for line in missing:
         print(f"  {line}")
     return 0
 
 
-def _missing(compiler: str | None, libraries: Sequence[str]) -> list[str]:
-    """What is not there, what it is for, and the command that gets it."""
+def _missing(compiler: str | None, no_cuda: str, libraries: Sequence[str]) -> list[str]:
+    """What is not there, what it is for, and the command that gets it. CUDA is missing only where there is a GPU."""
     lines: list[str] = []
     if kernels.cpu is None:
         get_compiler = "" if compiler else "install gcc or clang (Debian, Ubuntu: sudo apt install gcc), then "
@@ -53,6 +54,8 @@ def _missing(compiler: str | None, libraries: Sequence[str]) -> list[str]:
             f"the compiled kernels ({kernels.cpu_missing}): minidl computes in NumPy, which is slower; "
             f"{get_compiler}pip install -e . in minidl's folder"
         )
+    if no_cuda:
+        lines.append(f"the kernels for the GPU: {no_cuda}")
     return lines + [f"{name}, for {OPTIONAL[name]}: pip install {name}" for name in libraries]
 
 

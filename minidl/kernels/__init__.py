@@ -1,19 +1,20 @@
 """Three modules with one set of names: `reference` (NumPy), `cpu` (C) and `cuda` (CuPy).
 
 Ops ask `of(array)` for the module that serves an array and call the kernel by its name.
-`use` selects between the two that serve NumPy arrays. Nothing falls back: a kernel that a
-module lacks is an error, and where no compiler was found when minidl was installed,
-`use("cpu")` says so.
+CuPy's arrays are served by `cuda`, NumPy's by the module that `use` selects. Nothing falls
+back: a kernel that a module lacks is an error, and where no compiler was found when minidl
+was installed, or where there is no GPU, `use("cpu")` and `use("cuda")` say so.
 """
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from minidl.kernels import reference
+from minidl.kernels import cuda, reference
 
 try:
     from minidl.kernels import cpu
@@ -23,7 +24,7 @@ except ImportError as error:  # installed without a C compiler
     cpu = None  # type: ignore[assignment]
     cpu_missing = str(error)
 
-MODULES = ("reference", "cpu")
+MODULES = ("reference", "cpu", "cuda")
 
 _serving: ModuleType = reference if cpu is None else cpu
 
@@ -37,7 +38,10 @@ def of(array: Any) -> ModuleType:
     """The kernel module that serves this array."""
     if isinstance(array, (np.ndarray, np.generic)):
         return _serving
-    raise TypeError(f"no kernels serve {type(array).__name__}; pass a NumPy array")
+    cupy = sys.modules.get("cupy")  # whoever has an array of it has imported it
+    if cupy is not None and isinstance(array, cupy.ndarray):
+        return cuda
+    raise TypeError(f"no kernels serve {type(array).__name__}; pass an array of NumPy or of CuPy")
 
 
 def active() -> str:
@@ -64,7 +68,8 @@ def get_num_threads() -> int:
 class use:
     """Select the kernels that serve NumPy arrays, from now on or for a `with` block.
 
-    "reference" is plain NumPy, made to be read and stepped through; "cpu" is compiled.
+    "reference" is plain NumPy, made to be read and stepped through; "cpu" is compiled; "cuda"
+    runs on an NVIDIA GPU and refuses NumPy's arrays. What is missing for one is an error.
 
     >>> import minidl as md
     >>> with md.use("reference"):
@@ -94,6 +99,10 @@ def _module(name: str) -> ModuleType:
         raise ValueError(f"unknown kernels {name!r}: expected one of {', '.join(map(repr, MODULES))}{hint}")
     if name == "reference":
         return reference
+    if name == "cuda":
+        if missing := cuda.missing():
+            raise RuntimeError(f"the cuda kernels cannot run: {missing}")
+        return cuda
     if cpu is None:
         raise RuntimeError(
             f"the compiled kernels are missing ({cpu_missing}); reinstall minidl where gcc or clang is found"

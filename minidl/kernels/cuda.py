@@ -1,0 +1,479 @@
+"""The kernels of `reference` on an NVIDIA GPU: the same names, arguments, checks and errors, for CuPy's arrays.
+
+The CUDA sources are in cuda/, one file a family. CuPy compiles a file when its first kernel is called and keeps the
+result on disk, so the next process only loads it. CuPy itself is imported on first use. Inputs of any layout are made
+dense, outputs are new arrays, and a call returns when its work is queued. Every sum runs in an order that follows from
+the shape alone, so the results are the same bits each time, on any GPU. Where float32 is added or multiplied, numbers
+below 1.2e-38 count as 0.
+
+    MINIDL_CHECK_IDS=0      trust ids and labels. To look at them before a launch is the one time that the host waits
+                            for the GPU, and keeps a call out of a CUDA graph. An id outside then reads as NaN
+                            and its gradient goes nowhere. `minidl.kernels.cuda.check_ids` is the same switch.
+    CUPY_TF32=1             let products round float32 to 10 bits, which is faster. CuPy's switch, off by default.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from typing import Any
+
+import numpy as np
+
+from minidl.kernels import validate
+
+Array = Any
+LSTMCache = tuple[Array, ...]
+
+# As in cuda/: threads of a block, numbers of a piece of a row, ids that a block sorts, equal ids that a group adds up.
+THREADS, PIECE, TILE, SHORT = 256, 8192, 2048, 64
+
+PACK = 16  # bytes that a thread loads at a time
+WARP = 32  # threads that run side by side
+SHARED = 48 << 10  # bytes of shared memory that any GPU gives to a block
+
+# Threads of this many blocks take all there is in turns. An H100, with 132 multiprocessors of 8 blocks, is full four
+# times over, so that the last round, which may leave some idle, is short beside the others.
+BLOCKS = 4096
+
+# --fmad=false: cuda/common.cuh says why.
+OPTIONS = ("--std=c++17", "--fmad=false")
+
+
+# ---- what they run on -------------------------------------------------------------------
+
+
+INSTALL = "pip install 'minidl[cuda]', or 'minidl[cuda12]' where the driver has CUDA 12 (nvidia-smi shows it)"
+DRIVER = "install one (nvidia.com/drivers, or the system's package) and see that nvidia-smi lists the GPU"
+
+
+def missing() -> str:
+    """What is missing for these kernels to run and how to get it, or nothing."""
+    try:
+        import cupy
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
+        return f"CuPy {'is not installed' if absent else f'does not load ({error})'}; {INSTALL}"
+    runtime = cupy.cuda.runtime
+    try:
+        driver = runtime.driverGetVersion()
+        if driver == 0:
+            return f"there is no NVIDIA driver; {DRIVER}"
+        if runtime.getDeviceCount() == 0:
+            return _no_device()
+    except runtime.CUDARuntimeError as error:
+        if "cudaErrorNoDevice" in str(error):
+            return _no_device()
+        if "cudaErrorInsufficientDriver" not in str(error):
+            return f"the GPU does not answer ({error}); see what nvidia-smi says"
+        has, needs = (f"{n // 1000}.{n % 1000 // 10}" for n in (driver, runtime.runtimeGetVersion()))
+        return (
+            f"the NVIDIA driver has CUDA {has} and CuPy needs {needs}; get a newer driver, or another CuPy: {INSTALL}"
+        )
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except RuntimeError as error:
+        return f"CUDA's compiler NVRTC does not load ({' '.join(str(error).split())}); {INSTALL}"
+    return ""
+
+
+def _no_device() -> str:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hint = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible!r} hides those that it does not name)"
+    return f"the NVIDIA driver finds no GPU{hint}; see what nvidia-smi lists"
+
+
+def device() -> str:
+    """The GPU in use and the versions that meet on it."""
+    import cupy
+
+    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+    compiler = ".".join(map(str, cupy.cuda.nvrtc.getVersion()))
+    name, major, minor = properties["name"].decode(), properties["major"], properties["minor"]
+    return f"{name} (compute capability {major}.{minor}) through CuPy {cupy.__version__} and NVRTC {compiler}"
+
+
+def _choice(variable: str) -> bool:
+    wanted = os.environ.get(variable, "1")
+    if wanted not in ("0", "1"):
+        raise ValueError(f"{variable}={wanted!r}: expected 0 or 1")
+    return wanted == "1"
+
+
+check_ids = _choice("MINIDL_CHECK_IDS")
+
+
+# ---- kernels and their launch -----------------------------------------------------------
+
+
+def _source(name: str) -> str:
+    """A file of cuda/ with the ones that it includes, each once, in their place.
+
+    CuPy keeps what it compiled under the text that it was given, and would not notice a change in an included file.
+    """
+    included = {"": ""}
+
+    def text_of(name: str) -> str:
+        if name in included:
+            return ""
+        included[name] = name
+        with open(os.path.join(os.path.dirname(__file__), "cuda", name), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        return "".join(
+            text_of(line.split('"')[1]) if line.startswith('#include "') else f"{line}\n"
+            for line in lines
+            if line != "#pragma once"
+        )
+
+    return text_of(name)
+
+
+@functools.cache
+def _kernel(family: str, name: str) -> Any:
+    return _library(family).get_function(name)
+
+
+@functools.cache
+def _library(family: str) -> Any:
+    import cupy
+
+    return cupy.RawModule(code=_source(f"{family}.cu"), options=OPTIONS, backend="nvrtc")
+
+
+def _launch(family: str, kernel: str, blocks: int, *arguments: Any, shared: int = 0) -> None:
+    """Queue a kernel, unless there is nothing to do: CUDA refuses a grid of no blocks."""
+    if blocks:
+        given = tuple(TYPES[type(value)](value) if type(value) in TYPES else value for value in arguments)
+        _kernel(family, kernel)((min(blocks, BLOCKS),), (THREADS,), given, shared_mem=shared)
+
+
+TYPES: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float64}
+
+
+def _each(family: str, kernel: str, *arguments: Any) -> None:
+    """Queue a kernel that goes through arrays of one shape, of which the first argument is one."""
+    x = arguments[0]
+    _launch(family, f"{kernel}_{x.dtype}", _blocks(x.nbytes, PACK * THREADS), x.size, *arguments)
+
+
+def _rows(family: str, kernel: str, *arguments: Any) -> None:
+    """Queue a kernel that goes along the last axis of the first argument, which stays in shared memory if it fits."""
+    x = arguments[0]
+    rows, columns = _matrix(x)
+    group = _group(columns, x.itemsize)
+    shared = THREADS // group * _blocks(columns * x.itemsize, PACK) * PACK
+    shared = shared if shared <= SHARED else 0
+    blocks = _blocks(rows, THREADS // group)
+    _launch(family, f"{kernel}_{x.dtype}", blocks, rows, columns, group, shared > 0, *arguments, shared=shared)
+
+
+def _blocks(work: int, each: int) -> int:
+    return -(-work // each)
+
+
+def _matrix(x: Array) -> tuple[int, int]:
+    """How many rows the last axis makes, and their length."""
+    return math.prod(x.shape[:-1]), x.shape[-1]
+
+
+def _group(columns: int, itemsize: int) -> int:
+    """How many threads go along a row of that many numbers: one for 16 bytes up to a warp, with 8 each a block."""
+    packs = _blocks(columns * itemsize, PACK)
+    return THREADS if packs > 8 * WARP else min(WARP, 1 << max(0, packs - 1).bit_length())
+
+
+# ---- arrays as CUDA takes them ----------------------------------------------------------
+
+
+def _dense(array: Array, dtype: Any = None) -> Array:
+    """The array itself where it is in C order and has the type, else a copy."""
+    import cupy
+
+    return cupy.ascontiguousarray(_own(array), dtype)
+
+
+def _own(array: Array) -> Array:
+    """CuPy would copy NumPy's arrays to the GPU without a word."""
+    import cupy
+
+    if not isinstance(array, cupy.ndarray):
+        raise TypeError(f"the cuda kernels take arrays of CuPy, got {type(array).__name__}; cupy.asarray copies it")
+    return array
+
+
+def _empty(shape: Any, dtype: Any) -> Array:
+    import cupy
+
+    return cupy.empty(shape, dtype)
+
+
+def _outside(ids: Array, limit: int) -> bool:
+    """Whether some id is not in [0, limit). The host waits for the answer."""
+    import cupy
+
+    if not check_ids:
+        return False
+    ids, found = _dense(ids), cupy.zeros(1, np.int32)
+    _launch("embedding", f"outside_{ids.dtype}", _blocks(ids.size, THREADS), ids.size, limit, ids, found)
+    return bool(found)
+
+
+# ---- elementary functions ---------------------------------------------------------------
+
+
+def exp(x: Array) -> Array:
+    """y = eˣ"""
+    validate.floats("exp", x=x)
+    return _map("exp", x)
+
+
+def tanh(x: Array) -> Array:
+    """y = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)"""
+    validate.floats("tanh", x=x)
+    return _map("tanh", x)
+
+
+def sigmoid(x: Array) -> Array:
+    """y = 1 / (1 + e⁻ˣ)"""
+    validate.floats("sigmoid", x=x)
+    return _map("sigmoid", x)
+
+
+def _map(kernel: str, x: Array) -> Array:
+    y = _empty(x.shape, x.dtype)
+    _each("elementary", kernel, _dense(x), y)
+    return y
+
+
+# ---- products ---------------------------------------------------------------------------
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """c = a b, over the last two axes; the others broadcast. By cuBLAS, in full precision unless CUPY_TF32=1."""
+    import cupy
+
+    validate.matmul(a, b)
+    a, b = _own(a), _own(b)
+    if b.ndim > 2 or a.ndim == 2:
+        return cupy.matmul(a, b)
+    return cupy.matmul(a.reshape(_matrix(a)), b).reshape(*a.shape[:-1], b.shape[1])  # one product is faster than many
+
+
+# ---- sums -------------------------------------------------------------------------------
+
+
+def sum_rows(x: Array) -> Array:
+    """y = Σ x over the last axis."""
+    validate.axes("sum_rows", x)
+    return _sum_rows(_dense(x), x.dtype)
+
+
+def _sum_rows(x: Array, dtype: Any) -> Array:
+    """The sums of the rows, or of the pieces of long rows and then of their sums, which are kept in float64."""
+    rows, columns = _matrix(x)
+    pieces = _blocks(columns, PIECE) if columns > PIECE else 1
+    y = _empty(x.shape[:-1], dtype) if pieces == 1 else _empty((*x.shape[:-1], pieces), np.dtype(np.float64))
+    group = _group(min(columns, PIECE), x.itemsize)
+    blocks = _blocks(rows * pieces, THREADS // group)
+    _launch("reduce", f"sum_{x.dtype}_to_{y.dtype}", blocks, rows, columns, group, x, y)
+    return y if pieces == 1 else _sum_rows(y, dtype)
+
+
+# ---- softmax and the cross-entropies ----------------------------------------------------
+
+
+def softmax_forward(x: Array) -> Array:
+    """y = e^(x − max x) / Σ e^(x − max x), over the last axis."""
+    validate.rows("softmax_forward", x)
+    y = _empty(x.shape, x.dtype)
+    _rows("softmax", "softmax_forward", _dense(x), y)
+    return y
+
+
+def softmax_backward(dy: Array, y: Array) -> Array:
+    """dx = y (dy − Σ dy y)"""
+    validate.rows("softmax_backward", y)
+    validate.elementwise("softmax_backward", dy=dy, y=y)
+    dx = _empty(y.shape, y.dtype)
+    _rows("softmax", "softmax_backward", _dense(dy), _dense(y), dx)
+    return dx
+
+
+def softmax_cross_entropy_forward(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """loss = −Σ targets log softmax(logits), with the probabilities that backward needs."""
+    validate.softmax_cross_entropy("softmax_cross_entropy_forward", logits, targets)
+    loss, probabilities = _empty(logits.shape[:-1], logits.dtype), _empty(logits.shape, logits.dtype)
+    _rows("cross_entropy", "softmax_cross_entropy_forward", _dense(logits), _dense(targets), loss, probabilities)
+    return loss, probabilities
+
+
+def softmax_cross_entropy_backward(dloss: Array, probabilities: Array, targets: Array) -> Array:
+    """dlogits = dloss (p Σ targets − targets)"""
+    validate.softmax_cross_entropy("softmax_cross_entropy_backward", probabilities, targets)
+    validate.loss_gradient("softmax_cross_entropy_backward", dloss, probabilities)
+    dlogits = _empty(targets.shape, targets.dtype)
+    _rows(
+        "cross_entropy",
+        "softmax_cross_entropy_backward",
+        _dense(probabilities),
+        _dense(targets),
+        _dense(dloss),
+        dlogits,
+    )
+    return dlogits
+
+
+def sparse_cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """loss = −log softmax(logits)[label], with the probabilities that backward needs."""
+    validate.sparse_cross_entropy("sparse_cross_entropy_forward", logits, labels, _outside)
+    loss, probabilities = _empty(logits.shape[:-1], logits.dtype), _empty(logits.shape, logits.dtype)
+    labels = _dense(labels, np.int64)
+    _rows("cross_entropy", "sparse_cross_entropy_forward", _dense(logits), labels, loss, probabilities)
+    return loss, probabilities
+
+
+def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Array) -> Array:
+    """dlogits = dloss (p − onehot(label))"""
+    validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels, _outside)
+    validate.loss_gradient("sparse_cross_entropy_backward", dloss, probabilities)
+    dlogits = _empty(probabilities.shape, probabilities.dtype)
+    labels = _dense(labels, np.int64)
+    _rows("cross_entropy", "sparse_cross_entropy_backward", _dense(probabilities), labels, _dense(dloss), dlogits)
+    return dlogits
+
+
+def sigmoid_cross_entropy_forward(logits: Array, targets: Array) -> Array:
+    """loss = max(x, 0) − x t + log(1 + e^(−|x|))"""
+    validate.elementwise("sigmoid_cross_entropy_forward", logits=logits, targets=targets)
+    loss = _empty(logits.shape, logits.dtype)
+    _each("cross_entropy", "sigmoid_cross_entropy_forward", _dense(logits), _dense(targets), loss)
+    return loss
+
+
+def sigmoid_cross_entropy_backward(dloss: Array, logits: Array, targets: Array) -> Array:
+    """dx = dloss (σ(x) − t)"""
+    validate.elementwise("sigmoid_cross_entropy_backward", dloss=dloss, logits=logits, targets=targets)
+    dlogits = _empty(logits.shape, logits.dtype)
+    _each("cross_entropy", "sigmoid_cross_entropy_backward", _dense(dloss), _dense(logits), _dense(targets), dlogits)
+    return dlogits
+
+
+# ---- embedding --------------------------------------------------------------------------
+
+
+def embedding_forward(table: Array, ids: Array) -> Array:
+    """y[…] = table[ids[…]]"""
+    validate.embedding(table, ids, _outside)
+    rows, units = table.shape
+    y = _empty((*ids.shape, units), table.dtype)
+    group = _group(units, table.itemsize)
+    blocks = _blocks(ids.size, THREADS // group) if units else 0
+    table, ids = _dense(table), _dense(ids, np.int64)
+    _launch("embedding", f"embedding_forward_{table.dtype}", blocks, ids.size, rows, units, group, table, ids, y)
+    return y
+
+
+def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
+    """dtable[i] = Σ dy over the places where ids = i, added in order."""
+    import cupy
+
+    rows = validate.embedding_backward(dy, ids, rows, _outside)
+    n, units = ids.size, dy.shape[-1]
+    dtable = cupy.zeros((rows, units), dy.dtype)
+    if dtable.size and n:
+        dy, (sorted_ids, places) = _dense(dy), _sort(_dense(ids, np.int64), rows)
+        group = _group(units, dy.itemsize)
+        few, many = _blocks(n, THREADS // group), _blocks(n, SHORT) * _blocks(units, WARP)
+        name, arrays = f"{dy.dtype}", (sorted_ids, places, dy, dtable)
+        _launch("embedding", f"embedding_add_short_{name}", few, n, rows, units, group, *arrays)
+        _launch("embedding", f"embedding_add_long_{name}", many, n, rows, units, *arrays)
+    return dtable
+
+
+def _sort(ids: Array, rows: int) -> tuple[Array, Array]:
+    """The ids in order, each with its place, by a byte at a time; those outside [0, rows) last, as `rows`."""
+    n, places = ids.size, ids  # the first pass makes the places
+    tiles = _blocks(n, TILE)
+    counts, totals = _empty((256, tiles), np.int64), _empty(256, np.int64)
+    for shift in range(0, max(1, rows.bit_length()), 8):
+        moved = _empty(n, np.int64), _empty(n, np.int64)
+        _launch("embedding", "count_digits", tiles, n, rows, shift, ids, counts)
+        _launch("embedding", "add_up_tiles", 256, tiles, counts, totals)
+        _launch("embedding", "move_by_digit", tiles, n, rows, shift, ids, places, counts, totals, *moved)
+        ids, places = moved
+    return ids, places
+
+
+# ---- random numbers and dropout ---------------------------------------------------------
+
+
+def random_bits(n: int, seed: int, offset: int) -> Array:
+    """n random 32-bit words, four from each block `offset`, `offset` + 1, … of the stream `seed`."""
+    n, seed, offset = validate.random_bits(n, seed, offset)
+    words = _empty(n, np.uint32)
+    _launch("random", "random_bits", _blocks(n, 4 * THREADS), n, np.uint64(seed), np.uint64(offset), words)
+    return words
+
+
+def dropout(x: Array, rate: float, seed: int, offset: int) -> Array:
+    """y = x / (1 − rate) where the element's random word ≥ rate · 2³², else 0."""
+    rate, seed, offset = validate.dropout(x, rate, seed, offset)
+    y = _empty(x.shape, x.dtype)
+    scale = 1 / (1 - rate) if rate < 1 else 0.0
+    _each("random", "dropout", _dense(x), y, int(rate * 2**32), scale, np.uint64(seed), np.uint64(offset))
+    return y
+
+
+# ---- LSTM -------------------------------------------------------------------------------
+
+
+# ---- optimizer steps, in place ----------------------------------------------------------
+
+
+def sgd_step(w: Array, g: Array, lr: float) -> None:
+    """w ← w − lr g"""
+    validate.step("sgd_step", w=w, g=g)
+    (lr,) = validate.numbers("sgd_step", lr=lr)
+    _step("sgd_step", g, (w,), lr)
+
+
+def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool) -> None:
+    """v ← μ v − lr g;  w ← w + v,  or with nesterov  w ← w + μ v − lr g"""
+    validate.step("momentum_step", w=w, g=g, v=v)
+    lr, momentum = validate.numbers("momentum_step", lr=lr, momentum=momentum)
+    _step("momentum_step", g, (w, v), lr, momentum, bool(nesterov))
+
+
+def adam_step(
+    w: Array, g: Array, m: Array, v: Array, rate: float, beta_1: float, beta_2: float, epsilon: float
+) -> None:
+    """m ← m + (1−β₁)(g − m);  v ← v + (1−β₂)(g² − v);  w ← w − rate m / (√v + ε)"""
+    validate.step("adam_step", w=w, g=g, m=m, v=v)
+    rate, beta_1, beta_2, epsilon = validate.numbers(
+        "adam_step", rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon
+    )
+    _step("adam_step", g, (w, m, v), rate, 1 - beta_1, 1 - beta_2, epsilon)
+
+
+def rmsprop_step(w: Array, g: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
+    """v ← ρ v + (1−ρ) g²;  w ← w − lr g / √(v + ε)"""
+    validate.step("rmsprop_step", w=w, g=g, v=v)
+    lr, rho, epsilon = validate.numbers("rmsprop_step", lr=lr, rho=rho, epsilon=epsilon)
+    _step("rmsprop_step", g, (w, v), lr, rho, 1 - rho, epsilon)
+
+
+def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> None:
+    """a ← a + g²;  w ← w − lr g / √(a + ε)"""
+    validate.step("adagrad_step", w=w, g=g, a=a)
+    lr, epsilon = validate.numbers("adagrad_step", lr=lr, epsilon=epsilon)
+    _step("adagrad_step", g, (w, a), lr, epsilon)
+
+
+def _step(kernel: str, g: Array, written: tuple[Array, ...], *scalars: float) -> None:
+    """Run a step on the arrays themselves, or on dense copies that are written back."""
+    w, *moments = dense = [_dense(array) for array in written]
+    _each("steps", kernel, w, _dense(g), *moments, *scalars)
+    for array, copy in zip(written, dense, strict=True):
+        if copy is not array:
+            array[...] = copy

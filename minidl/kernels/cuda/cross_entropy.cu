@@ -1,0 +1,160 @@
+// The losses on logits, each in one kernel with its softmax or sigmoid.
+#include "softmax.cuh"
+
+// ---- softmax: dense targets, or one label ------------------------------------------------------
+
+// Targets: the numbers of a row (dense), or one label.
+template <typename real> struct Dense {
+    const real* targets;
+
+    // −Σ t log p, of one pack: with log p = x − max x − log Σ e^(x − max x)
+    __device__ real loss(const Pack<real>& x, real top, real log_sum, i64 at, i64 columns, i64 i, bool whole) const {
+        const Pack<real> t = load(targets + at * columns, i, columns, whole);
+        real sum = 0;
+#pragma unroll
+        for (int k = 0; k < t.size; k++)
+            if (i + k < columns) sum -= t.v[k] * (x.v[k] - top - log_sum);
+        return sum;
+    }
+};
+
+template <typename real> struct Sparse {
+    const i64* labels;
+
+    // −log p[label] from the pack that holds it. For a label outside, which an unchecked call may bring, NaN.
+    __device__ real loss(const Pack<real>& x, real top, real log_sum, i64 at, i64 columns, i64 i, bool) const {
+        const i64 label = labels[at];
+        real sum = 0;
+#pragma unroll
+        for (int k = 0; k < x.size; k++)
+            if (i + k == label) sum = -(x.v[k] - top - log_sum);
+        return label < 0 || label >= columns ? not_a_number<real>() : sum;
+    }
+};
+
+template <typename real, typename Targets>
+__device__ void forward(
+    i64 rows, i64 columns, int group, bool kept, const real* __restrict__ logits, Targets targets, bool whole,
+    real* __restrict__ loss, real* __restrict__ probabilities) {
+    whole = whole && aligned(logits, probabilities) && columns % Pack<real>::size == 0;
+    each_row(rows, group, [&](i64 at, int lane) {
+        const Row<real> row(logits, at, columns, group, lane, whole, kept, minus_infinity<real>());
+        const real top = row_max(row, group), sum = exponential_sum(row, top, group), log_sum = log(sum);
+        real part = 0;
+        row.each([&](const Pack<real>& x, i64 i) {
+            part += targets.loss(x, top, log_sum, at, columns, i, whole);
+            Pack<real> p;
+#pragma unroll
+            for (int k = 0; k < row.size; k++) p.v[k] = exponential(x.v[k] - top) / sum;
+            store(probabilities + at * columns, i, columns, whole, p);
+        });
+        part = reduce(part, group, Sum());
+        if (at >= 0 && lane == 0) loss[at] = part;
+    });
+}
+
+template <typename real>
+__device__ void dense_backward(
+    i64 rows, i64 columns, int group, bool kept, const real* __restrict__ probabilities,
+    const real* __restrict__ targets, const real* __restrict__ dloss, real* __restrict__ dlogits) {
+    const bool whole = aligned(probabilities, targets, dlogits) && columns % Pack<real>::size == 0;
+    each_row(rows, group, [&](i64 at, int lane) {
+        const Row<real> row(targets, at, columns, group, lane, whole, kept, 0);
+        real sum = 0;
+        row.each([&](const Pack<real>& t, i64) {
+#pragma unroll
+            for (int k = 0; k < row.size; k++) sum += t.v[k];
+        });
+        sum = reduce(sum, group, Sum());
+        row.each([&](const Pack<real>& t, i64 i) {
+            Pack<real> p = load(probabilities + at * columns, i, columns, whole);
+#pragma unroll
+            for (int k = 0; k < row.size; k++) p.v[k] = dloss[at] * (p.v[k] * sum - t.v[k]);
+            store(dlogits + at * columns, i, columns, whole, p);
+        });
+    });
+}
+
+template <typename real>
+__device__ void sparse_backward(
+    i64 rows, i64 columns, int group, const real* __restrict__ probabilities, const i64* __restrict__ labels,
+    const real* __restrict__ dloss, real* __restrict__ dlogits) {
+    constexpr int size = Pack<real>::size;
+    const bool whole = aligned(probabilities, dlogits) && columns % size == 0;
+    each_row(rows, group, [&](i64 at, int lane) {
+        if (at < 0) return;
+        const i64 label = labels[at];
+        const real d = dloss[at];
+        for (i64 i = lane * size; i < columns; i += group * size) {
+            Pack<real> p = load(probabilities + at * columns, i, columns, whole);
+#pragma unroll
+            for (int k = 0; k < size; k++) p.v[k] = d * (p.v[k] - (i + k == label ? 1 : 0));
+            store(dlogits + at * columns, i, columns, whole, p);
+        }
+    });
+}
+
+#define SOFTMAX_KERNELS(real, type)                                                                               \
+    extern "C" __global__ void softmax_cross_entropy_forward_##type(                                              \
+        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ logits,                             \
+        const real* __restrict__ targets, real* __restrict__ loss, real* __restrict__ probabilities) {            \
+        forward(rows, columns, int(group), kept, logits, Dense<real>{targets}, aligned(targets), loss, probabilities); \
+    }                                                                                                             \
+    extern "C" __global__ void softmax_cross_entropy_backward_##type(                                             \
+        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ probabilities,                      \
+        const real* __restrict__ targets, const real* __restrict__ dloss, real* __restrict__ dlogits) {           \
+        dense_backward(rows, columns, int(group), kept, probabilities, targets, dloss, dlogits);                  \
+    }                                                                                                             \
+    extern "C" __global__ void sparse_cross_entropy_forward_##type(                                               \
+        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ logits,                             \
+        const i64* __restrict__ labels, real* __restrict__ loss, real* __restrict__ probabilities) {              \
+        forward(rows, columns, int(group), kept, logits, Sparse<real>{labels}, true, loss, probabilities);             \
+    }                                                                                                             \
+    extern "C" __global__ void sparse_cross_entropy_backward_##type(                                              \
+        i64 rows, i64 columns, i64 group, bool, const real* __restrict__ probabilities,                           \
+        const i64* __restrict__ labels, const real* __restrict__ dloss, real* __restrict__ dlogits) {             \
+        sparse_backward(rows, columns, int(group), probabilities, labels, dloss, dlogits);                        \
+    }
+STAMP_FLOAT_TYPES(SOFTMAX_KERNELS)
+
+// ---- sigmoid -----------------------------------------------------------------------------------
+
+template <typename real>
+__device__ void sigmoid_forward(
+    i64 n, const real* __restrict__ logits, const real* __restrict__ targets, real* __restrict__ loss) {
+    const bool whole = aligned(logits, targets, loss);
+    each_pack<real>(n, [&](i64 i) {
+        const Pack<real> x = load(logits, i, n, whole);
+        Pack<real> t = load(targets, i, n, whole);
+#pragma unroll
+        for (int k = 0; k < x.size; k++)
+            t.v[k] = (x.v[k] < 0 ? 0 : x.v[k]) - x.v[k] * t.v[k] + log_1_plus(exponential(-magnitude(x.v[k])));
+        store(loss, i, n, whole, t);
+    });
+}
+
+template <typename real>
+__device__ void sigmoid_backward(
+    i64 n, const real* __restrict__ dloss, const real* __restrict__ logits, const real* __restrict__ targets,
+    real* __restrict__ dlogits) {
+    const bool whole = aligned(dloss, logits, targets, dlogits);
+    each_pack<real>(n, [&](i64 i) {
+        const Pack<real> x = load(logits, i, n, whole), t = load(targets, i, n, whole);
+        Pack<real> d = load(dloss, i, n, whole);
+#pragma unroll
+        for (int k = 0; k < x.size; k++) d.v[k] *= logistic(x.v[k]) - t.v[k];
+        store(dlogits, i, n, whole, d);
+    });
+}
+
+#define SIGMOID_KERNELS(real, type)                                                                             \
+    extern "C" __global__ void sigmoid_cross_entropy_forward_##type(                                            \
+        i64 n, const real* __restrict__ logits, const real* __restrict__ targets, real* __restrict__ loss) {    \
+        sigmoid_forward(n, logits, targets, loss);                                                              \
+    }                                                                                                           \
+    extern "C" __global__ void sigmoid_cross_entropy_backward_##type(                                           \
+        i64 n, const real* __restrict__ dloss, const real* __restrict__ logits, const real* __restrict__ targets, \
+        real* __restrict__ dlogits) {                                                                           \
+        sigmoid_backward(n, dloss, logits, targets, dlogits);                                                   \
+    }
+STAMP_FLOAT_TYPES(SIGMOID_KERNELS)

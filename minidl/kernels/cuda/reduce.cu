@@ -1,0 +1,43 @@
+// The sum of each row: a group of threads takes one of up to PIECE numbers. A longer row is cut into pieces of that
+// many, each the row of a block, and cuda.py has their sums added as rows again, in float64.
+//
+// A thread adds one number in 32 at most (of PIECE / THREADS), in as many sums as a pack has numbers, and then the
+// threads' sums are added in pairs: no sum is long, so float32 is exact enough for them.
+#include "common.cuh"
+
+constexpr i64 PIECE = 8192;  // as in cuda.py
+
+template <typename real, typename result>
+__device__ void sum_pieces(i64 rows, i64 columns, int group, const real* __restrict__ x, result* __restrict__ y) {
+    constexpr int size = Pack<real>::size;
+    const i64 pieces = columns > PIECE ? (columns + PIECE - 1) / PIECE : 1;
+    const bool whole = aligned(x) && columns % size == 0;
+    each_row(rows * pieces, group, [&](i64 row, int lane) {
+        Pack<real> sums = {};
+        if (row >= 0) {
+            const i64 begin = row % pieces * PIECE, left = columns - begin, n = left < PIECE ? left : PIECE;
+            const real* piece = x + row / pieces * columns + begin;
+#pragma unroll 4
+            for (i64 i = lane * size; i < n; i += group * size) {
+                const Pack<real> pack = load(piece, i, n, whole);
+#pragma unroll
+                for (int k = 0; k < size; k++) sums.v[k] += pack.v[k];
+            }
+        }
+        real sum = sums.v[0];
+#pragma unroll
+        for (int k = 1; k < size; k++) sum += sums.v[k];
+        sum = reduce(sum, group, Sum());
+        if (row >= 0 && lane == 0) y[row] = sum;
+    });
+}
+
+#define KERNEL(real, type, result, result_type)                                                               \
+    extern "C" __global__ void sum_##type##_to_##result_type(                                                 \
+        i64 rows, i64 columns, i64 group, const real* __restrict__ x, result* __restrict__ y) {               \
+        sum_pieces(rows, columns, int(group), x, y);                                                               \
+    }
+KERNEL(float, float32, float, float32)
+KERNEL(float, float32, double, float64)
+KERNEL(double, float64, float, float32)
+KERNEL(double, float64, double, float64)

@@ -1,0 +1,227 @@
+"""As much of CuPy as minidl/kernels/cuda.py uses, on the processor: its launches, layouts and checks run without a GPU.
+
+`installed()` puts it in CuPy's place. Kernels are compiled by tests/cuda_on_cpu.py and run on the memory of its arrays,
+which are strict where a GPU would be: NumPy cannot read them and they cannot be mixed with NumPy's; a kernel gets only
+dense ones; new memory holds NaN, and a kernel that writes beside an array is found out after its launch. float32
+kernels run with denormal numbers flushed, as CuPy compiles them, where the processor can do that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import math
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import cuda_on_cpu
+import numpy as np
+
+from minidl.kernels import cuda
+
+GUARD = 512  # bytes before and behind an array; CuPy's arrays begin at multiples of as many
+REFUSED = "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one."
+
+reverse = False  # run blocks, warps and lanes in the opposite order
+launched: list[str] = []  # the names of the kernels, in order
+
+
+class _Memory:
+    """Bytes that are all ones, which is NaN or −1, between two guards."""
+
+    def __init__(self, size: int) -> None:
+        room = np.full(size + 3 * GUARD, 0xFF, np.uint8)
+        begin = -room.ctypes.data % GUARD + GUARD
+        self.bytes = room[begin : begin + size]
+        self._guards = room[begin - GUARD : begin], room[begin + size : begin + size + GUARD]
+        for guard in self._guards:
+            guard[:] = 0xA5
+
+    def intact(self) -> bool:
+        return all((guard == 0xA5).all() for guard in self._guards)
+
+
+class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
+    """An array of the device: what NumPy's array does, on arrays of its own kind alone."""
+
+    __module__ = "cupy"
+
+    def __init__(self, array: Any, memory: _Memory) -> None:
+        self._array, self._memory = array, memory
+
+    @property
+    def flags(self) -> SimpleNamespace:  # CuPy has these and no others
+        of = self._array.flags
+        return SimpleNamespace(c_contiguous=of.c_contiguous, f_contiguous=of.f_contiguous, owndata=of.owndata)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides"}:
+            return getattr(self._array, name)
+        if name in {"reshape", "astype", "min", "max", "any", "all", "sum", "transpose", "swapaxes", "ravel"}:
+            return lambda *arguments, **options: _wrap(getattr(self._array, name)(*arguments, **options), self)
+        raise AttributeError(f"CuPy's stand-in has no ndarray.{name}; add it if CuPy's ndarray does")
+
+    def __getitem__(self, index: Any) -> ndarray:
+        return _wrap(self._array[_bare(index)], self)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._array[_bare(index)] = _bare(value)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self._array)
+
+    def __int__(self) -> int:
+        return int(self._array)
+
+    def __float__(self) -> float:
+        return float(self._array)
+
+    def get(self) -> Any:
+        return self._array.copy()
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(REFUSED)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
+        given = {} if out is None else {"out": tuple(map(_bare, out))}
+        result = getattr(ufunc, method)(*map(_bare, inputs), **given, **options)
+        return out[0] if out is not None else _wrap(result)
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        result = function(*map(_bare, arguments), **options)
+        return result if isinstance(result, (bool, int)) else _wrap(result)
+
+
+def _bare(value: Any) -> Any:
+    """NumPy's array of one of the device's; NumPy's own are refused, as CuPy refuses them."""
+    if isinstance(value, tuple):
+        return tuple(map(_bare, value))
+    if isinstance(value, np.ndarray) and value.ndim:
+        raise TypeError(f"Unsupported type {type(value)}")
+    return value._array if isinstance(value, ndarray) else value
+
+
+def _wrap(array: Any, base: ndarray | None = None) -> ndarray:
+    """A view of the base as it is; anything else in memory of the device."""
+    if base is not None and isinstance(array, np.ndarray) and np.may_share_memory(array, base._array):
+        return ndarray(array, base._memory)
+    made = empty(np.shape(array), np.asarray(array).dtype)
+    made._array[...] = array
+    return made
+
+
+# ---- CuPy's functions --------------------------------------------------------------------
+
+
+def empty(shape: int | Sequence[int], dtype: Any = float) -> ndarray:
+    shape, dtype = (shape,) if isinstance(shape, int) else tuple(shape), np.dtype(dtype)
+    memory = _Memory(math.prod(shape) * dtype.itemsize)
+    return ndarray(memory.bytes.view(dtype).reshape(shape), memory)
+
+
+def zeros(shape: int | Sequence[int], dtype: Any = float) -> ndarray:
+    made = empty(shape, dtype)
+    made._array[...] = 0
+    return made
+
+
+def asarray(array: Any, dtype: Any = None) -> ndarray:
+    """NumPy's arrays are copied, in Fortran's order if that is theirs."""
+    if isinstance(array, ndarray):
+        return array if dtype in (None, array.dtype) else array.astype(dtype)
+    array = np.asarray(array, dtype)
+    if array.flags.fnc:
+        return asarray(array.T).transpose()
+    return _wrap(array)
+
+
+def ascontiguousarray(array: ndarray, dtype: Any = None) -> ndarray:
+    dense = np.ascontiguousarray(_bare(array), dtype)
+    return array if dense is array._array else _wrap(dense.reshape(array.shape), None)
+
+
+def broadcast_to(array: ndarray, shape: Sequence[int]) -> ndarray:
+    return _wrap(np.broadcast_to(_bare(array), shape), array)
+
+
+def matmul(a: ndarray, b: ndarray) -> ndarray:
+    return _wrap(np.matmul(_bare(a), _bare(b)))
+
+
+# ---- kernels -----------------------------------------------------------------------------
+
+# Denormal numbers count as 0 and none are made. -ftz does that to float32 alone.
+_FLUSH = """
+extern "C" void flush_denormals(bool on) {
+    const unsigned state = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(on ? state | 0x8040 : state & ~0x8040u);
+}
+"""
+_FLUSHES = platform.machine() in ("x86_64", "AMD64")
+
+
+class RawModule:
+    def __init__(self, *, code: str, options: tuple[str, ...] = (), backend: str = "nvrtc") -> None:
+        self._kernels = cuda_on_cpu.build_text(code + _FLUSH * _FLUSHES)
+
+    def get_function(self, name: str) -> Any:
+        if name not in self._kernels.names:
+            raise KeyError(f"{name}: there is {', '.join(self._kernels.names)}")
+        return functools.partial(self._launch, name)
+
+    def _launch(self, name: str, grid: Any, block: Any, arguments: Sequence[Any], *, shared_mem: int = 0) -> None:
+        arrays = [a for a in arguments if isinstance(a, ndarray)]
+        for array in arrays:
+            assert array.flags.c_contiguous, f"{name} got a strided array"
+        bare = [a._array if isinstance(a, ndarray) else a for a in arguments]
+        launched.append(name)
+        with self._flushed("float32" in name):
+            self._kernels.launch(name, grid, block, bare, shared=shared_mem, reverse=reverse)
+        for array in arrays:
+            assert array._memory.intact(), f"{name} wrote beside an array of shape {array.shape}"
+
+    @contextlib.contextmanager
+    def _flushed(self, on: bool) -> Iterator[None]:
+        if not (on and _FLUSHES):
+            yield
+            return
+        flush = self._kernels._library.flush_denormals
+        flush(ctypes.c_bool(True))
+        try:
+            yield
+        finally:
+            flush(ctypes.c_bool(False))
+
+
+# ---- in CuPy's place ---------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[ModuleType]:
+    """`import cupy` gives this module; the kernels that cuda.py has loaded from the other one are put aside."""
+    before = sys.modules.get("cupy")
+    _forget_kernels()
+    sys.modules["cupy"] = sys.modules[__name__]
+    try:
+        yield sys.modules[__name__]
+    finally:
+        if before is None:
+            del sys.modules["cupy"]
+        else:
+            sys.modules["cupy"] = before
+        _forget_kernels()
+
+
+def _forget_kernels() -> None:
+    cuda._kernel.cache_clear()
+    cuda._library.cache_clear()
