@@ -1,0 +1,373 @@
+// The LSTM on the GPU: forward beside backward, each once for short states and once for long ones.
+//
+// x W for all steps is one large product before the loop over time, and dx, dW, dR and db are large products behind it;
+// cuBLAS does those. What is left to do step by step is h R, or dz Rᵀ, and the gates.
+//
+// Short states, the `persistent` kernels: one launch runs the whole sequence. R is read once and then stays in the
+// registers, spread over the blocks of a cluster: each block owns 32 units, one a lane, and each of its warps DEPTH of
+// the states that they are made of. A cluster runs the whole sequence for a few rows of the batch, so no two clusters
+// ever wait for each other; its blocks hand each other the new states, which are all that moves.
+//     What a step costs at 128 units in float32, on an H100 (132 SMs; 128 multiply-adds and 128 bytes of shared memory
+// a cycle each), for the 32 rows of the document's model, one a cluster of 4 blocks with 8 warps each: 128 · 128
+// products a block, 128 cycles; 4 KiB of sums between warps out and in, 64; a barrier, three exponentials and a tanh in
+// a row, about 150; the way to the other blocks' memory and the cluster's barrier, about 400: some 750 cycles or 0.4 µs,
+// more than half of it the way between blocks. The alternatives: all of R (256 KiB) on one SM must lie in shared memory
+// for the half that has no room in registers, 1024 cycles a step to read; units over the whole grid need a barrier of
+// the grid, more than 1000 cycles a step. These are estimates from data sheets, not measurements.
+//     Where the GPU has no clusters (before sm_90) the blocks meet at a counter and hand the states over in global
+// memory. All of a launch's blocks must then be on the GPU at once.
+//
+// Long states, the `step` kernels: cuBLAS makes h R, or dz Rᵀ, one step at a time and one kernel does the rest.
+//
+// Every sum has one order, that of the warps and of the units in each, whatever the batch, the grid and the GPU.
+//
+// B rows of the batch, T steps, U units. gates and dz are (B, T, 4, U), the gates in the order i, f, g, o; y, h_before
+// and c_before (B, T, U), where y lists the outputs as they were made and all others lie at the time they belong to;
+// mask (B, T) or null; dy, dh and dc may be null and then stand for zeros.
+
+#ifndef REAL
+#define REAL float
+#define DEPTH 16  // states a warp multiplies: 64 registers of R a thread
+#define CLUSTER 4 // blocks that share the units
+#endif
+
+#define UNITS 32 // of a block: one a lane
+
+typedef REAL real;
+
+struct __align__(16) Gates {
+    real i, f, g, o;
+};
+
+struct __align__(16) Four {
+    real at[4];
+};
+
+// ---- one unit, one step ------------------------------------------------------------------
+
+// From e^(−|x|), so that nothing overflows and small values keep their digits.
+__device__ inline real sigmoid(real x) {
+    const real e = exp(-fabs(x));
+    return (x < 0 ? e : real(1)) / (1 + e);
+}
+
+// z becomes i, f, g, o = σ, σ, tanh, σ;  c ← f c + i g;  h = o tanh(c)
+__device__ inline real cell_forward(Gates& z, real& c) {
+    z = {sigmoid(z.i), sigmoid(z.f), tanh(z.g), sigmoid(z.o)};
+    c = z.f * c + z.i * z.g;
+    return z.o * tanh(c);
+}
+
+// do = dh tanh(c)   dc += dh o (1 − tanh² c)   di = dc g   df = dc c_before   dg = dc i   dc ← dc f
+// dz = (di i (1−i), df f (1−f), dg (1−g²), do o (1−o))
+__device__ inline Gates cell_backward(const Gates& a, real c_before, real dh, real& dc) {
+    const real tanh_c = tanh(a.f * c_before + a.i * a.g);
+    dc += dh * a.o * (1 - tanh_c * tanh_c);
+    const Gates dz = {dc * a.g * a.i * (1 - a.i), dc * c_before * a.f * (1 - a.f), dc * a.i * (1 - a.g * a.g),
+                      dh * tanh_c * a.o * (1 - a.o)};
+    dc *= a.f;
+    return dz;
+}
+
+__device__ inline Gates load(const real* from, int units) {
+    return {from[0], from[units], from[2 * units], from[3 * units]};
+}
+
+__device__ inline void store(real* to, int units, const Gates& v) {
+    to[0] = v.i;
+    to[units] = v.f;
+    to[2 * units] = v.g;
+    to[3 * units] = v.o;
+}
+
+__device__ inline size_t place(int row, int t, int time) { return (size_t)row * time + t; }
+
+// ---- the blocks that share the units -----------------------------------------------------
+
+#if CLUSTER > 1 && __CUDA_ARCH__ >= 900
+#define IN_CLUSTER __cluster_dims__(CLUSTER, 1, 1)
+#else
+#define IN_CLUSTER
+#endif
+
+#if defined(__CUDACC_RTC__) && __CUDA_ARCH__ >= 900
+__device__ inline void cluster_sync() {
+    asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
+}
+
+// Where in another block's shared memory this address of the own one lies.
+template <class T> __device__ inline T* of_cluster(T* own, unsigned rank) {
+    T* other;
+    asm("mapa.u64 %0, %1, %2;" : "=l"(other) : "l"(own), "r"(rank));
+    return other;
+}
+#endif
+
+// What the blocks of a group hand each other: an array of (2, rows, width) in each one's shared memory, written in
+// turns, so that nobody overwrites what another still reads. Without clusters it goes through `room` in global memory.
+template <class T> struct Exchange {
+    T* mine;
+    T* room; // (groups, 2, rows, width)
+    unsigned* arrived;
+    unsigned meetings;
+    int rows, width;
+
+    __device__ Exchange(T* shared, T* global, unsigned* counters, int rows, int width)
+        : mine(shared), room(global + (size_t)(blockIdx.x / CLUSTER) * 2 * rows * width),
+          arrived(counters + blockIdx.x / CLUSTER), meetings(0), rows(rows), width(width) {}
+
+    __device__ const T* row(int turn, int q) const { return mine + (turn * rows + q) * width; }
+
+    __device__ void give(int turn, int q, int unit, const T& value) {
+        const int at = (turn * rows + q) * width + unit;
+#if CLUSTER == 1
+        mine[at] = value;
+#elif __CUDA_ARCH__ >= 900
+#pragma unroll
+        for (int rank = 0; rank < CLUSTER; ++rank) *of_cluster(mine + at, rank) = value;
+#else
+        room[at] = value;
+#endif
+    }
+
+    // All blocks of the group have come here, and each sees what the others wrote before.
+    __device__ void wait() {
+#if CLUSTER == 1
+        __syncthreads();
+#elif __CUDA_ARCH__ >= 900
+        cluster_sync();
+#else
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            ++meetings;
+            __threadfence();
+            atomicAdd(arrived, 1u);
+            while (atomicAdd(arrived, 0u) < CLUSTER * meetings) __nanosleep(20);
+            __threadfence();
+        }
+        __syncthreads();
+#endif
+    }
+
+    // Wait, and what all gave in this turn is there.
+    __device__ void take(int turn, int units) {
+        wait();
+#if CLUSTER > 1 && __CUDA_ARCH__ < 900
+        for (int i = threadIdx.x; i < rows * width; i += blockDim.x)
+            if (i % width < units) mine[turn * rows * width + i] = through_l2(room + turn * rows * width + i);
+        __syncthreads();
+#endif
+    }
+
+    __device__ static real through_l2(const real* p) { return __ldcg(p); }
+    __device__ static Gates through_l2(const Gates* p) {
+        const real* const part = &p->i;
+        return {__ldcg(part), __ldcg(part + 1), __ldcg(part + 2), __ldcg(part + 3)};
+    }
+};
+
+// ---- short states: the whole sequence in one launch ---------------------------------------
+
+// z = x_t W + b + h R, the gates, c and h.
+// In gates lies x W; blocks of as many warps as hold the units, DEPTH each; `rows` of the batch a group, one a warp.
+extern "C" __global__ void IN_CLUSTER __launch_bounds__(512) persistent_forward(
+    real* gates, const real* recurrent, const real* bias, const real* h0, const real* c0, const unsigned char* mask,
+    int reverse, int batch, int time, int units, int rows, real* y, real* h_last, real* c_last, real* h_before,
+    real* c_before, real* room, unsigned* arrived) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, width = warps * DEPTH;
+    const int unit = blockIdx.x % CLUSTER * UNITS + lane;
+    Exchange<real> states((real*)memory, room, arrived, rows, width);
+    Gates* const sums = (Gates*)((real*)memory + 2 * rows * width); // (rows, warps, lanes)
+
+    Gates r[DEPTH];
+#pragma unroll
+    for (int j = 0; j < DEPTH; ++j) {
+        const int from = warp * DEPTH + j;
+        r[j] = {0, 0, 0, 0};
+        if (from < units && unit < units) r[j] = load(recurrent + (size_t)from * 4 * units + unit, units);
+    }
+    const Gates b = unit < units ? load(bias + unit, units) : Gates{0, 0, 0, 0};
+
+    for (int first = blockIdx.x / CLUSTER * rows; first < batch; first += gridDim.x / CLUSTER * rows) {
+        for (int i = threadIdx.x; i < 2 * rows * width; i += blockDim.x) {
+            const int row = first + i / width, from = i % width;
+            const bool known = i < rows * width && row < batch && from < units;
+            states.mine[i] = known ? h0[(size_t)row * units + from] : 0;
+        }
+        const int row = first + warp;
+        const bool owner = warp < rows && row < batch && unit < units; // of the unit in this row
+        real h = owner ? h0[(size_t)row * units + unit] : 0, c = owner ? c0[(size_t)row * units + unit] : 0, output = 0;
+        Gates next = {0, 0, 0, 0}; // read a step ahead
+        if (owner) next = load(gates + 4 * place(row, reverse ? time - 1 : 0, time) * units + unit, units);
+        states.wait(); // nobody gives before all have begun, and are done with the rows before
+        for (int step = 0; step < time; ++step) {
+            const int t = reverse ? time - 1 - step : step, turn = step % 2;
+            Gates z = next;
+            if (owner && step + 1 < time)
+                next = load(gates + 4 * place(row, reverse ? t - 1 : t + 1, time) * units + unit, units);
+
+#pragma unroll 1
+            for (int q = 0; q < rows; ++q) { // this warp's share of h R, for all rows
+                const Four* const from = (const Four*)(states.row(turn, q) + warp * DEPTH);
+                Gates sum = {0, 0, 0, 0};
+#pragma unroll
+                for (int j = 0; j < DEPTH; ++j) {
+                    const real v = from[j / 4].at[j % 4];
+                    sum.i = fma(v, r[j].i, sum.i);
+                    sum.f = fma(v, r[j].f, sum.f);
+                    sum.g = fma(v, r[j].g, sum.g);
+                    sum.o = fma(v, r[j].o, sum.o);
+                }
+                sums[(q * warps + warp) * UNITS + lane] = sum;
+            }
+            __syncthreads();
+
+            if (owner) {
+                z = {z.i + b.i, z.f + b.f, z.g + b.g, z.o + b.o};
+#pragma unroll 4
+                for (int w = 0; w < warps; ++w) {
+                    const Gates sum = sums[(warp * warps + w) * UNITS + lane];
+                    z = {z.i + sum.i, z.f + sum.f, z.g + sum.g, z.o + sum.o};
+                }
+                const size_t at = place(row, t, time);
+                h_before[at * units + unit] = h;
+                c_before[at * units + unit] = c;
+                real c_new = c;
+                const real h_new = cell_forward(z, c_new);
+                store(gates + 4 * at * units + unit, units, z);
+                if (!mask || mask[at]) h = output = h_new, c = c_new;
+                y[place(row, step, time) * units + unit] = output;
+                states.give(1 - turn, warp, unit, h);
+            }
+            states.take(1 - turn, units);
+        }
+        if (owner) {
+            h_last[(size_t)row * units + unit] = h;
+            c_last[(size_t)row * units + unit] = c;
+        }
+    }
+}
+
+// dz of each step, dh ← dz Rᵀ, and dh and dc before the first.
+extern "C" __global__ void IN_CLUSTER __launch_bounds__(512) persistent_backward(
+    const real* gates, const real* c_before, const real* recurrent, const unsigned char* mask, int reverse, int batch,
+    int time, int units, int rows, const real* dy, const real* dh_last, const real* dc_last, real* dz, real* dh0,
+    real* dc0, Gates* room, unsigned* arrived) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, width = warps * DEPTH;
+    const int unit = blockIdx.x % CLUSTER * UNITS + lane;
+    Exchange<Gates> slopes((Gates*)memory, room, arrived, rows, width);
+    real* const sums = (real*)((Gates*)memory + 2 * rows * width); // (rows, warps, lanes)
+
+    Gates r[DEPTH]; // the row of R that leads from this unit, where forward has the column that leads to it
+#pragma unroll
+    for (int j = 0; j < DEPTH; ++j) {
+        const int to = warp * DEPTH + j;
+        r[j] = {0, 0, 0, 0};
+        if (to < units && unit < units) r[j] = load(recurrent + (size_t)unit * 4 * units + to, units);
+    }
+
+    for (int first = blockIdx.x / CLUSTER * rows; first < batch; first += gridDim.x / CLUSTER * rows) {
+        for (int i = threadIdx.x; i < 2 * rows * width; i += blockDim.x) slopes.mine[i] = {0, 0, 0, 0};
+        const int row = first + warp;
+        const bool owner = warp < rows && row < batch && unit < units;
+        const size_t state = (size_t)row * units + unit;
+        real dh = owner && dh_last ? dh_last[state] : 0, dc = owner && dc_last ? dc_last[state] : 0, doutput = 0;
+        slopes.wait();
+        for (int step = time - 1; step >= 0; --step) {
+            const int t = reverse ? time - 1 - step : step, turn = step % 2;
+            bool valid = false;
+            if (owner) {
+                const size_t at = place(row, t, time);
+                valid = !mask || mask[at];
+                if (dy) doutput += dy[place(row, step, time) * units + unit];
+                Gates slope = {0, 0, 0, 0};
+                if (valid) {
+                    const Gates a = load(gates + 4 * at * units + unit, units);
+                    slope = cell_backward(a, c_before[at * units + unit], dh + doutput, dc);
+                    doutput = 0;
+                }
+                store(dz + 4 * at * units + unit, units, slope);
+                slopes.give(turn, warp, unit, slope);
+            }
+            slopes.take(turn, units);
+
+#pragma unroll 1
+            for (int q = 0; q < rows; ++q) { // this warp's share of dz Rᵀ, for all rows
+                const Gates* const from = slopes.row(turn, q) + warp * DEPTH;
+                Gates sum = {0, 0, 0, 0};
+#pragma unroll
+                for (int j = 0; j < DEPTH; ++j) {
+                    const Gates v = from[j];
+                    sum.i = fma(v.i, r[j].i, sum.i);
+                    sum.f = fma(v.f, r[j].f, sum.f);
+                    sum.g = fma(v.g, r[j].g, sum.g);
+                    sum.o = fma(v.o, r[j].o, sum.o);
+                }
+                sums[(q * warps + warp) * UNITS + lane] = (sum.i + sum.f) + (sum.g + sum.o);
+            }
+            __syncthreads();
+
+            if (owner && valid) {
+                dh = 0;
+#pragma unroll 4
+                for (int w = 0; w < warps; ++w) dh += sums[(warp * warps + w) * UNITS + lane];
+            }
+        }
+        if (owner) {
+            dh0[state] = dh;
+            dc0[state] = dc;
+        }
+    }
+}
+
+// ---- long states: one launch a step, between two products of cuBLAS -----------------------
+
+// The same step where h R has been made: z = x_t W + b + h R. One thread a unit and row; h and c are changed in place.
+extern "C" __global__ void step_forward(real* gates, const real* h_times_r, const real* bias, const unsigned char* mask,
+                                        int step, int t, int batch, int time, int units, real* y, real* h, real* c,
+                                        real* h_before, real* c_before) {
+    const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= (size_t)batch * units) return;
+    const int row = int(i / units), unit = int(i % units);
+    const size_t at = place(row, t, time), out = place(row, step, time) * units + unit;
+    const Gates b = load(bias + unit, units), hr = load(h_times_r + (size_t)row * 4 * units + unit, units);
+    Gates z = load(gates + 4 * at * units + unit, units);
+    z = {z.i + b.i + hr.i, z.f + b.f + hr.f, z.g + b.g + hr.g, z.o + b.o + hr.o};
+    h_before[at * units + unit] = h[i];
+    c_before[at * units + unit] = c[i];
+    real c_new = c[i];
+    const real h_new = cell_forward(z, c_new);
+    store(gates + 4 * at * units + unit, units, z);
+    if (!mask || mask[at]) {
+        h[i] = h_new;
+        c[i] = c_new;
+        y[out] = h_new;
+    } else {
+        y[out] = step ? y[out - units] : 0;
+    }
+}
+
+// dh is what reached this step past the product, dz_times_r what came through it; dh is left for masked rows alone.
+extern "C" __global__ void step_backward(const real* gates, const real* c_before, const unsigned char* mask, int step,
+                                         int t, int batch, int time, int units, const real* dy, const real* dz_times_r,
+                                         real* dh, real* dc, real* doutput, real* dz, real* dz_now) {
+    const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= (size_t)batch * units) return;
+    const int row = int(i / units), unit = int(i % units);
+    const size_t at = place(row, t, time);
+    const bool valid = !mask || mask[at];
+    real dh_all = dh[i] + dz_times_r[i], dc_all = dc[i], dout = doutput[i];
+    if (dy) dout += dy[place(row, step, time) * units + unit];
+    Gates slope = {0, 0, 0, 0};
+    if (valid) {
+        const Gates a = load(gates + 4 * at * units + unit, units);
+        slope = cell_backward(a, c_before[at * units + unit], dh_all + dout, dc_all);
+    }
+    dh[i] = valid ? 0 : dh_all;
+    dc[i] = dc_all;
+    doutput[i] = valid ? 0 : dout;
+    store(dz + 4 * at * units + unit, units, slope);
+    store(dz_now + (size_t)row * 4 * units + unit, units, slope);
+}
