@@ -20,11 +20,11 @@ from minidl.kernels import validate
 Array = Any
 LSTMCache = tuple[Array, ...]
 
-LANES = 32  # units of a block
-BLOCKS = 8  # of a cluster at most, on every GPU that has clusters
+WARP = 32
 WARPS = 16  # of a block at most
-DEPTH = {"float32": 16, "float64": 8}  # states that a warp multiplies: 64 registers of R a thread
-SHARED = 48 << 10  # bytes of shared memory that every GPU gives a block unasked
+DEPTH = {"float32": 16, "float64": 8}  # states that a thread multiplies: 64 registers of R
+CLUSTER = 8  # blocks of a cluster at most, on every GPU that has clusters
+TURNS = 4  # that groups without clusters take at the rows; with more to do, large products for each step are faster
 THREADS = 256  # of a block that does one step
 
 NOTHING = np.uintp(0)  # a null pointer; of None CuPy makes the address 0xffffffff
@@ -46,15 +46,16 @@ def lstm_forward(
     validate.lstm("lstm_forward", x, h0, c0, kernel, recurrent, bias, mask)
     x, h0, c0, kernel, recurrent, bias = map(_dense, (x, h0, c0, kernel, recurrent, bias))
     sizes = Sizes(x, recurrent)
-    gates = cupy.matmul(_rows(x), kernel).reshape(
-        *sizes.states[:2], 4 * sizes.units
-    )  # x W, from which the kernels go on
+    gates = cupy.matmul(_rows(x), kernel).reshape(*sizes.states[:2], 4 * sizes.units)  # x W, and then what z becomes
     y, h_before, c_before = (cupy.empty(sizes.states, x.dtype) for _ in range(3))
     cache = gates, h_before, c_before
     if not y.size:
         return y, h0.copy(), c0.copy(), cache
-    run = _persistent_forward if is_short(sizes) else _stepwise_forward
-    h, c = run(sizes, *cache, y, h0, c0, recurrent, bias, _optional(mask), bool(reverse))
+    given = h0, c0, recurrent, bias, _optional(mask), bool(reverse)
+    if form := Form.of(sizes, handed=1, summed=4):
+        h, c = _persistent_forward(form, sizes, *cache, y, *given)
+    else:
+        h, c = _stepwise_forward(sizes, *cache, y, *given)
     return y, h, c, cache
 
 
@@ -81,9 +82,13 @@ def lstm_backward(
     validate.lstm_cache("cuda", cache, x, [(*sizes.states[:2], 4 * sizes.units), sizes.states, sizes.states])
     gates, h_before, c_before, x, kernel, recurrent = map(_dense, (*cache, x, kernel, recurrent))
     dz = cupy.empty_like(gates)
-    run = _persistent_backward if is_short(sizes) else _stepwise_backward
-    slopes = _optional(dy), _optional(dh), _optional(dc)
-    dh0, dc0 = run(sizes, gates, c_before, dz, *slopes, recurrent, _optional(mask), bool(reverse))
+    given = _optional(dy), dh, dc, recurrent, _optional(mask), bool(reverse)
+    if not dz.size:
+        dh0, dc0 = _copy_or_zeros(dh, h0), _copy_or_zeros(dc, c0)
+    elif form := Form.of(sizes, handed=4, summed=1):
+        dh0, dc0 = _persistent_backward(form, sizes, gates, c_before, dz, *given)
+    else:
+        dh0, dc0 = _stepwise_backward(sizes, gates, c_before, dz, *given)
     dz = _rows(dz)
     dx = cupy.matmul(dz, kernel.T).reshape(x.shape)
     return dx, dh0, dc0, cupy.matmul(_rows(x).T, dz), cupy.matmul(_rows(h_before).T, dz), dz.sum(0)
@@ -107,12 +112,8 @@ class Sizes:
 # ---- short states: the whole sequence in one launch ---------------------------------------
 
 
-def is_short(sizes: Sizes) -> bool:
-    """Whether R fits in the registers of one cluster: up to 256 units in float32, 128 in float64."""
-    return sizes.units <= min(LANES * BLOCKS, DEPTH[sizes.dtype.name] * WARPS)
-
-
 def _persistent_forward(
+    form: Form,
     sizes: Sizes,
     gates: Array,
     h_before: Array,
@@ -129,20 +130,20 @@ def _persistent_forward(
     import cupy
 
     h, c = cupy.empty_like(h0), cupy.empty_like(c0)
-    form = Form.of(sizes, handed=1, summed=4)
     inputs = gates, recurrent, bias, h0, c0, mask, np.int32(reverse), *sizes.arguments, np.int32(form.rows)
     form.queue("persistent_forward", *inputs, y, h, c, h_before, c_before)
     return h, c
 
 
 def _persistent_backward(
+    form: Form,
     sizes: Sizes,
     gates: Array,
     c_before: Array,
     dz: Array,
     dy: Array,
-    dh: Array,
-    dc: Array,
+    dh: Array | None,
+    dc: Array | None,
     recurrent: Array,
     mask: Array,
     reverse: bool,
@@ -151,11 +152,16 @@ def _persistent_backward(
     import cupy
 
     dh0, dc0 = (cupy.empty((sizes.batch, sizes.units), sizes.dtype) for _ in range(2))
-    if dh0.size:
-        form = Form.of(sizes, handed=4, summed=1)
-        inputs = gates, c_before, recurrent, mask, np.int32(reverse), *sizes.arguments, np.int32(form.rows)
-        form.queue("persistent_backward", *inputs, dy, dh, dc, dz, dh0, dc0)
+    inputs = gates, c_before, recurrent, mask, np.int32(reverse), *sizes.arguments, np.int32(form.rows)
+    form.queue("persistent_backward", *inputs, dy, _optional(dh), _optional(dc), dz, dh0, dc0)
     return dh0, dc0
+
+
+@dataclass(frozen=True)
+class GPU:
+    processors: int
+    clusters: bool
+    shared: int  # bytes that a block may have
 
 
 @dataclass(frozen=True)
@@ -163,32 +169,46 @@ class Form:
     """The shape of a persistent launch: groups of blocks that share the units, each with some rows of the batch."""
 
     dtype: str
+    units: int  # of a block, one a lane; the other lanes have the same units and other states
     blocks: int  # of a group
     warps: int  # of a block
-    rows: int  # of the batch that a group has at a time, one a warp
+    rows: int  # of the batch that a group has at a time
     groups: int
     handed: int  # numbers that the blocks hand each other for a unit
     shared: int  # bytes of a block
-    clusters: bool  # whether a group is a cluster, or meets in global memory
+    cluster: bool  # whether a group is a cluster, or meets in global memory
 
     @classmethod
-    def of(cls, sizes: Sizes, handed: int, summed: int) -> Form:
-        """Enough groups to fill the GPU, and then more rows each; `summed` numbers a unit are summed over the warps."""
-        processors, clusters = _gpu()
-        dtype = sizes.dtype.name
-        blocks, warps = _ceil(sizes.units, LANES), _ceil(sizes.units, DEPTH[dtype])
-        fit = max(1, processors // blocks)
-        bytes_a_row = warps * (2 * handed * DEPTH[dtype] + summed * LANES) * sizes.dtype.itemsize
-        rows = min(warps, SHARED // bytes_a_row, _ceil(sizes.batch, fit))
+    def of(cls, sizes: Sizes, handed: int, summed: int) -> Form | None:
+        """Enough groups to fill the GPU, and then more rows each; None where R does not fit in the GPU's registers.
+
+        The kernel hands over `handed` numbers of each unit, and sums `summed` over the warps.
+        """
+        gpu, dtype = _gpu(), sizes.dtype.name
+        units = next((n for n in (32, 16, 8) if sizes.units * n <= WARPS * WARP * DEPTH[dtype]), None)
+        if units is None or _ceil(sizes.units, units) > gpu.processors:
+            return None
+        blocks, warps = _ceil(sizes.units, units), _ceil(sizes.units * units, WARP * DEPTH[dtype])
+        cluster = 1 < blocks <= CLUSTER and gpu.clusters
+        width = warps * WARP // units * DEPTH[dtype]
+        bytes_a_row = (handed * width * (2 if cluster else 1) + summed * warps * units) * sizes.dtype.itemsize
+        if bytes_a_row > gpu.shared:
+            return None
+        fit = gpu.processors // blocks
+        most = min(WARP * warps // units, gpu.shared // bytes_a_row, _ceil(sizes.batch, fit))
+        turns = _ceil(sizes.batch, fit * most)
+        rows = _ceil(sizes.batch, fit * turns)
         groups = _ceil(sizes.batch, rows)
-        if blocks > 1 and not clusters:
-            groups = min(groups, fit)  # they wait for each other, so all must be there; each takes more rows in turns
-        return cls(dtype, blocks, warps, rows, groups, handed, rows * bytes_a_row, clusters)
+        if blocks > 1 and not cluster:
+            if turns > TURNS:
+                return None
+            groups = min(groups, fit)  # blocks that wait for each other must all be on the GPU
+        return cls(dtype, units, blocks, warps, rows, groups, handed, rows * bytes_a_row, cluster)
 
     def queue(self, name: str, *arguments: Any) -> None:
-        kernel = _kernel(name, self.dtype, self.blocks)
-        shape = (self.groups * self.blocks,), (LANES * self.warps,)
-        if self.blocks == 1 or self.clusters:
+        kernel = _kernel(name, self.dtype, self.units, self.blocks)
+        shape = (self.groups * self.blocks,), (WARP * self.warps,)
+        if self.blocks == 1 or self.cluster:
             kernel(*shape, (*arguments, NOTHING, NOTHING), shared_mem=self.shared)
             return
         # Cooperative, so that CUDA refuses a grid that is not on the GPU all at once; RawKernel's own switch
@@ -199,7 +219,7 @@ class Form:
         """Global memory for what blocks hand each other, and counters of those that have come."""
         import cupy
 
-        room = self.groups, 2, self.rows, self.warps * DEPTH[self.dtype] * self.handed
+        room = self.groups, 2, self.rows, self.warps * WARP // self.units * DEPTH[self.dtype] * self.handed
         return cupy.empty(room, self.dtype), cupy.zeros(self.groups, np.uint32)
 
 
@@ -224,7 +244,7 @@ def _stepwise_forward(
 
     h, c = h0.copy(), c0.copy()
     h_times_r = cupy.empty((sizes.batch, 4 * sizes.units), sizes.dtype)
-    kernel, shape = _kernel("step_forward", sizes.dtype.name, 1), _one_thread_a_state(sizes)
+    kernel, shape = _kernel("step_forward", sizes.dtype.name), _one_thread_a_state(sizes)
     for step, t in enumerate(sizes.order(reverse)):
         cupy.dot(h, recurrent, out=h_times_r)
         now = np.int32(step), np.int32(t), *sizes.arguments
@@ -238,8 +258,8 @@ def _stepwise_backward(
     c_before: Array,
     dz: Array,
     dy: Array,
-    dh: Array,
-    dc: Array,
+    dh: Array | None,
+    dc: Array | None,
     recurrent: Array,
     mask: Array,
     reverse: bool,
@@ -247,11 +267,11 @@ def _stepwise_backward(
     """Fill dz; the slopes of the states before the first step."""
     import cupy
 
-    state = sizes.batch, sizes.units
-    dh, dc = (cupy.zeros(state, sizes.dtype) if slope is NOTHING else slope.copy() for slope in (dh, dc))
+    state = c_before[:, 0]
+    dh, dc = _copy_or_zeros(dh, state), _copy_or_zeros(dc, state)
     doutput, dz_times_r = cupy.zeros_like(dh), cupy.zeros_like(dh)
     dz_now = cupy.empty((sizes.batch, 4 * sizes.units), sizes.dtype)
-    kernel, shape = _kernel("step_backward", sizes.dtype.name, 1), _one_thread_a_state(sizes)
+    kernel, shape = _kernel("step_backward", sizes.dtype.name), _one_thread_a_state(sizes)
     for step, t in reversed(list(enumerate(sizes.order(reverse)))):
         now = np.int32(step), np.int32(t), *sizes.arguments
         kernel(*shape, (gates, c_before, mask, *now, dy, dz_times_r, dh, dc, doutput, dz, dz_now))
@@ -267,39 +287,42 @@ def _one_thread_a_state(sizes: Sizes) -> tuple[tuple[int], tuple[int]]:
 
 
 @functools.cache
-def _kernel(name: str, dtype: str, blocks: int) -> Any:
-    """A kernel of cuda/lstm.cu, compiled for the number of blocks that share the units; CuPy keeps it on disk."""
-    return _library(dtype, blocks).get_function(name)
+def _kernel(name: str, dtype: str, units: int = 32, blocks: int = 1) -> Any:
+    """A kernel of cuda/lstm.cu, compiled for a form; CuPy keeps what it compiled on disk."""
+    kernel = _library(dtype, units, blocks).get_function(name)
+    kernel.max_dynamic_shared_size_bytes = _gpu().shared
+    return kernel
 
 
 @functools.cache
-def _library(dtype: str, blocks: int) -> Any:
+def _library(dtype: str, units: int, blocks: int) -> Any:
     import cupy
 
     with open(os.path.join(os.path.dirname(__file__), "cuda", "lstm.cu"), encoding="utf-8") as file:
         source = file.read()
-    return cupy.RawModule(code=source, options=("--std=c++17", "--fmad=false", *definitions(dtype, blocks)))
+    return cupy.RawModule(code=source, options=("--std=c++17", "--fmad=false", *definitions(dtype, units, blocks)))
 
 
-def definitions(dtype: str, blocks: int) -> tuple[str, ...]:
+def definitions(dtype: str, units: int, blocks: int) -> tuple[str, ...]:
     """What the compiler is told of a form."""
     real = {"float32": "float", "float64": "double"}[dtype]
-    return f"-DREAL={real}", f"-DDEPTH={DEPTH[dtype]}", f"-DCLUSTER={blocks}"
+    return f"-DREAL={real}", f"-DDEPTH={DEPTH[dtype]}", f"-DUNITS={units}", f"-DBLOCKS={blocks}"
 
 
-def _gpu() -> tuple[int, bool]:
-    """How many multiprocessors the current GPU has, and whether it has clusters."""
+def _gpu() -> GPU:
     import cupy
 
     return _gpu_by_number(cupy.cuda.Device().id)
 
 
 @functools.cache
-def _gpu_by_number(number: int) -> tuple[int, bool]:
+def _gpu_by_number(number: int) -> GPU:
     import cupy
 
     device = cupy.cuda.Device(number)
-    return device.attributes["MultiProcessorCount"], int(device.compute_capability) >= 90
+    of = device.attributes
+    clusters = int(device.compute_capability) >= 90
+    return GPU(of["MultiProcessorCount"], clusters, of["MaxSharedMemoryPerBlockOptin"])
 
 
 def _dense(array: Array) -> Array:
@@ -310,6 +333,12 @@ def _dense(array: Array) -> Array:
 
 def _optional(array: Array | None) -> Array:
     return NOTHING if array is None else _dense(array)
+
+
+def _copy_or_zeros(slope: Array | None, state: Array) -> Array:
+    import cupy
+
+    return cupy.zeros(state.shape, state.dtype) if slope is None else _dense(slope).copy()
 
 
 def _rows(array: Array) -> Array:

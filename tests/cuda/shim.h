@@ -42,7 +42,7 @@ namespace shim {
 inline unsigned mask_of(unsigned mask = 0xffffffff) { return mask; }
 }  // namespace shim
 
-// Of a cluster of blocks: minidl/kernels/cuda/ has the same three names in PTX.
+// Of a cluster of blocks: minidl/kernels/cuda/ has the same names in PTX.
 #define cluster_sync() shim::cluster_barrier(__COUNTER__)
 inline unsigned cluster_rank() { return shim::rank_in_cluster(); }
 template <class T> T* of_cluster(T* own, unsigned rank) { return static_cast<T*>(shim::of_cluster(own, rank)); }
@@ -56,6 +56,7 @@ inline grid_group this_grid() { return {}; }
 
 // Other threads may go on wherever one thread spins: here and in the atomic operations.
 inline void __nanosleep(unsigned) { shim::yield(); }
+inline unsigned load_acquire(const unsigned* p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); } // in kernels: in PTX
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 inline void __trap() { abort(); }

@@ -27,11 +27,14 @@
 
 #ifndef REAL
 #define REAL float
-#define DEPTH 16  // states a warp multiplies: 64 registers of R a thread
-#define CLUSTER 4 // blocks that share the units
+#define DEPTH 16 // states that a thread multiplies: 64 registers of R
+#define UNITS 32 // of a block, up to 32: so many neighbours in a warp have one each
+#define BLOCKS 4 // that share the units, and so make a group
 #endif
 
-#define UNITS 32 // of a block: one a lane
+#define PARTS (32 / UNITS) // of the states in a warp
+#define IN_CLUSTERS (BLOCKS > 1 && BLOCKS <= 8 && __CUDA_ARCH__ >= 900)
+#define IN_GLOBAL_MEMORY (BLOCKS > 1 && !IN_CLUSTERS)
 
 typedef REAL real;
 
@@ -84,13 +87,14 @@ __device__ inline size_t place(int row, int t, int time) { return (size_t)row * 
 
 // ---- the blocks that share the units -----------------------------------------------------
 
-#if CLUSTER > 1 && __CUDA_ARCH__ >= 900
-#define IN_CLUSTER __cluster_dims__(CLUSTER, 1, 1)
+#if IN_CLUSTERS
+#define GROUPED __cluster_dims__(BLOCKS, 1, 1)
 #else
-#define IN_CLUSTER
+#define GROUPED
 #endif
 
-#if defined(__CUDACC_RTC__) && __CUDA_ARCH__ >= 900
+#ifdef __CUDACC_RTC__
+#if IN_CLUSTERS
 __device__ inline void cluster_sync() {
     asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
 }
@@ -103,58 +107,68 @@ template <class T> __device__ inline T* of_cluster(T* own, unsigned rank) {
 }
 #endif
 
-// What the blocks of a group hand each other: an array of (2, rows, width) in each one's shared memory, written in
-// turns, so that nobody overwrites what another still reads. Without clusters it goes through `room` in global memory.
+// What others released before they changed *p is seen after this.
+__device__ inline unsigned load_acquire(const unsigned* p) {
+    unsigned value;
+    asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
+    return value;
+}
+#endif
+
+// What the blocks of a group hand each other: an array of (rows, width) in each one's shared memory. In a cluster there
+// are two, taken in turns, so that nobody overwrites what another still reads; without clusters there are two in `room`
+// in global memory, and each block fetches its own copy.
 template <class T> struct Exchange {
     T* mine;
-    T* room; // (groups, 2, rows, width)
-    unsigned* arrived;
+    T* room;           // (groups, 2, rows, width)
+    unsigned* arrived; // (groups,)
     unsigned meetings;
     int rows, width;
 
-    __device__ Exchange(T* shared, T* global, unsigned* counters, int rows, int width)
-        : mine(shared), room(global + (size_t)(blockIdx.x / CLUSTER) * 2 * rows * width),
-          arrived(counters + blockIdx.x / CLUSTER), meetings(0), rows(rows), width(width) {}
+    __device__ Exchange(T* shared, T* room, unsigned* arrived, int rows, int width)
+        : mine(shared), room(room + (size_t)(blockIdx.x / BLOCKS) * 2 * rows * width),
+          arrived(arrived + blockIdx.x / BLOCKS), meetings(0), rows(rows), width(width) {}
 
-    __device__ const T* row(int turn, int q) const { return mine + (turn * rows + q) * width; }
+    __device__ static constexpr int buffers() { return IN_CLUSTERS ? 2 : 1; }
+
+    __device__ T* row(int turn, int q) const { return mine + (turn % buffers() * rows + q) * width; }
 
     __device__ void give(int turn, int q, int unit, const T& value) {
-        const int at = (turn * rows + q) * width + unit;
-#if CLUSTER == 1
-        mine[at] = value;
-#elif __CUDA_ARCH__ >= 900
+#if IN_CLUSTERS
 #pragma unroll
-        for (int rank = 0; rank < CLUSTER; ++rank) *of_cluster(mine + at, rank) = value;
+        for (int rank = 0; rank < BLOCKS; ++rank) *of_cluster(row(turn, q) + unit, rank) = value;
+#elif IN_GLOBAL_MEMORY
+        room[(turn * rows + q) * width + unit] = value;
 #else
-        room[at] = value;
+        row(turn, q)[unit] = value;
 #endif
     }
 
     // All blocks of the group have come here, and each sees what the others wrote before.
     __device__ void wait() {
-#if CLUSTER == 1
-        __syncthreads();
-#elif __CUDA_ARCH__ >= 900
+#if IN_CLUSTERS
         cluster_sync();
 #else
         __syncthreads();
+#if IN_GLOBAL_MEMORY
         if (threadIdx.x == 0) {
             ++meetings;
             __threadfence();
             atomicAdd(arrived, 1u);
-            while (atomicAdd(arrived, 0u) < CLUSTER * meetings) __nanosleep(20);
+            while (load_acquire(arrived) < BLOCKS * meetings) __nanosleep(20);
             __threadfence();
         }
         __syncthreads();
+#endif
 #endif
     }
 
     // Wait, and what all gave in this turn is there.
     __device__ void take(int turn, int units) {
         wait();
-#if CLUSTER > 1 && __CUDA_ARCH__ < 900
+#if IN_GLOBAL_MEMORY
         for (int i = threadIdx.x; i < rows * width; i += blockDim.x)
-            if (i % width < units) mine[turn * rows * width + i] = through_l2(room + turn * rows * width + i);
+            if (i % width < units) mine[i] = through_l2(room + turn * rows * width + i);
         __syncthreads();
 #endif
     }
@@ -166,41 +180,53 @@ template <class T> struct Exchange {
     }
 };
 
+// The sum over the parts of a warp, in each of its first UNITS lanes.
+__device__ inline real over_parts(real v) {
+#pragma unroll
+    for (int part = 16; part >= UNITS; part /= 2) v += __shfl_down_sync(0xffffffff, v, part);
+    return v;
+}
+
 // ---- short states: the whole sequence in one launch ---------------------------------------
 
-// z = x_t W + b + h R, the gates, c and h.
-// In gates lies x W; blocks of as many warps as hold the units, DEPTH each; `rows` of the batch a group, one a warp.
-extern "C" __global__ void IN_CLUSTER __launch_bounds__(512) persistent_forward(
+// z = x_t W + b + h R, the gates, c and h. In gates lies x W.
+//
+// A block has `rows` rows of the batch and UNITS units, and as many warps as it takes for DEPTH · PARTS states each to be
+// all. A thread multiplies its part of the states by its unit's four columns of R, for every row; then the first
+// rows · UNITS threads own one state each.
+extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
     real* gates, const real* recurrent, const real* bias, const real* h0, const real* c0, const unsigned char* mask,
     int reverse, int batch, int time, int units, int rows, real* y, real* h_last, real* c_last, real* h_before,
     real* c_before, real* room, unsigned* arrived) {
     extern __shared__ __align__(16) unsigned char memory[];
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, width = warps * DEPTH;
-    const int unit = blockIdx.x % CLUSTER * UNITS + lane;
+    const int warp = threadIdx.x / 32, warps = blockDim.x / 32, width = warps * PARTS * DEPTH;
+    const int part = threadIdx.x % 32 / UNITS, lane = threadIdx.x % UNITS, q_own = threadIdx.x / UNITS;
+    const int unit = blockIdx.x % BLOCKS * UNITS + lane, begin = warp * PARTS * DEPTH;
     Exchange<real> states((real*)memory, room, arrived, rows, width);
-    Gates* const sums = (Gates*)((real*)memory + 2 * rows * width); // (rows, warps, lanes)
+    Gates* const sums = (Gates*)states.row(0, states.buffers() * rows); // (rows, warps, UNITS)
 
     Gates r[DEPTH];
 #pragma unroll
     for (int j = 0; j < DEPTH; ++j) {
-        const int from = warp * DEPTH + j;
+        const int from = begin + (j / 4 * PARTS + part) * 4 + j % 4; // parts side by side, 16 bytes each
         r[j] = {0, 0, 0, 0};
         if (from < units && unit < units) r[j] = load(recurrent + (size_t)from * 4 * units + unit, units);
     }
     const Gates b = unit < units ? load(bias + unit, units) : Gates{0, 0, 0, 0};
 
-    for (int first = blockIdx.x / CLUSTER * rows; first < batch; first += gridDim.x / CLUSTER * rows) {
-        for (int i = threadIdx.x; i < 2 * rows * width; i += blockDim.x) {
+    for (int first = blockIdx.x / BLOCKS * rows; first < batch; first += gridDim.x / BLOCKS * rows) {
+        for (int i = threadIdx.x; i < states.buffers() * rows * width; i += blockDim.x) {
             const int row = first + i / width, from = i % width;
             const bool known = i < rows * width && row < batch && from < units;
             states.mine[i] = known ? h0[(size_t)row * units + from] : 0;
         }
-        const int row = first + warp;
-        const bool owner = warp < rows && row < batch && unit < units; // of the unit in this row
+        const int row = first + q_own;
+        const bool owner = q_own < rows && row < batch && unit < units;
         real h = owner ? h0[(size_t)row * units + unit] : 0, c = owner ? c0[(size_t)row * units + unit] : 0, output = 0;
         Gates next = {0, 0, 0, 0}; // read a step ahead
         if (owner) next = load(gates + 4 * place(row, reverse ? time - 1 : 0, time) * units + unit, units);
         states.wait(); // nobody gives before all have begun, and are done with the rows before
+
         for (int step = 0; step < time; ++step) {
             const int t = reverse ? time - 1 - step : step, turn = step % 2;
             Gates z = next;
@@ -208,18 +234,19 @@ extern "C" __global__ void IN_CLUSTER __launch_bounds__(512) persistent_forward(
                 next = load(gates + 4 * place(row, reverse ? t - 1 : t + 1, time) * units + unit, units);
 
 #pragma unroll 1
-            for (int q = 0; q < rows; ++q) { // this warp's share of h R, for all rows
-                const Four* const from = (const Four*)(states.row(turn, q) + warp * DEPTH);
+            for (int q = 0; q < rows; ++q) { // this thread's part of h R
+                const Four* const from = (const Four*)(states.row(turn, q) + begin) + part;
                 Gates sum = {0, 0, 0, 0};
 #pragma unroll
                 for (int j = 0; j < DEPTH; ++j) {
-                    const real v = from[j / 4].at[j % 4];
+                    const real v = from[j / 4 * PARTS].at[j % 4];
                     sum.i = fma(v, r[j].i, sum.i);
                     sum.f = fma(v, r[j].f, sum.f);
                     sum.g = fma(v, r[j].g, sum.g);
                     sum.o = fma(v, r[j].o, sum.o);
                 }
-                sums[(q * warps + warp) * UNITS + lane] = sum;
+                sum = {over_parts(sum.i), over_parts(sum.f), over_parts(sum.g), over_parts(sum.o)};
+                if (part == 0) sums[(q * warps + warp) * UNITS + lane] = sum;
             }
             __syncthreads();
 
@@ -227,7 +254,7 @@ extern "C" __global__ void IN_CLUSTER __launch_bounds__(512) persistent_forward(
                 z = {z.i + b.i, z.f + b.f, z.g + b.g, z.o + b.o};
 #pragma unroll 4
                 for (int w = 0; w < warps; ++w) {
-                    const Gates sum = sums[(warp * warps + w) * UNITS + lane];
+                    const Gates sum = sums[(q_own * warps + w) * UNITS + lane];
                     z = {z.i + sum.i, z.f + sum.f, z.g + sum.g, z.o + sum.o};
                 }
                 const size_t at = place(row, t, time);
@@ -238,7 +265,7 @@ extern "C" __global__ void IN_CLUSTER __launch_bounds__(512) persistent_forward(
                 store(gates + 4 * at * units + unit, units, z);
                 if (!mask || mask[at]) h = output = h_new, c = c_new;
                 y[place(row, step, time) * units + unit] = output;
-                states.give(1 - turn, warp, unit, h);
+                states.give(1 - turn, q_own, unit, h);
             }
             states.take(1 - turn, units);
         }
@@ -250,31 +277,36 @@ extern "C" __global__ void IN_CLUSTER __launch_bounds__(512) persistent_forward(
 }
 
 // dz of each step, dh ← dz Rᵀ, and dh and dc before the first.
-extern "C" __global__ void IN_CLUSTER __launch_bounds__(512) persistent_backward(
+//
+// The same blocks: a thread multiplies its part of dz by its unit's row of R, that leads from the unit, where forward
+// has the columns that lead to it.
+extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
     const real* gates, const real* c_before, const real* recurrent, const unsigned char* mask, int reverse, int batch,
     int time, int units, int rows, const real* dy, const real* dh_last, const real* dc_last, real* dz, real* dh0,
     real* dc0, Gates* room, unsigned* arrived) {
     extern __shared__ __align__(16) unsigned char memory[];
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, width = warps * DEPTH;
-    const int unit = blockIdx.x % CLUSTER * UNITS + lane;
+    const int warp = threadIdx.x / 32, warps = blockDim.x / 32, width = warps * PARTS * DEPTH;
+    const int part = threadIdx.x % 32 / UNITS, lane = threadIdx.x % UNITS, q_own = threadIdx.x / UNITS;
+    const int unit = blockIdx.x % BLOCKS * UNITS + lane, begin = warp * PARTS * DEPTH;
     Exchange<Gates> slopes((Gates*)memory, room, arrived, rows, width);
-    real* const sums = (real*)((Gates*)memory + 2 * rows * width); // (rows, warps, lanes)
+    real* const sums = (real*)slopes.row(0, slopes.buffers() * rows); // (rows, warps, UNITS)
 
-    Gates r[DEPTH]; // the row of R that leads from this unit, where forward has the column that leads to it
+    Gates r[DEPTH];
 #pragma unroll
     for (int j = 0; j < DEPTH; ++j) {
-        const int to = warp * DEPTH + j;
+        const int to = begin + j * PARTS + part;
         r[j] = {0, 0, 0, 0};
         if (to < units && unit < units) r[j] = load(recurrent + (size_t)unit * 4 * units + to, units);
     }
 
-    for (int first = blockIdx.x / CLUSTER * rows; first < batch; first += gridDim.x / CLUSTER * rows) {
-        for (int i = threadIdx.x; i < 2 * rows * width; i += blockDim.x) slopes.mine[i] = {0, 0, 0, 0};
-        const int row = first + warp;
-        const bool owner = warp < rows && row < batch && unit < units;
+    for (int first = blockIdx.x / BLOCKS * rows; first < batch; first += gridDim.x / BLOCKS * rows) {
+        for (int i = threadIdx.x; i < slopes.buffers() * rows * width; i += blockDim.x) slopes.mine[i] = {0, 0, 0, 0};
+        const int row = first + q_own;
+        const bool owner = q_own < rows && row < batch && unit < units;
         const size_t state = (size_t)row * units + unit;
         real dh = owner && dh_last ? dh_last[state] : 0, dc = owner && dc_last ? dc_last[state] : 0, doutput = 0;
         slopes.wait();
+
         for (int step = time - 1; step >= 0; --step) {
             const int t = reverse ? time - 1 - step : step, turn = step % 2;
             bool valid = false;
@@ -289,30 +321,31 @@ extern "C" __global__ void IN_CLUSTER __launch_bounds__(512) persistent_backward
                     doutput = 0;
                 }
                 store(dz + 4 * at * units + unit, units, slope);
-                slopes.give(turn, warp, unit, slope);
+                slopes.give(turn, q_own, unit, slope);
             }
             slopes.take(turn, units);
 
 #pragma unroll 1
-            for (int q = 0; q < rows; ++q) { // this warp's share of dz Rᵀ, for all rows
-                const Gates* const from = slopes.row(turn, q) + warp * DEPTH;
+            for (int q = 0; q < rows; ++q) { // this thread's part of dz Rᵀ
+                const Gates* const from = slopes.row(turn, q) + begin + part;
                 Gates sum = {0, 0, 0, 0};
 #pragma unroll
                 for (int j = 0; j < DEPTH; ++j) {
-                    const Gates v = from[j];
+                    const Gates v = from[j * PARTS];
                     sum.i = fma(v.i, r[j].i, sum.i);
                     sum.f = fma(v.f, r[j].f, sum.f);
                     sum.g = fma(v.g, r[j].g, sum.g);
                     sum.o = fma(v.o, r[j].o, sum.o);
                 }
-                sums[(q * warps + warp) * UNITS + lane] = (sum.i + sum.f) + (sum.g + sum.o);
+                const real all = over_parts((sum.i + sum.f) + (sum.g + sum.o));
+                if (part == 0) sums[(q * warps + warp) * UNITS + lane] = all;
             }
             __syncthreads();
 
             if (owner && valid) {
                 dh = 0;
 #pragma unroll 4
-                for (int w = 0; w < warps; ++w) dh += sums[(warp * warps + w) * UNITS + lane];
+                for (int w = 0; w < warps; ++w) dh += sums[(q_own * warps + w) * UNITS + lane];
             }
         }
         if (owner) {
