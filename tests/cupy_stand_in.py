@@ -15,13 +15,14 @@ import math
 import platform
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import cuda_on_cpu
 import numpy as np
 
-from minidl.kernels import cuda
+from minidl.kernels import _cuda, _cuda_lstm
 
 GUARD = 512  # bytes before and behind an array; CuPy's arrays begin at multiples of as many
 REFUSED = "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one."
@@ -61,7 +62,9 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
     def __getattr__(self, name: str) -> Any:
         if name in {"shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides"}:
             return getattr(self._array, name)
-        if name in {"reshape", "astype", "min", "max", "any", "all", "sum", "transpose", "swapaxes", "ravel"}:
+        if name == "T":
+            return self.transpose()
+        if name in {"reshape", "astype", "copy", "min", "max", "any", "all", "sum", "transpose", "swapaxes", "ravel"}:
             return lambda *arguments, **options: _wrap(getattr(self._array, name)(*arguments, **options), self)
         raise AttributeError(f"CuPy's stand-in has no ndarray.{name}; add it if CuPy's ndarray does")
 
@@ -158,6 +161,41 @@ def matmul(a: ndarray, b: ndarray) -> ndarray:
     return _wrap(np.matmul(_bare(a), _bare(b)))
 
 
+def dot(a: ndarray, b: ndarray, out: ndarray) -> ndarray:
+    np.dot(_bare(a), _bare(b), out=_bare(out))
+    return out
+
+
+# ---- the GPU -----------------------------------------------------------------------------
+
+
+@dataclass
+class GPU:
+    """What the tests may change: as an H100, but for the tests that say otherwise."""
+
+    compute_capability: int = 90
+    processors: int = 132
+    shared: int = 227 << 10
+
+    @property
+    def id(self) -> int:
+        return hash((self.compute_capability, self.processors, self.shared))
+
+
+gpu = GPU()
+
+
+class Device:
+    """The GPU that it is while it is looked at."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.id = gpu.id
+        self.compute_capability = str(gpu.compute_capability)
+        self.attributes = {"MultiProcessorCount": gpu.processors, "MaxSharedMemoryPerBlockOptin": gpu.shared}
+
+
+cuda = SimpleNamespace(Device=Device)
+
 # ---- kernels -----------------------------------------------------------------------------
 
 # Denormal numbers count as 0 and none are made. -ftz does that to float32 alone.
@@ -172,21 +210,51 @@ _FLUSHES = platform.machine() in ("x86_64", "AMD64")
 
 class RawModule:
     def __init__(self, *, code: str, options: tuple[str, ...] = (), backend: str = "nvrtc") -> None:
-        self._kernels = cuda_on_cpu.build_text(code + _FLUSH * _FLUSHES)
+        definitions = [option[2:] for option in options if option.startswith("-D")]
+        self._flushing = _FLUSHES and "REAL=float" in definitions
+        self._kernels = cuda_on_cpu.build_text(code + _FLUSH * _FLUSHES, definitions, gpu.compute_capability * 10)
 
-    def get_function(self, name: str) -> Any:
+    def get_function(self, name: str) -> RawKernel:
         if name not in self._kernels.names:
             raise KeyError(f"{name}: there is {', '.join(self._kernels.names)}")
-        return functools.partial(self._launch, name)
+        return RawKernel(self, name)
 
-    def _launch(self, name: str, grid: Any, block: Any, arguments: Sequence[Any], *, shared_mem: int = 0) -> None:
-        arrays = [a for a in arguments if isinstance(a, ndarray)]
+
+class RawKernel:
+    """Called as CuPy's, or by `kernel` with its launches' options."""
+
+    def __init__(self, module: RawModule, name: str) -> None:
+        self._module, self._name = module, name
+        self.max_dynamic_shared_size_bytes = 48 << 10
+
+    @property
+    def kernel(self) -> Any:
+        return functools.partial(self._launch)
+
+    def __call__(self, grid: Any, block: Any, arguments: Sequence[Any], *, shared_mem: int = 0) -> None:
+        self._launch(grid, block, arguments, shared_mem)
+
+    def _launch(
+        self,
+        grid: Any,
+        block: Any,
+        arguments: Sequence[Any],
+        shared_mem: int = 0,
+        enable_cooperative_groups: bool = False,
+    ) -> None:
+        name, arrays = self._name, [a for a in arguments if isinstance(a, ndarray)]
         for array in arrays:
             assert array.flags.c_contiguous, f"{name} got a strided array"
+        assert shared_mem <= self.max_dynamic_shared_size_bytes <= gpu.shared, (
+            f"{name} did not ask for its shared memory"
+        )
+        if enable_cooperative_groups:
+            assert math.prod(grid) <= gpu.processors, f"{name} asks for more blocks at a time than the GPU has room for"
         bare = [a._array if isinstance(a, ndarray) else a for a in arguments]
+        options = {"shared": shared_mem, "cooperative": enable_cooperative_groups, "reverse": reverse}
         launched.append(name)
-        with self._flushed("float32" in name):
-            self._kernels.launch(name, grid, block, bare, shared=shared_mem, reverse=reverse)
+        with self._flushed("float32" in name or self._module._flushing):
+            self._module._kernels.launch(name, grid, block, bare, **options)
         for array in arrays:
             assert array._memory.intact(), f"{name} wrote beside an array of shape {array.shape}"
 
@@ -195,7 +263,7 @@ class RawModule:
         if not (on and _FLUSHES):
             yield
             return
-        flush = self._kernels._library.flush_denormals
+        flush = self._module._kernels._library.flush_denormals
         flush(ctypes.c_bool(True))
         try:
             yield
@@ -223,5 +291,6 @@ def installed() -> Iterator[ModuleType]:
 
 
 def _forget_kernels() -> None:
-    cuda._kernel.cache_clear()
-    cuda._library.cache_clear()
+    _cuda._kernel.cache_clear()
+    _cuda._library.cache_clear()
+    _cuda_lstm._gpu_by_number.cache_clear()

@@ -30,6 +30,7 @@ LEVELS = [
     {"testing", "demo", "commands", "cli", "keras", "__init__", "__main__"},
 ]
 FACE = LEVELS[-1]
+USES_CUPY = {"kernels/cuda.py", "kernels/_cuda.py", "kernels/_cuda_lstm.py"}
 CALLS_KERNELS = {"ops", "optimizers", "random"}
 
 
@@ -106,7 +107,7 @@ def test_libraries(source: Path) -> None:
         if library == "tqdm":
             assert place == "models/progress.py", f"{place} imports {name}"
         elif library == "cupy":
-            assert place in {"kernels/cuda.py", "kernels/_cuda_lstm.py"} and inside, f"{place} imports {name}"
+            assert place in USES_CUPY and inside, f"{place} imports {name}"
         else:
             assert library in {"numpy", "minidl", *sys.stdlib_module_names}, f"{place} imports {name}"
 

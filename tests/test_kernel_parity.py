@@ -33,7 +33,6 @@ BESIDE = {
     "cpu": {"available_isas", "compiler", "get_num_threads", "isa", "set_num_threads"},
     "cuda": {"device", "missing"},
 }
-NOT_ON_CUDA = {"lstm_forward", "lstm_backward"}
 ALL = [*KERNELS, "cuda"]
 
 
@@ -92,21 +91,15 @@ else:
 # ---- the same names and arguments ---------------------------------------------------------
 
 
-def specified(name: str) -> dict[str, Callable[..., Any]]:
-    """The kernels of the reference that this module has to have."""
-    lacking = NOT_ON_CUDA if name == "cuda" else set()
-    return {kernel: function for kernel, function in functions(reference).items() if kernel not in lacking}
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_the_same_names(name: str) -> None:
-    assert functions(getattr(md.kernels, name)).keys() - BESIDE[name] == specified(name).keys()
+    assert functions(getattr(md.kernels, name)).keys() - BESIDE[name] == functions(reference).keys()
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_same_arguments_in_the_same_order_with_the_same_defaults(name: str) -> None:
     kernels = functions(getattr(md.kernels, name))
-    for kernel, specification in specified(name).items():
+    for kernel, specification in functions(reference).items():
         assert inspect.signature(kernels[kernel]) == inspect.signature(specification), kernel
         assert (kernels[kernel].__doc__ or "").split()[:2] == (specification.__doc__ or "").split()[:2], kernel
 
@@ -222,14 +215,9 @@ def test_every_kernel_is_called() -> None:
     assert {*CALLS, "lstm_forward", "lstm_backward"} - {"lstm"} == functions(reference).keys()
 
 
-def has(name: str, kernel: str) -> bool:
-    """Whether a module has a kernel, or the pair that `lstm` stands for."""
-    return f"{kernel}_forward" in specified(name) if kernel == "lstm" else kernel in specified(name)
-
-
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("name", "kernel"), [(n, k) for n in ALL for k in CALLS if has(n, k)])
+@pytest.mark.parametrize(("name", "kernel"), [(n, k) for n in ALL for k in CALLS])
 def test_the_same_results(name: str, kernel: str, dtype: Any, layout: Callable[[Array], Array]) -> None:
     in_place = kernel.endswith("_step")
     for i, arguments in enumerate(CALLS[kernel]):
@@ -443,7 +431,7 @@ REFUSED = [
     (name, kernel, *case)
     for name in ALL
     for kernel, *case in WRONG
-    if has(name, kernel) and not (name == "cuda" and "is read-only" in case[-1])
+    if not (name == "cuda" and "is read-only" in case[-1])
 ]
 
 

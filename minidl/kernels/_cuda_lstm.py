@@ -9,13 +9,12 @@ Letters in shapes: B batch, T time, D features in, U units.
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minidl.kernels import validate
+from minidl.kernels._cuda import _empty, _kernel
 
 Array = Any
 LSTMCache = tuple[Array, ...]
@@ -24,45 +23,12 @@ WARP = 32
 WARPS = 16  # of a block at most
 DEPTH = {"float32": 16, "float64": 8}  # states that a thread multiplies: 64 registers of R
 CLUSTER = 8  # blocks of a cluster at most, on every GPU that has clusters
+UNASKED = 48 << 10  # bytes of shared memory that a block gets without the kernel's asking for more
 TURNS = 4  # that groups without clusters take at the rows; with more to do, large products for each step are faster
 THREADS = 256  # of a block that does one step
 
-NOTHING = np.uintp(0)  # a null pointer; of None CuPy makes the address 0xffffffff
 
-
-def lstm_forward(
-    x: Array,
-    h0: Array,
-    c0: Array,
-    kernel: Array,
-    recurrent: Array,
-    bias: Array,
-    mask: Array | None = None,
-    reverse: bool = False,
-) -> tuple[Array, Array, Array, LSTMCache]:
-    """Run an LSTM over a whole sequence; the equations stand in `reference.lstm_forward`."""
-    import cupy
-
-    validate.lstm("lstm_forward", x, h0, c0, kernel, recurrent, bias, mask)
-    x, h0, c0, kernel, recurrent, bias = map(_dense, (x, h0, c0, kernel, recurrent, bias))
-    sizes = Sizes(x, recurrent)
-    gates = cupy.matmul(_rows(x), kernel).reshape(*sizes.states[:2], 4 * sizes.units)  # x W, and then what z becomes
-    y, h_before, c_before = (cupy.empty(sizes.states, x.dtype) for _ in range(3))
-    cache = gates, h_before, c_before
-    if not y.size:
-        return y, h0.copy(), c0.copy(), cache
-    given = h0, c0, recurrent, bias, _optional(mask), bool(reverse)
-    if form := Form.of(sizes, handed=1, summed=4):
-        h, c = _persistent_forward(form, sizes, *cache, y, *given)
-    else:
-        h, c = _stepwise_forward(sizes, *cache, y, *given)
-    return y, h, c, cache
-
-
-def lstm_backward(
-    dy: Array | None,
-    dh: Array | None,
-    dc: Array | None,
+def forward(
     x: Array,
     h0: Array,
     c0: Array,
@@ -71,20 +37,45 @@ def lstm_backward(
     bias: Array,
     mask: Array | None,
     reverse: bool,
-    cache: LSTMCache,
-) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """Back-propagation through time; the equations stand in `reference.lstm_backward`."""
+) -> tuple[Array, Array, Array, LSTMCache]:
+    """y, h, c, and for backward the gates and the states before each step, at the time they belong to."""
     import cupy
 
-    validate.lstm("lstm_backward", x, h0, c0, kernel, recurrent, bias, mask)
-    validate.lstm_gradients(x, recurrent, dy, dh, dc)
     sizes = Sizes(x, recurrent)
-    validate.lstm_cache("cuda", cache, x, [(*sizes.states[:2], 4 * sizes.units), sizes.states, sizes.states])
-    gates, h_before, c_before, x, kernel, recurrent = map(_dense, (*cache, x, kernel, recurrent))
-    dz = cupy.empty_like(gates)
-    given = _optional(dy), dh, dc, recurrent, _optional(mask), bool(reverse)
+    gates = cupy.matmul(_rows(x), kernel).reshape(sizes.batch, sizes.time, 4 * sizes.units)  # x W, to go on from
+    y, h_before, c_before = (_empty((sizes.batch, sizes.time, sizes.units), x.dtype) for _ in range(3))
+    cache = gates, h_before, c_before
+    given = h0, c0, recurrent, bias, mask, reverse
+    if not y.size:
+        h, c = h0.copy(), c0.copy()
+    elif form := Form.of(sizes, handed=1, summed=4):
+        h, c = _persistent_forward(form, sizes, *cache, y, *given)
+    else:
+        h, c = _stepwise_forward(sizes, *cache, y, *given)
+    return y, h, c, cache
+
+
+def backward(
+    dy: Array | None,
+    dh: Array | None,
+    dc: Array | None,
+    x: Array,
+    kernel: Array,
+    recurrent: Array,
+    mask: Array | None,
+    reverse: bool,
+    gates: Array,
+    h_before: Array,
+    c_before: Array,
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """dx, dh0, dc0, dW, dR, db: dz step by step, and all that is made of it in large products."""
+    import cupy
+
+    sizes = Sizes(x, recurrent)
+    dz = _empty(gates.shape, gates.dtype)
+    given = dy, dh, dc, recurrent, mask, reverse
     if not dz.size:
-        dh0, dc0 = _copy_or_zeros(dh, h0), _copy_or_zeros(dc, c0)
+        dh0, dc0 = _copy_or_zeros(dh, sizes), _copy_or_zeros(dc, sizes)
     elif form := Form.of(sizes, handed=4, summed=1):
         dh0, dc0 = _persistent_backward(form, sizes, gates, c_before, dz, *given)
     else:
@@ -101,8 +92,7 @@ class Sizes:
         self.batch, self.time, _ = x.shape
         self.units = len(recurrent)
         self.dtype = x.dtype
-        self.states = self.batch, self.time, self.units
-        self.arguments = tuple(map(np.int32, self.states))
+        self.arguments = np.int32(self.batch), np.int32(self.time), np.int32(self.units)
 
     def order(self, reverse: bool) -> range:
         """The time of each step."""
@@ -127,9 +117,8 @@ def _persistent_forward(
     reverse: bool,
 ) -> tuple[Array, Array]:
     """Fill gates, y and the states before each step; the states after the last."""
-    import cupy
 
-    h, c = cupy.empty_like(h0), cupy.empty_like(c0)
+    h, c = _empty(h0.shape, h0.dtype), _empty(c0.shape, c0.dtype)
     inputs = gates, recurrent, bias, h0, c0, mask, np.int32(reverse), *sizes.arguments, np.int32(form.rows)
     form.queue("persistent_forward", *inputs, y, h, c, h_before, c_before)
     return h, c
@@ -149,11 +138,10 @@ def _persistent_backward(
     reverse: bool,
 ) -> tuple[Array, Array]:
     """Fill dz; the slopes of the states before the first step."""
-    import cupy
 
-    dh0, dc0 = (cupy.empty((sizes.batch, sizes.units), sizes.dtype) for _ in range(2))
+    dh0, dc0 = (_empty((sizes.batch, sizes.units), sizes.dtype) for _ in range(2))
     inputs = gates, c_before, recurrent, mask, np.int32(reverse), *sizes.arguments, np.int32(form.rows)
-    form.queue("persistent_backward", *inputs, dy, _optional(dh), _optional(dc), dz, dh0, dc0)
+    form.queue("persistent_backward", *inputs, dy, dh, dc, dz, dh0, dc0)
     return dh0, dc0
 
 
@@ -206,21 +194,25 @@ class Form:
         return cls(dtype, units, blocks, warps, rows, groups, handed, rows * bytes_a_row, cluster)
 
     def queue(self, name: str, *arguments: Any) -> None:
-        kernel = _kernel(name, self.dtype, self.units, self.blocks)
+        definitions = *_real(self.dtype), f"UNITS={self.units}", f"BLOCKS={self.blocks}"
+        kernel = _kernel("lstm", name, definitions)
+        if self.shared > UNASKED:
+            kernel.max_dynamic_shared_size_bytes = self.shared
         shape = (self.groups * self.blocks,), (WARP * self.warps,)
         if self.blocks == 1 or self.cluster:
-            kernel(*shape, (*arguments, NOTHING, NOTHING), shared_mem=self.shared)
+            kernel(*shape, _pointers(*arguments, None, None), shared_mem=self.shared)
             return
         # Cooperative, so that CUDA refuses a grid that is not on the GPU all at once; RawKernel's own switch
         # for it would link a library that only the whole toolkit has.
-        kernel.kernel(*shape, (*arguments, *self._meeting()), shared_mem=self.shared, enable_cooperative_groups=True)
+        given = _pointers(*arguments, *self._meeting())
+        kernel.kernel(*shape, given, shared_mem=self.shared, enable_cooperative_groups=True)
 
     def _meeting(self) -> tuple[Array, Array]:
         """Global memory for what blocks hand each other, and counters of those that have come."""
         import cupy
 
         room = self.groups, 2, self.rows, self.warps * WARP // self.units * DEPTH[self.dtype] * self.handed
-        return cupy.empty(room, self.dtype), cupy.zeros(self.groups, np.uint32)
+        return _empty(room, self.dtype), cupy.zeros(self.groups, np.uint32)
 
 
 # ---- long states: a product of cuBLAS and one launch for each step ------------------------
@@ -243,12 +235,12 @@ def _stepwise_forward(
     import cupy
 
     h, c = h0.copy(), c0.copy()
-    h_times_r = cupy.empty((sizes.batch, 4 * sizes.units), sizes.dtype)
-    kernel, shape = _kernel("step_forward", sizes.dtype.name), _one_thread_a_state(sizes)
+    h_times_r = _empty((sizes.batch, 4 * sizes.units), sizes.dtype)
+    kernel, shape = _kernel("lstm", "step_forward", _real(sizes.dtype.name)), _one_thread_a_state(sizes)
     for step, t in enumerate(sizes.order(reverse)):
         cupy.dot(h, recurrent, out=h_times_r)
         now = np.int32(step), np.int32(t), *sizes.arguments
-        kernel(*shape, (gates, h_times_r, bias, mask, *now, y, h, c, h_before, c_before))
+        kernel(*shape, _pointers(gates, h_times_r, bias, mask, *now, y, h, c, h_before, c_before))
     return h, c
 
 
@@ -267,14 +259,13 @@ def _stepwise_backward(
     """Fill dz; the slopes of the states before the first step."""
     import cupy
 
-    state = c_before[:, 0]
-    dh, dc = _copy_or_zeros(dh, state), _copy_or_zeros(dc, state)
-    doutput, dz_times_r = cupy.zeros_like(dh), cupy.zeros_like(dh)
-    dz_now = cupy.empty((sizes.batch, 4 * sizes.units), sizes.dtype)
-    kernel, shape = _kernel("step_backward", sizes.dtype.name), _one_thread_a_state(sizes)
+    dh, dc = _copy_or_zeros(dh, sizes), _copy_or_zeros(dc, sizes)
+    doutput, dz_times_r = _copy_or_zeros(None, sizes), _copy_or_zeros(None, sizes)
+    dz_now = _empty((sizes.batch, 4 * sizes.units), sizes.dtype)
+    kernel, shape = _kernel("lstm", "step_backward", _real(sizes.dtype.name)), _one_thread_a_state(sizes)
     for step, t in reversed(list(enumerate(sizes.order(reverse)))):
         now = np.int32(step), np.int32(t), *sizes.arguments
-        kernel(*shape, (gates, c_before, mask, *now, dy, dz_times_r, dh, dc, doutput, dz, dz_now))
+        kernel(*shape, _pointers(gates, c_before, mask, *now, dy, dz_times_r, dh, dc, doutput, dz, dz_now))
         cupy.dot(dz_now, recurrent.T, out=dz_times_r)
     return dh + dz_times_r, dc
 
@@ -283,30 +274,17 @@ def _one_thread_a_state(sizes: Sizes) -> tuple[tuple[int], tuple[int]]:
     return (_ceil(sizes.batch * sizes.units, THREADS),), (THREADS,)
 
 
-# ---- kernels and arrays as CuPy has them --------------------------------------------------
+# ---- what the kernels are given -----------------------------------------------------------
 
 
-@functools.cache
-def _kernel(name: str, dtype: str, units: int = 32, blocks: int = 1) -> Any:
-    """A kernel of cuda/lstm.cu, compiled for a form; CuPy keeps what it compiled on disk."""
-    kernel = _library(dtype, units, blocks).get_function(name)
-    kernel.max_dynamic_shared_size_bytes = _gpu().shared
-    return kernel
+def _real(dtype: str) -> tuple[str, str]:
+    """What the compiler is told of the type."""
+    return {"float32": "REAL=float", "float64": "REAL=double"}[dtype], f"DEPTH={DEPTH[dtype]}"
 
 
-@functools.cache
-def _library(dtype: str, units: int, blocks: int) -> Any:
-    import cupy
-
-    with open(os.path.join(os.path.dirname(__file__), "cuda", "lstm.cu"), encoding="utf-8") as file:
-        source = file.read()
-    return cupy.RawModule(code=source, options=("--std=c++17", "--fmad=false", *definitions(dtype, units, blocks)))
-
-
-def definitions(dtype: str, units: int, blocks: int) -> tuple[str, ...]:
-    """What the compiler is told of a form."""
-    real = {"float32": "float", "float64": "double"}[dtype]
-    return f"-DREAL={real}", f"-DDEPTH={DEPTH[dtype]}", f"-DUNITS={units}", f"-DBLOCKS={blocks}"
+def _pointers(*arguments: Any) -> tuple[Any, ...]:
+    """Of None CuPy makes the address 0xffffffff."""
+    return tuple(np.uintp(0) if argument is None else argument for argument in arguments)
 
 
 def _gpu() -> GPU:
@@ -321,24 +299,13 @@ def _gpu_by_number(number: int) -> GPU:
 
     device = cupy.cuda.Device(number)
     of = device.attributes
-    clusters = int(device.compute_capability) >= 90
-    return GPU(of["MultiProcessorCount"], clusters, of["MaxSharedMemoryPerBlockOptin"])
+    return GPU(of["MultiProcessorCount"], int(device.compute_capability) >= 90, of["MaxSharedMemoryPerBlockOptin"])
 
 
-def _dense(array: Array) -> Array:
+def _copy_or_zeros(slope: Array | None, sizes: Sizes) -> Array:
     import cupy
 
-    return cupy.ascontiguousarray(array)
-
-
-def _optional(array: Array | None) -> Array:
-    return NOTHING if array is None else _dense(array)
-
-
-def _copy_or_zeros(slope: Array | None, state: Array) -> Array:
-    import cupy
-
-    return cupy.zeros(state.shape, state.dtype) if slope is None else _dense(slope).copy()
+    return cupy.zeros((sizes.batch, sizes.units), sizes.dtype) if slope is None else slope.copy()
 
 
 def _rows(array: Array) -> Array:

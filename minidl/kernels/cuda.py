@@ -14,14 +14,14 @@ below 1.2e-38 count as 0.
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 from typing import Any
 
 import numpy as np
 
-from minidl.kernels import validate
+from minidl.kernels import _cuda_lstm, validate
+from minidl.kernels._cuda import _dense, _empty, _kernel, _own
 
 Array = Any
 LSTMCache = tuple[Array, ...]
@@ -36,9 +36,6 @@ SHARED = 48 << 10  # bytes of shared memory that any GPU gives to a block
 # Threads of this many blocks take all there is in turns. An H100, with 132 multiprocessors of 8 blocks, is full four
 # times over, so that the last round, which may leave some idle, is short beside the others.
 BLOCKS = 4096
-
-# --fmad=false: cuda/common.cuh says why.
-OPTIONS = ("--std=c++17", "--fmad=false")
 
 
 # ---- what they run on -------------------------------------------------------------------
@@ -107,40 +104,6 @@ check_ids = _choice("MINIDL_CHECK_IDS")
 # ---- kernels and their launch -----------------------------------------------------------
 
 
-def _source(name: str) -> str:
-    """A file of cuda/ with the ones that it includes, each once, in their place.
-
-    CuPy keeps what it compiled under the text that it was given, and would not notice a change in an included file.
-    """
-    included = {"": ""}
-
-    def text_of(name: str) -> str:
-        if name in included:
-            return ""
-        included[name] = name
-        with open(os.path.join(os.path.dirname(__file__), "cuda", name), encoding="utf-8") as file:
-            lines = file.read().splitlines()
-        return "".join(
-            text_of(line.split('"')[1]) if line.startswith('#include "') else f"{line}\n"
-            for line in lines
-            if line != "#pragma once"
-        )
-
-    return text_of(name)
-
-
-@functools.cache
-def _kernel(family: str, name: str) -> Any:
-    return _library(family).get_function(name)
-
-
-@functools.cache
-def _library(family: str) -> Any:
-    import cupy
-
-    return cupy.RawModule(code=_source(f"{family}.cu"), options=OPTIONS, backend="nvrtc")
-
-
 def _launch(family: str, kernel: str, blocks: int, *arguments: Any, shared: int = 0) -> None:
     """Queue a kernel, unless there is nothing to do: CUDA refuses a grid of no blocks."""
     if blocks:
@@ -181,31 +144,6 @@ def _group(columns: int, itemsize: int) -> int:
     """How many threads go along a row of that many numbers: one for 16 bytes up to a warp, with 8 each a block."""
     packs = _blocks(columns * itemsize, PACK)
     return THREADS if packs > 8 * WARP else min(WARP, 1 << max(0, packs - 1).bit_length())
-
-
-# ---- arrays as CUDA takes them ----------------------------------------------------------
-
-
-def _dense(array: Array, dtype: Any = None) -> Array:
-    """The array itself where it is in C order and has the type, else a copy."""
-    import cupy
-
-    return cupy.ascontiguousarray(_own(array), dtype)
-
-
-def _own(array: Array) -> Array:
-    """CuPy would copy NumPy's arrays to the GPU without a word."""
-    import cupy
-
-    if not isinstance(array, cupy.ndarray):
-        raise TypeError(f"the cuda kernels take arrays of CuPy, got {type(array).__name__}; cupy.asarray copies it")
-    return array
-
-
-def _empty(shape: Any, dtype: Any) -> Array:
-    import cupy
-
-    return cupy.empty(shape, dtype)
 
 
 def _outside(ids: Array, limit: int) -> bool:
@@ -426,6 +364,51 @@ def dropout(x: Array, rate: float, seed: int, offset: int) -> Array:
 
 
 # ---- LSTM -------------------------------------------------------------------------------
+
+
+def lstm_forward(
+    x: Array,
+    h0: Array,
+    c0: Array,
+    kernel: Array,
+    recurrent: Array,
+    bias: Array,
+    mask: Array | None = None,
+    reverse: bool = False,
+) -> tuple[Array, Array, Array, LSTMCache]:
+    """Run an LSTM over a whole sequence; the equations stand in `reference.lstm_forward`."""
+    validate.lstm("lstm_forward", x, h0, c0, kernel, recurrent, bias, mask)
+    x, h0, c0, kernel, recurrent, bias = map(_dense, (x, h0, c0, kernel, recurrent, bias))
+    return _cuda_lstm.forward(x, h0, c0, kernel, recurrent, bias, _optional(mask), bool(reverse))
+
+
+def lstm_backward(
+    dy: Array | None,
+    dh: Array | None,
+    dc: Array | None,
+    x: Array,
+    h0: Array,
+    c0: Array,
+    kernel: Array,
+    recurrent: Array,
+    bias: Array,
+    mask: Array | None,
+    reverse: bool,
+    cache: LSTMCache,
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Back-propagation through time; the equations stand in `reference.lstm_backward`."""
+    validate.lstm("lstm_backward", x, h0, c0, kernel, recurrent, bias, mask)
+    validate.lstm_gradients(x, recurrent, dy, dh, dc)
+    batch, time, _ = x.shape
+    states = batch, time, len(recurrent)
+    validate.lstm_cache("cuda", cache, x, [(batch, time, 4 * len(recurrent)), states, states])
+    dy, dh, dc, mask = map(_optional, (dy, dh, dc, mask))
+    x, kernel, recurrent = map(_dense, (x, kernel, recurrent))
+    return _cuda_lstm.backward(dy, dh, dc, x, kernel, recurrent, mask, bool(reverse), *cache)
+
+
+def _optional(array: Array | None) -> Array | None:
+    return None if array is None else _dense(array)
 
 
 # ---- optimizer steps, in place ----------------------------------------------------------

@@ -25,6 +25,8 @@
 // and c_before (B, T, U), where y lists the outputs as they were made and all others lie at the time they belong to;
 // mask (B, T) or null; dy, dh and dc may be null and then stand for zeros.
 
+#include "math.cuh"
+
 #ifndef REAL
 #define REAL float
 #define DEPTH 16 // states that a thread multiplies: 64 registers of R
@@ -48,23 +50,17 @@ struct __align__(16) Four {
 
 // ---- one unit, one step ------------------------------------------------------------------
 
-// From e^(−|x|), so that nothing overflows and small values keep their digits.
-__device__ inline real sigmoid(real x) {
-    const real e = exp(-fabs(x));
-    return (x < 0 ? e : real(1)) / (1 + e);
-}
-
 // z becomes i, f, g, o = σ, σ, tanh, σ;  c ← f c + i g;  h = o tanh(c)
 __device__ inline real cell_forward(Gates& z, real& c) {
-    z = {sigmoid(z.i), sigmoid(z.f), tanh(z.g), sigmoid(z.o)};
+    z = {logistic(z.i), logistic(z.f), hyperbolic_tangent(z.g), logistic(z.o)};
     c = z.f * c + z.i * z.g;
-    return z.o * tanh(c);
+    return z.o * hyperbolic_tangent(c);
 }
 
 // do = dh tanh(c)   dc += dh o (1 − tanh² c)   di = dc g   df = dc c_before   dg = dc i   dc ← dc f
 // dz = (di i (1−i), df f (1−f), dg (1−g²), do o (1−o))
 __device__ inline Gates cell_backward(const Gates& a, real c_before, real dh, real& dc) {
-    const real tanh_c = tanh(a.f * c_before + a.i * a.g);
+    const real tanh_c = hyperbolic_tangent(a.f * c_before + a.i * a.g);
     dc += dh * a.o * (1 - tanh_c * tanh_c);
     const Gates dz = {dc * a.g * a.i * (1 - a.i), dc * c_before * a.f * (1 - a.f), dc * a.i * (1 - a.g * a.g),
                       dh * tanh_c * a.o * (1 - a.o)};
@@ -72,11 +68,11 @@ __device__ inline Gates cell_backward(const Gates& a, real c_before, real dh, re
     return dz;
 }
 
-__device__ inline Gates load(const real* from, int units) {
+__device__ inline Gates read(const real* from, int units) {
     return {from[0], from[units], from[2 * units], from[3 * units]};
 }
 
-__device__ inline void store(real* to, int units, const Gates& v) {
+__device__ inline void write(real* to, int units, const Gates& v) {
     to[0] = v.i;
     to[units] = v.f;
     to[2 * units] = v.g;
@@ -210,9 +206,9 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
     for (int j = 0; j < DEPTH; ++j) {
         const int from = begin + (j / 4 * PARTS + part) * 4 + j % 4; // parts side by side, 16 bytes each
         r[j] = {0, 0, 0, 0};
-        if (from < units && unit < units) r[j] = load(recurrent + (size_t)from * 4 * units + unit, units);
+        if (from < units && unit < units) r[j] = read(recurrent + (size_t)from * 4 * units + unit, units);
     }
-    const Gates b = unit < units ? load(bias + unit, units) : Gates{0, 0, 0, 0};
+    const Gates b = unit < units ? read(bias + unit, units) : Gates{0, 0, 0, 0};
 
     for (int first = blockIdx.x / BLOCKS * rows; first < batch; first += gridDim.x / BLOCKS * rows) {
         for (int i = threadIdx.x; i < states.buffers() * rows * width; i += blockDim.x) {
@@ -224,14 +220,14 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
         const bool owner = q_own < rows && row < batch && unit < units;
         real h = owner ? h0[(size_t)row * units + unit] : 0, c = owner ? c0[(size_t)row * units + unit] : 0, output = 0;
         Gates next = {0, 0, 0, 0}; // read a step ahead
-        if (owner) next = load(gates + 4 * place(row, reverse ? time - 1 : 0, time) * units + unit, units);
+        if (owner) next = read(gates + 4 * place(row, reverse ? time - 1 : 0, time) * units + unit, units);
         states.wait(); // nobody gives before all have begun, and are done with the rows before
 
         for (int step = 0; step < time; ++step) {
             const int t = reverse ? time - 1 - step : step, turn = step % 2;
             Gates z = next;
             if (owner && step + 1 < time)
-                next = load(gates + 4 * place(row, reverse ? t - 1 : t + 1, time) * units + unit, units);
+                next = read(gates + 4 * place(row, reverse ? t - 1 : t + 1, time) * units + unit, units);
 
 #pragma unroll 1
             for (int q = 0; q < rows; ++q) { // this thread's part of h R
@@ -262,7 +258,7 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
                 c_before[at * units + unit] = c;
                 real c_new = c;
                 const real h_new = cell_forward(z, c_new);
-                store(gates + 4 * at * units + unit, units, z);
+                write(gates + 4 * at * units + unit, units, z);
                 if (!mask || mask[at]) h = output = h_new, c = c_new;
                 y[place(row, step, time) * units + unit] = output;
                 states.give(1 - turn, q_own, unit, h);
@@ -296,7 +292,7 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
     for (int j = 0; j < DEPTH; ++j) {
         const int to = begin + j * PARTS + part;
         r[j] = {0, 0, 0, 0};
-        if (to < units && unit < units) r[j] = load(recurrent + (size_t)unit * 4 * units + to, units);
+        if (to < units && unit < units) r[j] = read(recurrent + (size_t)unit * 4 * units + to, units);
     }
 
     for (int first = blockIdx.x / BLOCKS * rows; first < batch; first += gridDim.x / BLOCKS * rows) {
@@ -316,11 +312,11 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
                 if (dy) doutput += dy[place(row, step, time) * units + unit];
                 Gates slope = {0, 0, 0, 0};
                 if (valid) {
-                    const Gates a = load(gates + 4 * at * units + unit, units);
+                    const Gates a = read(gates + 4 * at * units + unit, units);
                     slope = cell_backward(a, c_before[at * units + unit], dh + doutput, dc);
                     doutput = 0;
                 }
-                store(dz + 4 * at * units + unit, units, slope);
+                write(dz + 4 * at * units + unit, units, slope);
                 slopes.give(turn, q_own, unit, slope);
             }
             slopes.take(turn, units);
@@ -365,14 +361,14 @@ extern "C" __global__ void step_forward(real* gates, const real* h_times_r, cons
     if (i >= (size_t)batch * units) return;
     const int row = int(i / units), unit = int(i % units);
     const size_t at = place(row, t, time), out = place(row, step, time) * units + unit;
-    const Gates b = load(bias + unit, units), hr = load(h_times_r + (size_t)row * 4 * units + unit, units);
-    Gates z = load(gates + 4 * at * units + unit, units);
+    const Gates b = read(bias + unit, units), hr = read(h_times_r + (size_t)row * 4 * units + unit, units);
+    Gates z = read(gates + 4 * at * units + unit, units);
     z = {z.i + b.i + hr.i, z.f + b.f + hr.f, z.g + b.g + hr.g, z.o + b.o + hr.o};
     h_before[at * units + unit] = h[i];
     c_before[at * units + unit] = c[i];
     real c_new = c[i];
     const real h_new = cell_forward(z, c_new);
-    store(gates + 4 * at * units + unit, units, z);
+    write(gates + 4 * at * units + unit, units, z);
     if (!mask || mask[at]) {
         h[i] = h_new;
         c[i] = c_new;
@@ -395,12 +391,12 @@ extern "C" __global__ void step_backward(const real* gates, const real* c_before
     if (dy) dout += dy[place(row, step, time) * units + unit];
     Gates slope = {0, 0, 0, 0};
     if (valid) {
-        const Gates a = load(gates + 4 * at * units + unit, units);
+        const Gates a = read(gates + 4 * at * units + unit, units);
         slope = cell_backward(a, c_before[at * units + unit], dh_all + dout, dc_all);
     }
     dh[i] = valid ? 0 : dh_all;
     dc[i] = dc_all;
     doutput[i] = valid ? 0 : dout;
-    store(dz + 4 * at * units + unit, units, slope);
-    store(dz_now + (size_t)row * 4 * units + unit, units, slope);
+    write(dz + 4 * at * units + unit, units, slope);
+    write(dz_now + (size_t)row * 4 * units + unit, units, slope);
 }
