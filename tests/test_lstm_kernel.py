@@ -1,4 +1,4 @@
-"""The LSTM kernel, held to the reference, to an LSTM written here, and to PyTorch's derivatives."""
+"""The LSTM kernels, held to the reference, to an LSTM written here, and to PyTorch's derivatives."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import on_device
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,9 @@ import minidl as md
 from minidl.kernels import reference
 
 cpu = pytest.importorskip("minidl.kernels.cpu", exc_type=ImportError)
+
+MODULES = {"cpu": cpu, "cuda": on_device.kernels}
+modules = pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
 
 INPUTS = ("x", "h0", "c0", "kernel", "recurrent", "bias")
 OUTPUTS = ("y", "h", "c")
@@ -110,12 +114,13 @@ def complex_step_gradients(inputs, gradients, mask, reverse):
     return tuple(slopes)
 
 
+@modules
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("masked", "reverse"), list(itertools.product((False, True), repeat=2)))
-def test_equals_the_plain_lstm_and_its_complex_step_derivatives(dtype, masked, reverse):
+def test_equals_the_plain_lstm_and_its_complex_step_derivatives(module, dtype, masked, reverse):
     inputs, gradients, mask = make((3, 4, 2, 3), dtype, seed=1, masked=masked)
     truth = as_float64(inputs), as_float64(gradients)
-    outputs, slopes = run(cpu, inputs, gradients, mask, reverse)
+    outputs, slopes = run(module, inputs, gradients, mask, reverse)
     assert_close(outputs, plain_lstm(*truth[0], mask, reverse), dtype, OUTPUTS)
     assert_close(slopes, complex_step_gradients(*truth, mask, reverse), dtype, INPUTS)
 
@@ -134,17 +139,18 @@ def torch_lstm(torch, inputs, mask, reverse):
     return torch.stack(outputs, 1), h, c
 
 
+@modules
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (5, 9, 7, 3), (32, 20, 64, 128), (7, 6, 130, 33)])
 @pytest.mark.parametrize(("masked", "reverse"), [(False, False), (True, False), (True, True)])
-def test_equals_autograd_of_pytorch(dtype, shape, masked, reverse):
+def test_equals_autograd_of_pytorch(module, dtype, shape, masked, reverse):
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
     inputs, gradients, mask = make(shape, dtype, seed=2, masked=masked)
     leaves = [torch.from_numpy(a).requires_grad_() for a in as_float64(inputs)]
     expected = torch_lstm(torch, leaves, mask, reverse)
     torch.autograd.backward(expected, [torch.from_numpy(g) for g in as_float64(gradients)])
-    outputs, slopes = run(cpu, inputs, gradients, mask, reverse)
+    outputs, slopes = run(module, inputs, gradients, mask, reverse)
     assert_close(outputs, [e.detach().numpy() for e in expected], dtype, OUTPUTS)
     assert_close(slopes, [leaf.grad.numpy() for leaf in leaves], dtype, INPUTS)
 
@@ -152,6 +158,7 @@ def test_equals_autograd_of_pytorch(dtype, shape, masked, reverse):
 # ---- against the reference --------------------------------------------------------------
 
 
+@modules
 @settings(max_examples=60, deadline=None)
 @given(
     shape=st.tuples(st.integers(0, 9), st.integers(0, 7), st.integers(0, 35), st.integers(1, 35)),
@@ -161,10 +168,10 @@ def test_equals_autograd_of_pytorch(dtype, shape, masked, reverse):
     reverse=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_equals_the_reference(shape, dtype, given_gradients, masked, reverse, seed):
+def test_equals_the_reference(module, shape, dtype, given_gradients, masked, reverse, seed):
     inputs, gradients, mask = make(shape, dtype, seed, masked)
     gradients = tuple(g if given else None for g, given in zip(gradients, given_gradients, strict=True))
-    outputs, slopes = run(cpu, inputs, gradients, mask, reverse)
+    outputs, slopes = run(module, inputs, gradients, mask, reverse)
     expected = run(reference, as_float64(inputs), as_float64(gradients), mask, reverse)
     assert_close(outputs, expected[0], dtype, OUTPUTS)
     assert_close(slopes, expected[1], dtype, INPUTS)
@@ -174,11 +181,12 @@ def test_equals_the_reference(shape, dtype, given_gradients, masked, reverse, se
 LARGE = [(1, 600, 3, 5), (33, 40, 20, 48), (600, 2, 5, 7), (2, 5, 150, 7), (3, 4, 1, 130), (2, 2, 30, 650)]
 
 
+@modules
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", LARGE)
-def test_equals_the_reference_at_awkward_sizes(dtype, shape):
+def test_equals_the_reference_at_awkward_sizes(module, dtype, shape):
     inputs, gradients, mask = make(shape, dtype, seed=3, masked=True)
-    outputs, slopes = run(cpu, inputs, gradients, mask)
+    outputs, slopes = run(module, inputs, gradients, mask)
     expected = run(reference, as_float64(inputs), as_float64(gradients), mask)
     assert_close(outputs, expected[0], dtype, OUTPUTS)
     assert_close(slopes, expected[1], dtype, INPUTS)
@@ -187,45 +195,50 @@ def test_equals_the_reference_at_awkward_sizes(dtype, shape):
 # ---- masks ------------------------------------------------------------------------------
 
 
-def test_a_fully_masked_row_keeps_its_state_and_outputs_zero():
+@modules
+def test_a_fully_masked_row_keeps_its_state_and_outputs_zero(module):
     inputs, gradients, _ = make((3, 5, 4, 6), seed=4)
     mask = np.ones((3, 5), bool)
     mask[1] = False
-    (y, h, c), (dx, dh0, dc0, *_) = run(cpu, inputs, gradients, mask)
+    (y, h, c), (dx, dh0, dc0, *_) = run(module, inputs, gradients, mask)
     assert not y[1].any() and not dx[1].any()
     assert_same_bits((h[1], c[1]), (inputs[1][1], inputs[2][1]))
     assert_same_bits((dh0[1], dc0[1]), (gradients[1][1], gradients[2][1]))
 
 
+@modules
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_without_features_the_sums_start_from_the_bias(dtype):
+def test_without_features_the_sums_start_from_the_bias(module, dtype):
     inputs, gradients, mask = make((3, 4, 0, 5), dtype, seed=6, masked=True)
-    outputs, slopes = run(cpu, inputs, gradients, mask)
+    outputs, slopes = run(module, inputs, gradients, mask)
     expected = run(reference, as_float64(inputs), as_float64(gradients), mask)
     assert_close(outputs + slopes, expected[0] + expected[1], dtype, OUTPUTS + INPUTS)
 
 
-def test_without_units_the_gradient_of_the_inputs_is_zero():
+@modules
+def test_without_units_the_gradient_of_the_inputs_is_zero(module):
     """The memory of dx is used again, and something else was there before."""
     inputs, gradients, _ = make((64, 32, 16, 0), np.float32)
-    cpu.exp(inputs[0])
-    cache = cpu.lstm_forward(*inputs)[3]
-    dx = cpu.lstm_backward(*gradients, *inputs, None, False, cache)[0]
+    module.exp(inputs[0])
+    cache = module.lstm_forward(*inputs)[3]
+    dx = module.lstm_backward(*gradients, *inputs, None, False, cache)[0]
     np.testing.assert_array_equal(dx, np.zeros((64, 32, 16), np.float32))
 
 
-def test_what_lies_under_the_mask_is_never_read():
+@modules
+def test_what_lies_under_the_mask_is_never_read(module):
     inputs, gradients, mask = make((4, 6, 3, 5), seed=5, masked=True)
-    outputs, slopes = run(cpu, inputs, gradients, mask)
+    outputs, slopes = run(module, inputs, gradients, mask)
     other = (np.where(mask[:, :, None], inputs[0], 1e3), *inputs[1:])
-    outputs_other, slopes_other = run(cpu, other, gradients, mask)
+    outputs_other, slopes_other = run(module, other, gradients, mask)
     assert_same_bits(outputs_other + slopes_other, outputs + slopes)
 
 
-def test_the_output_repeats_the_one_before():
+@modules
+def test_the_output_repeats_the_one_before(module):
     inputs, gradients, _ = make((2, 5, 3, 4), seed=6)
     mask = np.array([[False, True, False, False, True], [True, False, True, True, False]])
-    y = run(cpu, inputs, gradients, mask)[0][0]
+    y = run(module, inputs, gradients, mask)[0][0]
     assert not y[0, 0].any()
     for row, step in ((0, 2), (0, 3), (1, 1), (1, 4)):
         assert_same_bits([y[row, step]], [y[row, step - 1]])
@@ -310,7 +323,7 @@ def test_threads_change_no_bit(dtype, shape):
 def test_the_other_instruction_sets(isa):
     """The plain LSTM, the sizes, the threads and the invariances once more, on each one that the machine has."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    chosen = ["-k", "plain or awkward or threads or rows_of or at_the_end or denormals"]
+    chosen = ["-k", "not cuda and (plain or awkward or threads or rows_of or at_the_end or denormals)"]
     done = subprocess.run(command + chosen, env={**os.environ, "MINIDL_ISA": isa}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -318,8 +331,9 @@ def test_the_other_instruction_sets(isa):
 # ---- memory -----------------------------------------------------------------------------
 
 
+@modules
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_strided_and_read_only_inputs(dtype):
+def test_strided_and_read_only_inputs(module, dtype):
     inputs, gradients, mask = make((4, 5, 6, 7), dtype, seed=11, masked=True)
 
     def strided(a):
@@ -328,22 +342,23 @@ def test_strided_and_read_only_inputs(dtype):
         wide.flags.writeable = False
         return wide
 
-    expected = run(cpu, inputs, gradients, mask)
-    got = run(cpu, tuple(map(strided, inputs)), tuple(map(strided, gradients)), strided(mask))
+    expected = run(module, inputs, gradients, mask)
+    got = run(module, tuple(map(strided, inputs)), tuple(map(strided, gradients)), strided(mask))
     assert_same_bits(got[0] + got[1], expected[0] + expected[1])
 
 
-def test_outputs_may_be_changed_and_backward_repeated():
+@modules
+def test_outputs_may_be_changed_and_backward_repeated(module):
     inputs, gradients, mask = make((4, 5, 6, 7), seed=12, masked=True)
     kept = [a.copy() for a in (*inputs, *gradients)]
-    y, h, c, cache = cpu.lstm_forward(*inputs, mask, False)
-    first = cpu.lstm_backward(*gradients, *inputs, mask, False, cache)
+    y, h, c, cache = module.lstm_forward(*inputs, mask, False)
+    first = module.lstm_backward(*gradients, *inputs, mask, False, cache)
     for a in (y, h, c, *first):
         assert a.flags.c_contiguous and a.flags.writeable
     results = [a.copy() for a in first]
     for a in (y, h, c, *first):
         a[...] = np.nan
-    assert_same_bits(cpu.lstm_backward(*gradients, *inputs, mask, False, cache), results)
+    assert_same_bits(module.lstm_backward(*gradients, *inputs, mask, False, cache), results)
     assert_same_bits((*inputs, *gradients), kept)
 
 
@@ -423,15 +438,16 @@ BAD = [
 ]
 
 
+@modules
 @pytest.mark.parametrize(("place", "change"), BAD)
-def test_bad_input_gets_the_error_of_the_reference(place, change):
+def test_bad_input_gets_the_error_of_the_reference(module, place, change):
     inputs, gradients, mask = make((2, 3, 4, 5), masked=True)
     named = dict(zip((*INPUTS, "dy", "dh", "dc", "mask"), (*inputs, *gradients, mask), strict=True))
     named[place] = change(named[place])
     messages = []
-    for module in (reference, cpu):
+    for one in (reference, module):
         with pytest.raises((TypeError, ValueError)) as caught:
-            forward_and_backward(module, named)
+            forward_and_backward(one, named)
         messages.append((caught.type, str(caught.value)))
     assert messages[0] == messages[1]
 

@@ -21,7 +21,8 @@ LSTMCache = tuple[Array, ...]
 
 WARP = 32
 WARPS = 16  # of a block at most
-DEPTH = {"float32": 16, "float64": 8}  # states that a thread multiplies: 64 registers of R
+DEPTH = {"float32": 16, "float64": 8}  # states that a thread multiplies, as in lstm.cu: R takes 64 registers
+REAL = {"float32": "REAL=float", "float64": "REAL=double"}
 CLUSTER = 8  # blocks of a cluster at most, on every GPU that has clusters
 UNASKED = 48 << 10  # bytes of shared memory that a block gets without the kernel's asking for more
 TURNS = 4  # that groups without clusters take at the rows; with more to do, large products for each step are faster
@@ -194,7 +195,7 @@ class Form:
         return cls(dtype, units, blocks, warps, rows, groups, handed, rows * bytes_a_row, cluster)
 
     def queue(self, name: str, *arguments: Any) -> None:
-        definitions = *_real(self.dtype), f"UNITS={self.units}", f"BLOCKS={self.blocks}"
+        definitions = REAL[self.dtype], f"UNITS={self.units}", f"BLOCKS={self.blocks}"
         kernel = _kernel("lstm", name, definitions)
         if self.shared > UNASKED:
             kernel.max_dynamic_shared_size_bytes = self.shared
@@ -236,7 +237,7 @@ def _stepwise_forward(
 
     h, c = h0.copy(), c0.copy()
     h_times_r = _empty((sizes.batch, 4 * sizes.units), sizes.dtype)
-    kernel, shape = _kernel("lstm", "step_forward", _real(sizes.dtype.name)), _one_thread_a_state(sizes)
+    kernel, shape = _kernel("lstm", "step_forward", (REAL[sizes.dtype.name],)), _one_thread_a_state(sizes)
     for step, t in enumerate(sizes.order(reverse)):
         cupy.dot(h, recurrent, out=h_times_r)
         now = np.int32(step), np.int32(t), *sizes.arguments
@@ -262,7 +263,7 @@ def _stepwise_backward(
     dh, dc = _copy_or_zeros(dh, sizes), _copy_or_zeros(dc, sizes)
     doutput, dz_times_r = _copy_or_zeros(None, sizes), _copy_or_zeros(None, sizes)
     dz_now = _empty((sizes.batch, 4 * sizes.units), sizes.dtype)
-    kernel, shape = _kernel("lstm", "step_backward", _real(sizes.dtype.name)), _one_thread_a_state(sizes)
+    kernel, shape = _kernel("lstm", "step_backward", (REAL[sizes.dtype.name],)), _one_thread_a_state(sizes)
     for step, t in reversed(list(enumerate(sizes.order(reverse)))):
         now = np.int32(step), np.int32(t), *sizes.arguments
         kernel(*shape, _pointers(gates, c_before, mask, *now, dy, dz_times_r, dh, dc, doutput, dz, dz_now))
@@ -275,11 +276,6 @@ def _one_thread_a_state(sizes: Sizes) -> tuple[tuple[int], tuple[int]]:
 
 
 # ---- what the kernels are given -----------------------------------------------------------
-
-
-def _real(dtype: str) -> tuple[str, str]:
-    """What the compiler is told of the type."""
-    return {"float32": "REAL=float", "float64": "REAL=double"}[dtype], f"DEPTH={DEPTH[dtype]}"
 
 
 def _pointers(*arguments: Any) -> tuple[Any, ...]:

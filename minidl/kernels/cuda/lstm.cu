@@ -29,16 +29,19 @@
 
 #ifndef REAL
 #define REAL float
-#define DEPTH 16 // states that a thread multiplies: 64 registers of R
+#endif
+#ifndef BLOCKS
+#define BLOCKS 1 // that share the units, and so make a group
 #define UNITS 32 // of a block, up to 32: so many neighbours in a warp have one each
-#define BLOCKS 4 // that share the units, and so make a group
 #endif
 
-#define PARTS (32 / UNITS) // of the states in a warp
+#define PARTS (32 / UNITS) // of a warp, each with other states
 #define IN_CLUSTERS (BLOCKS > 1 && BLOCKS <= 8 && __CUDA_ARCH__ >= 900)
 #define IN_GLOBAL_MEMORY (BLOCKS > 1 && !IN_CLUSTERS)
 
 typedef REAL real;
+
+constexpr int DEPTH = 64 / sizeof(real); // states that a thread multiplies: R takes 64 registers
 
 struct __align__(16) Gates {
     real i, f, g, o;
