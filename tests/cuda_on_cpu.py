@@ -30,7 +30,7 @@ import numpy as np
 HERE = Path(__file__).parent
 SHIM = HERE / "cuda"
 CACHE = HERE.parent / ".pytest_cache" / "cuda_on_cpu"
-FLAGS = ["-std=c++17", "-O1", "-g", "-fPIC", "-fwrapv", "-Wall", "-Wno-unknown-pragmas", "-Wno-psabi"]
+FLAGS = ["-std=c++17", "-O1", "-g1", "-fPIC", "-fwrapv", "-Wall", "-Wno-unknown-pragmas", "-Wno-psabi"]
 
 KERNEL = re.compile(
     r'extern\s+"C"\s+__global__\s+void\s+(?P<attributes>(?:__\w+__\s*\((?:[^()]|\([^()]*\))*\)\s*)*)(?P<name>\w+)\s*\('

@@ -49,7 +49,7 @@ def forward(
     given = h0, c0, recurrent, bias, mask, reverse
     if not y.size:
         h, c = h0.copy(), c0.copy()
-    elif form := Form.of(sizes, handed=1, summed=4):
+    elif form := Form.of(_gpu(), sizes, handed=1, summed=4):
         h, c = _persistent_forward(form, sizes, *cache, y, *given)
     else:
         h, c = _stepwise_forward(sizes, *cache, y, *given)
@@ -77,7 +77,7 @@ def backward(
     given = dy, dh, dc, recurrent, mask, reverse
     if not dz.size:
         dh0, dc0 = _copy_or_zeros(dh, sizes), _copy_or_zeros(dc, sizes)
-    elif form := Form.of(sizes, handed=4, summed=1):
+    elif form := Form.of(_gpu(), sizes, handed=4, summed=1):
         dh0, dc0 = _persistent_backward(form, sizes, gates, c_before, dz, *given)
     else:
         dh0, dc0 = _stepwise_backward(sizes, gates, c_before, dz, *given)
@@ -168,12 +168,12 @@ class Form:
     cluster: bool  # whether a group is a cluster, or meets in global memory
 
     @classmethod
-    def of(cls, sizes: Sizes, handed: int, summed: int) -> Form | None:
+    def of(cls, gpu: GPU, sizes: Sizes, handed: int, summed: int) -> Form | None:
         """Enough groups to fill the GPU, and then more rows each; None where R does not fit in the GPU's registers.
 
         The kernel hands over `handed` numbers of each unit, and sums `summed` over the warps.
         """
-        gpu, dtype = _gpu(), sizes.dtype.name
+        dtype = sizes.dtype.name
         units = next((n for n in (32, 16, 8) if sizes.units * n <= WARPS * WARP * DEPTH[dtype]), None)
         if units is None or _ceil(sizes.units, units) > gpu.processors:
             return None

@@ -216,15 +216,15 @@ static void fail(const std::string& message) {
 }
 
 static uint64_t received(const Thread& t, const Thread* lanes, unsigned mask) {
+    if (t.exchange == Exchange::shuffle) return t.source < 32 && mask >> t.source & 1 ? lanes[t.source].offered : ~0ull;
     uint64_t result = 0;
-    for (unsigned l = 0; l < 32; ++l) {
+    for (unsigned l = 0; l < 32 && t.exchange != Exchange::none; ++l) {
         if (!(mask >> l & 1)) continue;
         const uint64_t offered = lanes[l].offered;
         if (t.exchange == Exchange::sum) result += offered;
         if (t.exchange == Exchange::ballot) result |= uint64_t(offered != 0) << l;
         if (t.exchange == Exchange::match) result |= uint64_t(offered == t.offered) << l;
     }
-    if (t.exchange == Exchange::shuffle) result = t.source < 32 && mask >> t.source & 1 ? lanes[t.source].offered : ~0ull;
     return result;
 }
 
