@@ -39,7 +39,8 @@ struct Thread {
     Block* block;
     unsigned lane;
     State state = State::ready;
-    int where = 0;  // the barrier of the source that it waits at
+    int where = 0;     // the barrier of the source that it waits at
+    bool odd = false;  // how many barriers of its block it has met
     // what it offers to its warp, and what it gets
     Exchange exchange = Exchange::none;
     unsigned mask = 0, source = 0;
@@ -62,7 +63,7 @@ struct Block {
     std::vector<Thread> threads;
     std::map<int, std::vector<char>> variables;  // __shared__ variables, by their declarations
     std::vector<char> dynamic;                   // extern __shared__
-    std::vector<char> arrivals;                  // an address for each warp's barrier and, last, for the block's
+    std::vector<char> arrivals;                  // an address for each warp's barrier and, last, two for the block's
 };
 
 struct Machine {
@@ -355,7 +356,7 @@ static void make(Block& block, uint64_t number, unsigned rank) {
     block.rank = rank;
     block.cluster = &block - rank;
     block.dynamic.assign(machine.shape.shared, char(0xff));
-    block.arrivals.resize((threads + 31) / 32 + 1);
+    block.arrivals.resize((threads + 31) / 32 + 2);
     block.threads.resize(threads);
     for (uint64_t t = 0; t < threads; ++t) {
         Thread& thread = block.threads[t];
@@ -412,7 +413,12 @@ static void wait(State state, int where, void* barrier) {
     depart(barrier);
 }
 
-void block_barrier(int where) { wait(State::at_block, where, &self().block->arrivals.back()); }
+// Two addresses in turns: who comes back late from one barrier must not seem to have met those who wait at the next.
+void block_barrier(int where) {
+    Thread& thread = self();
+    thread.odd = !thread.odd;
+    wait(State::at_block, where, &thread.block->arrivals.back() - thread.odd);
+}
 void cluster_barrier(int where) { wait(State::at_cluster, where, &machine.at_cluster); }
 void grid_barrier(int where) { wait(State::at_grid, where, &machine.at_grid); }
 void yield() { leave(State::yielded); }
