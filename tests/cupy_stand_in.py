@@ -205,14 +205,14 @@ extern "C" void flush_denormals(bool on) {
     __builtin_ia32_ldmxcsr(on ? state | 0x8040 : state & ~0x8040u);
 }
 """
-_FLUSHES = platform.machine() in ("x86_64", "AMD64")
+FLUSHES = platform.machine() in ("x86_64", "AMD64")
 
 
 class RawModule:
     def __init__(self, *, code: str, options: tuple[str, ...] = (), backend: str = "nvrtc") -> None:
         definitions = [option[2:] for option in options if option.startswith("-D")]
-        self._flushing = _FLUSHES and "REAL=float" in definitions
-        self._kernels = cuda_on_cpu.build_text(code + _FLUSH * _FLUSHES, definitions, gpu.compute_capability * 10)
+        self._flushing = FLUSHES and "REAL=float" in definitions
+        self._kernels = cuda_on_cpu.build_text(code + _FLUSH * FLUSHES, definitions, gpu.compute_capability * 10)
 
     def get_function(self, name: str) -> RawKernel:
         if name not in self._kernels.names:
@@ -260,7 +260,7 @@ class RawKernel:
 
     @contextlib.contextmanager
     def _flushed(self, on: bool) -> Iterator[None]:
-        if not (on and _FLUSHES):
+        if not (on and FLUSHES):
             yield
             return
         flush = self._module._kernels._library.flush_denormals

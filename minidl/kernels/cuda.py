@@ -65,9 +65,7 @@ def missing() -> str:
         if "cudaErrorInsufficientDriver" not in str(error):
             return f"the GPU does not answer ({error}); see what nvidia-smi says"
         has, needs = (f"{n // 1000}.{n % 1000 // 10}" for n in (driver, runtime.runtimeGetVersion()))
-        return (
-            f"the NVIDIA driver has CUDA {has} and CuPy needs {needs}; get a newer driver, or another CuPy: {INSTALL}"
-        )
+        return f"the NVIDIA driver has CUDA {has} and CuPy needs {needs}; get a newer driver, or: {INSTALL}"
     try:
         cupy.cuda.nvrtc.getVersion()
     except RuntimeError as error:

@@ -1,12 +1,12 @@
 // What the kernels share: names of integers, 16 bytes at a time, rows among threads.
 //
-// Every kernel is a template in `real` and is stamped for float and double as `extern "C"`, so that it has a
-// plain name (`exp_float32`): CuPy keeps what it compiled on disk, and names of templates would cost another entry each.
+// Every kernel is a template in `real` and is stamped for float and double as `extern "C"`, with a plain name
+// (`exp_float32`): CuPy keeps what it compiled on disk, and names of templates would cost an entry each.
 //
 // CuPy compiles with -ftz=true and lets no one object: in float32 arithmetic a denormal number counts as 0.
-// cuda.py adds --fmad=false: a multiplication and an addition are one instruction where `fma` says so and nowhere
-// else. With that a result follows from the source alone, not from the compiler's version, and is the same bits
-// on a processor that runs the same source. It costs nothing: these kernels wait for memory, not for arithmetic.
+// cuda.py adds --fmad=false: a multiplication and an addition are one instruction where `fma` says so and nowhere else.
+// So a result follows from the source and not from the compiler's version, and a processor that runs the source gets
+// the same bits. It costs nothing: these kernels wait for memory, not for arithmetic.
 #pragma once
 
 typedef long long i64;
@@ -18,9 +18,12 @@ inline constexpr int WARP = 32;
 inline constexpr int WARPS = THREADS / WARP;
 inline constexpr u32 ALL_LANES = 0xffffffff;
 
-#define STAMP_FLOAT_TYPES(KERNEL) \
-    KERNEL(float, float32)        \
-    KERNEL(double, float64)
+// Without __launch_bounds__(THREADS): told so, ptxas saves registers to make more blocks fit, and spills.
+#define KERNEL(name) extern "C" __global__ void name
+
+#define FOR_FLOAT_TYPES(STAMP) \
+    STAMP(float, float32)      \
+    STAMP(double, float64)
 
 // ---- 16 bytes at a time ----------------------------------------------------------------------
 

@@ -94,28 +94,28 @@ __device__ void sparse_backward(
     });
 }
 
-#define SOFTMAX_KERNELS(real, type)                                                                               \
-    extern "C" __global__ void softmax_cross_entropy_forward_##type(                                              \
-        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ logits,                             \
-        const real* __restrict__ targets, real* __restrict__ loss, real* __restrict__ probabilities) {            \
+#define STAMP_SOFTMAX(real, type)                                                                                      \
+    KERNEL(softmax_cross_entropy_forward_##type)(                                                                      \
+        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ logits,                                  \
+        const real* __restrict__ targets, real* __restrict__ loss, real* __restrict__ probabilities) {                 \
         forward(rows, columns, int(group), kept, logits, Dense<real>{targets}, aligned(targets), loss, probabilities); \
-    }                                                                                                             \
-    extern "C" __global__ void softmax_cross_entropy_backward_##type(                                             \
-        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ probabilities,                      \
-        const real* __restrict__ targets, const real* __restrict__ dloss, real* __restrict__ dlogits) {           \
-        dense_backward(rows, columns, int(group), kept, probabilities, targets, dloss, dlogits);                  \
-    }                                                                                                             \
-    extern "C" __global__ void sparse_cross_entropy_forward_##type(                                               \
-        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ logits,                             \
-        const i64* __restrict__ labels, real* __restrict__ loss, real* __restrict__ probabilities) {              \
+    }                                                                                                                  \
+    KERNEL(softmax_cross_entropy_backward_##type)(                                                                     \
+        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ probabilities,                           \
+        const real* __restrict__ targets, const real* __restrict__ dloss, real* __restrict__ dlogits) {                \
+        dense_backward(rows, columns, int(group), kept, probabilities, targets, dloss, dlogits);                       \
+    }                                                                                                                  \
+    KERNEL(sparse_cross_entropy_forward_##type)(                                                                       \
+        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ logits,                                  \
+        const i64* __restrict__ labels, real* __restrict__ loss, real* __restrict__ probabilities) {                   \
         forward(rows, columns, int(group), kept, logits, Sparse<real>{labels}, true, loss, probabilities);             \
-    }                                                                                                             \
-    extern "C" __global__ void sparse_cross_entropy_backward_##type(                                              \
-        i64 rows, i64 columns, i64 group, bool, const real* __restrict__ probabilities,                           \
-        const i64* __restrict__ labels, const real* __restrict__ dloss, real* __restrict__ dlogits) {             \
-        sparse_backward(rows, columns, int(group), probabilities, labels, dloss, dlogits);                        \
+    }                                                                                                                  \
+    KERNEL(sparse_cross_entropy_backward_##type)(                                                                      \
+        i64 rows, i64 columns, i64 group, bool, const real* __restrict__ probabilities,                                \
+        const i64* __restrict__ labels, const real* __restrict__ dloss, real* __restrict__ dlogits) {                  \
+        sparse_backward(rows, columns, int(group), probabilities, labels, dloss, dlogits);                             \
     }
-STAMP_FLOAT_TYPES(SOFTMAX_KERNELS)
+FOR_FLOAT_TYPES(STAMP_SOFTMAX)
 
 // ---- sigmoid -----------------------------------------------------------------------------------
 
@@ -147,14 +147,14 @@ __device__ void sigmoid_backward(
     });
 }
 
-#define SIGMOID_KERNELS(real, type)                                                                             \
-    extern "C" __global__ void sigmoid_cross_entropy_forward_##type(                                            \
-        i64 n, const real* __restrict__ logits, const real* __restrict__ targets, real* __restrict__ loss) {    \
-        sigmoid_forward(n, logits, targets, loss);                                                              \
-    }                                                                                                           \
-    extern "C" __global__ void sigmoid_cross_entropy_backward_##type(                                           \
+#define STAMP_SIGMOID(real, type)                                                                                 \
+    KERNEL(sigmoid_cross_entropy_forward_##type)(                                                                 \
+        i64 n, const real* __restrict__ logits, const real* __restrict__ targets, real* __restrict__ loss) {      \
+        sigmoid_forward(n, logits, targets, loss);                                                                \
+    }                                                                                                             \
+    KERNEL(sigmoid_cross_entropy_backward_##type)(                                                                \
         i64 n, const real* __restrict__ dloss, const real* __restrict__ logits, const real* __restrict__ targets, \
-        real* __restrict__ dlogits) {                                                                           \
-        sigmoid_backward(n, dloss, logits, targets, dlogits);                                                   \
+        real* __restrict__ dlogits) {                                                                             \
+        sigmoid_backward(n, dloss, logits, targets, dlogits);                                                     \
     }
-STAMP_FLOAT_TYPES(SIGMOID_KERNELS)
+FOR_FLOAT_TYPES(STAMP_SIGMOID)

@@ -23,14 +23,14 @@ __device__ void map(i64 n, const real* __restrict__ x, real* __restrict__ y) {
     });
 }
 
-#define KERNELS(real, type)                                                                             \
-    extern "C" __global__ void exp_##type(i64 n, const real* __restrict__ x, real* __restrict__ y) {     \
-        map<Exp>(n, x, y);                                                                              \
-    }                                                                                                   \
-    extern "C" __global__ void tanh_##type(i64 n, const real* __restrict__ x, real* __restrict__ y) {    \
-        map<Tanh>(n, x, y);                                                                             \
-    }                                                                                                   \
-    extern "C" __global__ void sigmoid_##type(i64 n, const real* __restrict__ x, real* __restrict__ y) { \
-        map<Sigmoid>(n, x, y);                                                                          \
+#define STAMP(real, type)                                                             \
+    KERNEL(exp_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {     \
+        map<Exp>(n, x, y);                                                            \
+    }                                                                                 \
+    KERNEL(tanh_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {    \
+        map<Tanh>(n, x, y);                                                           \
+    }                                                                                 \
+    KERNEL(sigmoid_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) { \
+        map<Sigmoid>(n, x, y);                                                        \
     }
-STAMP_FLOAT_TYPES(KERNELS)
+FOR_FLOAT_TYPES(STAMP)

@@ -1,8 +1,8 @@
 // Rows of a table by their ids, and back: the sum of the gradients of each row, added in the order of the places.
 //
-// Sums of floats differ with their order, so no atomic addition may touch them. The ids are sorted, with their places and
-// equal ones in the order of their places; then all that belongs to one row of the table lies side by side, and whoever
-// adds it adds in order: the bits are those of the CPU's loop.
+// Sums of floats differ with their order, so no atomic addition may touch them. The ids are sorted together with their
+// places, equal ones in the order of these. Then all that belongs to one row of the table lies side by side, and
+// whoever adds it adds in order: the bits are those of the CPU's loop.
 #include "math.cuh"
 
 // ---- ids ---------------------------------------------------------------------------------------
@@ -14,12 +14,12 @@ template <typename id> __device__ void outside(i64 n, i64 limit, const id* __res
         if (ids[i] < 0 || ids[i] >= limit) atomicOr(found, 1);
 }
 
-#define ID_KERNEL(id, type)                                                                                     \
-    extern "C" __global__ void outside_##type(i64 n, i64 limit, const id* __restrict__ ids, int* __restrict__ found) { \
-        outside(n, limit, ids, found);                                                                          \
+#define STAMP_ID(id, type)                                                                          \
+    KERNEL(outside_##type)(i64 n, i64 limit, const id* __restrict__ ids, int* __restrict__ found) { \
+        outside(n, limit, ids, found);                                                              \
     }
-ID_KERNEL(int, int32)
-ID_KERNEL(i64, int64)
+STAMP_ID(int, int32)
+STAMP_ID(i64, int64)
 
 // ---- forward -----------------------------------------------------------------------------------
 
@@ -43,9 +43,9 @@ __device__ void gather(
 
 // ---- a stable sort -----------------------------------------------------------------------------
 
-// By the digits of the ids, eight bits at a time, the lowest first, as many as `rows` has. Each pass counts how often each
-// digit occurs in each tile, adds the counts up to where each tile's first of each digit goes, and moves. With
-// CuPy's argsort the host would wait for the end of it; here nothing waits.
+// By the digits of the ids, eight bits at a time, the lowest first, as many as `rows` has: twice for up to 65535 rows,
+// where a sort that knows nothing of its numbers goes through all of 64 bits. Each pass counts how often each digit
+// occurs in each tile, adds the counts up to where each tile's first of each digit goes, and moves.
 constexpr int DIGITS = 256;  // one for each thread of a block
 constexpr int ROUNDS = 8;
 constexpr int TILE = THREADS * ROUNDS;  // as in cuda.py
@@ -55,7 +55,7 @@ __device__ inline i64 sorted_as(i64 id, i64 rows) { return 0 <= id && id < rows 
 __device__ inline int digit_of(i64 id, i64 shift) { return int(id >> shift) & (DIGITS - 1); }
 
 // counts[digit][tile]
-extern "C" __global__ void count_digits(
+KERNEL(count_digits)(
     i64 n, i64 rows, i64 shift, const i64* __restrict__ ids, i64* __restrict__ counts) {
     __shared__ int count[DIGITS];
     const i64 tiles = (n + TILE - 1) / TILE;
@@ -93,7 +93,7 @@ __device__ inline i64 sum_before(i64 value, i64* total) {
 }
 
 // counts[digit][tile] becomes how many of the digit the tiles before have; totals[digit], how many all have.
-extern "C" __global__ void add_up_tiles(i64 tiles, i64* __restrict__ counts, i64* __restrict__ totals) {
+KERNEL(add_up_tiles)(i64 tiles, i64* __restrict__ counts, i64* __restrict__ totals) {
     for (int digit = blockIdx.x; digit < DIGITS; digit += gridDim.x) {
         i64* of_digit = counts + digit * tiles;
         i64 before = 0, total;
@@ -109,7 +109,7 @@ extern "C" __global__ void add_up_tiles(i64 tiles, i64* __restrict__ counts, i64
 
 // Each warp has a part of the tile and goes through it in order, 32 neighbours at a time: a number's place is what its
 // warp had of its digit before, and its equals in lanes below. In the first pass the ids lie where they came from.
-extern "C" __global__ void move_by_digit(
+KERNEL(move_by_digit)(
     i64 n, i64 rows, i64 shift, const i64* __restrict__ ids, const i64* __restrict__ places,
     const i64* __restrict__ counts, const i64* __restrict__ totals, i64* __restrict__ ids_out,
     i64* __restrict__ places_out) {
@@ -199,9 +199,9 @@ __device__ void add_short(
     });
 }
 
-// More than SHORT, such as the id that fills up short texts: a block for each WARP columns, or one thread would wait for
-// each of the rows in turn. The block brings 128 rows at a time into shared memory, all on their way at once and the next
-// ones while its first warp adds, one column a thread, in order.
+// More than SHORT, such as the id that fills up short texts: a block for each WARP columns, for a thread alone would
+// wait for one row after the other. The block brings 128 rows at a time into shared memory, all on their way at once,
+// and the next ones while its first warp adds in order, one column a thread.
 //
 // Such a segment holds a multiple of SHORT; the block of its first multiple is the one that has it.
 constexpr int ROWS_EACH = 16;
@@ -252,20 +252,20 @@ __device__ void add_long(
     }
 }
 
-#define KERNELS(real, type)                                                                                      \
-    extern "C" __global__ void embedding_forward_##type(                                                         \
-        i64 n, i64 rows, i64 units, i64 group, const real* __restrict__ table, const i64* __restrict__ ids,      \
-        real* __restrict__ y) {                                                                                  \
-        gather(n, rows, units, int(group), table, ids, y);                                                            \
-    }                                                                                                            \
-    extern "C" __global__ void embedding_add_short_##type(                                                       \
-        i64 n, i64 rows, i64 units, i64 group, const i64* __restrict__ ids, const i64* __restrict__ places,      \
-        const real* __restrict__ dy, real* __restrict__ dtable) {                                                \
-        add_short(n, rows, units, int(group), ids, places, dy, dtable);                                               \
-    }                                                                                                            \
-    extern "C" __global__ void embedding_add_long_##type(                                                        \
-        i64 n, i64 rows, i64 units, const i64* __restrict__ ids, const i64* __restrict__ places,                 \
-        const real* __restrict__ dy, real* __restrict__ dtable) {                                                \
-        add_long(n, rows, units, ids, places, dy, dtable);                                                       \
+#define STAMP(real, type)                                                                                   \
+    KERNEL(embedding_forward_##type)(                                                                       \
+        i64 n, i64 rows, i64 units, i64 group, const real* __restrict__ table, const i64* __restrict__ ids, \
+        real* __restrict__ y) {                                                                             \
+        gather(n, rows, units, int(group), table, ids, y);                                                  \
+    }                                                                                                       \
+    KERNEL(embedding_add_short_##type)(                                                                     \
+        i64 n, i64 rows, i64 units, i64 group, const i64* __restrict__ ids, const i64* __restrict__ places, \
+        const real* __restrict__ dy, real* __restrict__ dtable) {                                           \
+        add_short(n, rows, units, int(group), ids, places, dy, dtable);                                     \
+    }                                                                                                       \
+    KERNEL(embedding_add_long_##type)(                                                                      \
+        i64 n, i64 rows, i64 units, const i64* __restrict__ ids, const i64* __restrict__ places,            \
+        const real* __restrict__ dy, real* __restrict__ dtable) {                                           \
+        add_long(n, rows, units, ids, places, dy, dtable);                                                  \
     }
-STAMP_FLOAT_TYPES(KERNELS)
+FOR_FLOAT_TYPES(STAMP)

@@ -82,7 +82,7 @@ __device__ inline double exp_polynomial(double r, double square) {
 // x = n ln 2 + r: e^r − 1, and n in the place of the exponent's bits
 template <typename real> __device__ real exp_reduced(real x, typename Number<real>::integer* n) {
     typedef typename Number<real>::integer integer;
-    constexpr real rounder = real(3ll << (Number<real>::mantissa - 1));  // adding it rounds to an integer, in the low bits
+    constexpr real rounder = real(3ll << (Number<real>::mantissa - 1));  // adding it rounds to an integer, in low bits
     const real rounded = fma(x, real(1.4426950408889634), rounder), whole = rounded - rounder;
     *n = integer(u64(bits(rounded)) << Number<real>::mantissa);
     const real r = fma(whole, -Number<real>::ln2_low, fma(whole, -Number<real>::ln2_high, x));

@@ -21,7 +21,7 @@ __device__ inline Block philox(u64 block, u64 seed) {
     return {{c0, c1, c2, c3}};
 }
 
-extern "C" __global__ void random_bits(i64 n, u64 seed, u64 offset, u32* __restrict__ words) {
+KERNEL(random_bits)(i64 n, u64 seed, u64 offset, u32* __restrict__ words) {
     each_pack<u32>(n, [&](i64 i) {
         const Block block = philox(offset + u64(i / 4), seed);
         store(words, i, n, true, Pack<u32>{{block.word[0], block.word[1], block.word[2], block.word[3]}});
@@ -47,9 +47,9 @@ __device__ void dropout(
     });
 }
 
-#define KERNEL(real, type)                                                                                          \
-    extern "C" __global__ void dropout_##type(                                                                      \
+#define STAMP(real, type)                                                                                             \
+    KERNEL(dropout_##type)(                                                                                           \
         i64 n, const real* __restrict__ x, real* __restrict__ y, i64 threshold, double scale, u64 seed, u64 offset) { \
-        dropout(n, x, y, threshold, real(scale), seed, offset);                                                     \
+        dropout(n, x, y, threshold, real(scale), seed, offset);                                                       \
     }
-STAMP_FLOAT_TYPES(KERNEL)
+FOR_FLOAT_TYPES(STAMP)

@@ -32,12 +32,12 @@ __device__ void sum_pieces(i64 rows, i64 columns, int group, const real* __restr
     });
 }
 
-#define KERNEL(real, type, result, result_type)                                                               \
-    extern "C" __global__ void sum_##type##_to_##result_type(                                                 \
-        i64 rows, i64 columns, i64 group, const real* __restrict__ x, result* __restrict__ y) {               \
-        sum_pieces(rows, columns, int(group), x, y);                                                               \
+#define STAMP(real, type, result, result_type)                                               \
+    KERNEL(sum_##type##_to_##result_type)                                                    \
+    (i64 rows, i64 columns, i64 group, const real* __restrict__ x, result* __restrict__ y) { \
+        sum_pieces(rows, columns, int(group), x, y);                                         \
     }
-KERNEL(float, float32, float, float32)
-KERNEL(float, float32, double, float64)
-KERNEL(double, float64, float, float32)
-KERNEL(double, float64, double, float64)
+STAMP(float, float32, float, float32)
+STAMP(float, float32, double, float64)
+STAMP(double, float64, float, float32)
+STAMP(double, float64, double, float64)

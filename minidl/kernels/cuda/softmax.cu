@@ -40,14 +40,14 @@ __device__ void backward(
     });
 }
 
-#define KERNELS(real, type)                                                                                      \
-    extern "C" __global__ void softmax_forward_##type(                                                           \
-        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ x, real* __restrict__ y) {         \
-        forward(rows, columns, int(group), kept, x, y);                                                               \
-    }                                                                                                            \
-    extern "C" __global__ void softmax_backward_##type(                                                          \
-        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ dy, const real* __restrict__ y,    \
-        real* __restrict__ dx) {                                                                                 \
-        backward(rows, columns, int(group), kept, dy, y, dx);                                                         \
+#define STAMP(real, type)                                                                                     \
+    KERNEL(softmax_forward_##type)(                                                                           \
+        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ x, real* __restrict__ y) {      \
+        forward(rows, columns, int(group), kept, x, y);                                                       \
+    }                                                                                                         \
+    KERNEL(softmax_backward_##type)(                                                                          \
+        i64 rows, i64 columns, i64 group, bool kept, const real* __restrict__ dy, const real* __restrict__ y, \
+        real* __restrict__ dx) {                                                                              \
+        backward(rows, columns, int(group), kept, dy, y, dx);                                                 \
     }
-STAMP_FLOAT_TYPES(KERNELS)
+FOR_FLOAT_TYPES(STAMP)

@@ -5,8 +5,8 @@
 
 // The weights at w, the gradient at g and up to two moments: step(w, g, m, v) for each number.
 template <int moments, typename real, typename Step>
-__device__ void each(i64 n, real* __restrict__ w, const real* __restrict__ g, real* __restrict__ m, real* __restrict__ v,
-                     Step step) {
+__device__ void each(
+    i64 n, real* __restrict__ w, const real* __restrict__ g, real* __restrict__ m, real* __restrict__ v, Step step) {
     const bool whole = aligned(w, g) && (moments < 1 || aligned(m)) && (moments < 2 || aligned(v));
     each_pack<real>(n, [&](i64 i) {
         Pack<real> pw = load(w, i, n, whole), pg = load(g, i, n, whole), pm = {}, pv = {};
@@ -20,13 +20,13 @@ __device__ void each(i64 n, real* __restrict__ w, const real* __restrict__ g, re
     });
 }
 
-#define KERNELS(real, type)                                                                                       \
-    extern "C" __global__ void sgd_step_##type(                                                                   \
+#define STAMP(real, type)                                                                                         \
+    KERNEL(sgd_step_##type)(                                                                                      \
         i64 n, real* __restrict__ w, const real* __restrict__ g, double rate) {                                   \
         const real lr = real(rate);                                                                               \
         each<0>(n, w, g, w, w, [=](real& w, real g, real&, real&) { w -= lr * g; });                              \
     }                                                                                                             \
-    extern "C" __global__ void momentum_step_##type(                                                              \
+    KERNEL(momentum_step_##type)(                                                                                 \
         i64 n, real* __restrict__ w, const real* __restrict__ g, real* __restrict__ v, double rate, double decay, \
         bool nesterov) {                                                                                          \
         const real lr = real(rate), momentum = real(decay);                                                       \
@@ -35,7 +35,7 @@ __device__ void each(i64 n, real* __restrict__ w, const real* __restrict__ g, re
             w += nesterov ? momentum * v - lr * g : v;                                                            \
         });                                                                                                       \
     }                                                                                                             \
-    extern "C" __global__ void adam_step_##type(                                                                  \
+    KERNEL(adam_step_##type)(                                                                                     \
         i64 n, real* __restrict__ w, const real* __restrict__ g, real* __restrict__ m, real* __restrict__ v,      \
         double corrected, double one_minus_beta_1, double one_minus_beta_2, double small) {                       \
         const real rate = real(corrected), a = real(one_minus_beta_1), b = real(one_minus_beta_2),                \
@@ -46,7 +46,7 @@ __device__ void each(i64 n, real* __restrict__ w, const real* __restrict__ g, re
             w -= rate * m / (sqrt(v) + epsilon);                                                                  \
         });                                                                                                       \
     }                                                                                                             \
-    extern "C" __global__ void rmsprop_step_##type(                                                               \
+    KERNEL(rmsprop_step_##type)(                                                                                  \
         i64 n, real* __restrict__ w, const real* __restrict__ g, real* __restrict__ v, double rate, double decay, \
         double one_minus_decay, double small) {                                                                   \
         const real lr = real(rate), rho = real(decay), a = real(one_minus_decay), epsilon = real(small);          \
@@ -55,7 +55,7 @@ __device__ void each(i64 n, real* __restrict__ w, const real* __restrict__ g, re
             w -= lr * g / sqrt(v + epsilon);                                                                      \
         });                                                                                                       \
     }                                                                                                             \
-    extern "C" __global__ void adagrad_step_##type(                                                               \
+    KERNEL(adagrad_step_##type)(                                                                                  \
         i64 n, real* __restrict__ w, const real* __restrict__ g, real* __restrict__ a, double rate,               \
         double small) {                                                                                           \
         const real lr = real(rate), epsilon = real(small);                                                        \
@@ -64,4 +64,4 @@ __device__ void each(i64 n, real* __restrict__ w, const real* __restrict__ g, re
             w -= lr * g / sqrt(a + epsilon);                                                                      \
         });                                                                                                       \
     }
-STAMP_FLOAT_TYPES(KERNELS)
+FOR_FLOAT_TYPES(STAMP)

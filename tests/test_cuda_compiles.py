@@ -1,0 +1,159 @@
+"""Every CUDA source compiles for every GPU since Turing, as CuPy compiles it, without a warning.
+
+NVRTC needs no GPU and no driver. What it tells about the machine code is all that can be known of its speed here: that
+nothing spills, that enough threads fit on a multiprocessor, that memory is read 16 bytes at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from platform import machine
+
+import pytest
+
+from minidl.kernels import _cuda, cuda
+
+if (sys.platform, machine()) == ("linux", "x86_64"):
+    from cuda.bindings import nvrtc  # in the extra `test`
+else:
+    nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="NVIDIA has no NVRTC for this platform")
+
+FOLDER = Path(cuda.__file__).with_name("cuda")
+FAMILIES = sorted(path.stem for path in FOLDER.glob("*.cu"))
+ARCHITECTURES = (75, 80, 90, 100)
+AS_CUPY_DOES = ("-ftz=true",)
+STRICT = ("-Werror=all-warnings", "--ptxas-options=-v")
+
+# A multiprocessor has 65536 registers. With 64 a thread 1024 threads fit, all of them on Turing and half of the others,
+# each with 16 bytes or more on their way from memory; with 80, 768.
+REGISTERS, REGISTERS_FLOAT64 = 64, 80
+MORE_REGISTERS = {"move_by_digit": 96}  # each thread holds on to its eight ids instead of reading them twice
+
+
+def most_registers(name: str) -> int:
+    return MORE_REGISTERS.get(name, REGISTERS_FLOAT64 if "float64" in name else REGISTERS)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    registers: int
+    spilled: int
+    stack: int
+    shared: int
+    ptx: str
+
+
+def check(result: tuple[object, ...]) -> object:
+    status, *values = result
+    assert status == nvrtc.nvrtcResult.NVRTC_SUCCESS, status
+    return values[0] if values else None
+
+
+def compile_source(text: str, *options: str) -> tuple[bool, str, str]:
+    """Whether it compiles, what the compiler says, and the PTX."""
+    program = check(nvrtc.nvrtcCreateProgram(text.encode(), b"source.cu", 0, [], []))
+    given = [option.encode() for option in options]
+    (status,) = nvrtc.nvrtcCompileProgram(program, len(given), given)
+    log = bytearray(check(nvrtc.nvrtcGetProgramLogSize(program)))
+    check(nvrtc.nvrtcGetProgramLog(program, log))
+    ptx = bytearray()
+    if done := status == nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        ptx = bytearray(check(nvrtc.nvrtcGetPTXSize(program)))
+        check(nvrtc.nvrtcGetPTX(program, ptx))
+    check(nvrtc.nvrtcDestroyProgram(program))
+    return done, log.decode().strip("\0 \n"), ptx.decode()
+
+
+REPORT = re.compile(
+    r"Compiling entry function '(?P<name>\w+)'.*?(?P<stack>\d+) bytes stack frame, (?P<spilled>\d+) bytes spill stores"
+    r".*?Used (?P<registers>\d+) registers(?:[^\n]*?(?P<shared>\d+) bytes smem)?",
+    re.DOTALL,
+)
+
+
+@functools.cache
+def kernels(family: str, architecture: int) -> dict[str, Kernel]:
+    options = (*_cuda.OPTIONS, *AS_CUPY_DOES, *STRICT, f"-arch=sm_{architecture}")
+    done, log, ptx = compile_source(_cuda._source(f"{family}.cu"), *options)
+    assert done, log
+    assert "warning" not in log.lower()
+    bodies = {text.split("(")[0].strip(): text for text in ptx.split(".visible .entry ")[1:]}
+    found = {}
+    for report in REPORT.finditer(log):
+        registers, spilled, stack, shared = (
+            int(report[key] or 0) for key in ("registers", "spilled", "stack", "shared")
+        )
+        found[report["name"]] = Kernel(registers, spilled, stack, shared, bodies[report["name"]])
+    assert found.keys() == bodies.keys(), log
+    return found
+
+
+every_source = pytest.mark.parametrize(("family", "architecture"), [(f, a) for f in FAMILIES for a in ARCHITECTURES])
+
+
+def test_a_warning_is_an_error() -> None:
+    text = 'extern "C" __global__ void k(float* x) { int unused = 3; *x = 1; }'
+    done, log, _ = compile_source(text, *_cuda.OPTIONS, *AS_CUPY_DOES, *STRICT)
+    assert not done and "declared but never referenced" in log
+
+
+@every_source
+def test_it_compiles_and_nothing_spills(family: str, architecture: int) -> None:
+    for name, kernel in kernels(family, architecture).items():
+        assert (kernel.spilled, kernel.stack) == (0, 0), name
+        assert kernel.shared <= cuda.SHARED, name
+
+
+# Those that wait for memory, with the arrays that each reads and writes in packs.
+STREAMS = {
+    "elementary": {"exp": (1, 1), "tanh": (1, 1), "sigmoid": (1, 1)},
+    "cross_entropy": {"sigmoid_cross_entropy_forward": (2, 1), "sigmoid_cross_entropy_backward": (3, 1)},
+    "embedding": {"embedding_forward": (1, 1)},
+    "random": {"dropout": (1, 1)},
+    "reduce": {"sum": (1, 0)},
+    "softmax": {"softmax_forward": (1, 1), "softmax_backward": (2, 1)},
+    "steps": {
+        "sgd_step": (2, 1), "momentum_step": (3, 2), "adam_step": (4, 3), "rmsprop_step": (3, 2), "adagrad_step": (3, 2)
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "architecture"), [(f, a) for f in STREAMS for a in ARCHITECTURES])
+def test_enough_threads_fit_on_a_multiprocessor(family: str, architecture: int) -> None:
+    used = {name: kernel.registers for name, kernel in kernels(family, architecture).items()}
+    assert {name: n for name, n in used.items() if n > most_registers(name)} == {}
+
+
+@pytest.mark.parametrize("family", STREAMS)
+def test_memory_is_read_and_written_16_bytes_at_a_time(family: str) -> None:
+    for stem, (reads, writes) in STREAMS[family].items():
+        for suffix, packs in (("float32", r"v4\.\w32"), ("float64", r"v2\.\w64")):
+            name = f"sum_{suffix}_to_{suffix}" if stem == "sum" else f"{stem}_{suffix}"
+            ptx = kernels(family, 90)[name].ptx
+            assert len(re.findall(rf"ld\.global(?:\.nc)?\.{packs}", ptx)) >= reads, name
+            assert len(re.findall(rf"st\.global\.{packs}", ptx)) >= writes, name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_sum_of_floats_depends_on_chance(family: str) -> None:
+    for name, kernel in kernels(family, 90).items():
+        assert not re.search(r"\b(?:atom|red)\.[\w.]*f(?:32|64)", kernel.ptx), name
+
+
+@pytest.mark.parametrize("family", STREAMS)
+def test_float32_kernels_compute_in_float32(family: str) -> None:
+    """A constant without its `f` would make them slower, on a GPU for games 64 times. A step's numbers are double."""
+    for name, kernel in kernels(family, 90).items():
+        if name.endswith("float32") and "float64" not in name:
+            wide = set(re.findall(r"^\s+(\w[\w.]*\.f64)\b", kernel.ptx, re.MULTILINE))
+            assert wide <= {"ld.param.f64", "cvt.rn.ftz.f32.f64", "cvt.rn.f32.f64"}, name
+
+
+def test_nothing_is_fused_that_the_source_does_not_fuse() -> None:
+    """`w -= lr * g` is rounded twice, as it is everywhere; exp's polynomial is fused."""
+    assert not re.search(r"\bfma\.", kernels("steps", 90)["sgd_step_float32"].ptx)
+    assert len(re.findall(r"\bfma\.rn\.ftz\.f32", kernels("elementary", 90)["exp_float32"].ptx)) >= 7

@@ -1,0 +1,495 @@
+"""What is CUDA's own: the same bits on any grid, sorted ids, rows of every length, ids that nobody checked, refusals.
+
+The values of each kernel are held to the reference in test_kernel_parity.py and test_elementary_accuracy.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cuda_on_cpu
+import cupy_stand_in
+import numpy as np
+import on_device
+import pytest
+from tolerances import assert_close
+
+import minidl as md
+from minidl.kernels import _cuda, cuda, reference, validate
+
+Array = Any
+run = on_device.kernels
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@pytest.fixture
+def cp() -> Iterator[Any]:
+    """CuPy, or what stands in for it."""
+    with on_device.cupy() as module:
+        yield module
+
+
+stand_in = pytest.mark.skipif(on_device.ON_GPU, reason="looks into the stand-in, and there is a GPU to run on")
+
+
+def draw(*shape: int, low: float = -3.0, high: float = 3.0, dtype: Any = np.float32) -> Array:
+    return md.random.Generator(3).uniform(shape, low, high, dtype)
+
+
+def integers(limit: int, *shape: int) -> Array:
+    return md.random.Generator(4).integers(0, limit, shape)
+
+
+# ---- the same bits --------------------------------------------------------------------------
+
+
+def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
+    """A call of every kernel, on more blocks than one, none a multiple of anything."""
+    n, rows, classes = 5003, 301, 37
+    x, y, t = draw(n, dtype=dtype), draw(n, low=-9.0, dtype=dtype), draw(n, low=0.0, high=1.0, dtype=dtype)
+    logits, targets = draw(rows, classes, dtype=dtype), draw(rows, classes, low=0.0, dtype=dtype)
+    long = draw(2, 20_001, dtype=dtype)
+    dloss, labels = draw(rows, dtype=dtype), integers(classes, rows)
+    table, ids, dy = draw(400, 67, dtype=dtype), integers(400, 5001) // 3 * 3, draw(5001, 67, dtype=dtype)
+    ids[::3] = 7
+
+    def step(name: str, moments: int, *scalars: float) -> Callable[[], list[Array]]:
+        def call() -> list[Array]:
+            w, *rest = [np.abs(x) + i for i in range(moments + 1)]
+            getattr(run, name)(w, y, *rest, *scalars)
+            return [w, *rest]
+
+        return call
+
+    return {
+        "exp": lambda: run.exp(x),
+        "tanh": lambda: run.tanh(x),
+        "sigmoid": lambda: run.sigmoid(x),
+        "matmul": lambda: run.matmul(dy[:31].T, dy[:31]),
+        "sum_rows": lambda: (run.sum_rows(logits), run.sum_rows(long)),
+        "softmax_forward": lambda: (run.softmax_forward(logits), run.softmax_forward(long)),
+        "softmax_backward": lambda: (run.softmax_backward(targets, logits), run.softmax_backward(long, long)),
+        "softmax_cross_entropy_forward": lambda: run.softmax_cross_entropy_forward(logits, targets),
+        "softmax_cross_entropy_backward": lambda: run.softmax_cross_entropy_backward(dloss, logits, targets),
+        "sparse_cross_entropy_forward": lambda: run.sparse_cross_entropy_forward(logits, labels),
+        "sparse_cross_entropy_backward": lambda: run.sparse_cross_entropy_backward(dloss, logits, labels),
+        "sigmoid_cross_entropy_forward": lambda: run.sigmoid_cross_entropy_forward(y, t),
+        "sigmoid_cross_entropy_backward": lambda: run.sigmoid_cross_entropy_backward(x, y, t),
+        "embedding_forward": lambda: run.embedding_forward(table, ids),
+        "embedding_backward": lambda: run.embedding_backward(dy, ids, 400),
+        "random_bits": lambda: run.random_bits(n, 7, 2**64 - 9),
+        "dropout": lambda: run.dropout(x, 0.3, 7, 2**64 - 9),
+        "sgd_step": step("sgd_step", 0, 0.1),
+        "momentum_step": step("momentum_step", 1, 0.1, 0.9, True),
+        "adam_step": step("adam_step", 2, 0.1, 0.9, 0.999, 1e-7),
+        "rmsprop_step": step("rmsprop_step", 1, 0.1, 0.9, 1e-7),
+        "adagrad_step": step("adagrad_step", 1, 0.1, 1e-7),
+    }
+
+
+def bits(result: Any) -> list[bytes]:
+    return [array.tobytes() for array in (result if isinstance(result, (list, tuple)) else [result])]
+
+
+def test_every_kernel_is_called_above() -> None:
+    kernels = {name for name in vars(reference) if not name.startswith("_") and name in vars(cuda)}
+    functions = {name for name in kernels if getattr(getattr(cuda, name), "__module__", "") == cuda.__name__}
+    assert functions - {"lstm_forward", "lstm_backward"} == calls(np.float32).keys()
+
+
+@DTYPES
+def test_any_grid_gives_the_same_bits(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {name: bits(call()) for name, call in calls(dtype).items()}
+    for blocks in (1, 3):
+        monkeypatch.setattr(cuda, "BLOCKS", blocks)
+        for name, call in calls(dtype).items():
+            assert bits(call()) == found[name], f"{name} with {blocks} blocks"
+
+
+@stand_in
+@DTYPES
+def test_any_order_of_the_threads_gives_the_same_bits(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks, warps and lanes run backwards, which shows a missing barrier and two blocks that wait for each other."""
+    found = {name: bits(call()) for name, call in calls(dtype).items()}
+    monkeypatch.setattr(cupy_stand_in, "reverse", True)
+    for name, call in calls(dtype).items():
+        assert bits(call()) == found[name], name
+
+
+@DTYPES
+def test_an_array_that_begins_anywhere_gives_the_same_bits(cp: Any, dtype: Any) -> None:
+    """Packs of 16 bytes are loaded one by one then, by the same threads."""
+    for n in (1, 3, 8, 1001):
+        room = cp.asarray(draw(3 * n + 1, dtype=dtype))
+        shifted, x = room[1:], cp.asarray(room[1:].get())
+        for kernel in (cuda.exp, cuda.sum_rows, cuda.softmax_forward):
+            rows = (3, n)
+            assert kernel(shifted.reshape(rows)).get().tobytes() == kernel(x.reshape(rows)).get().tobytes()
+        w, same = room[1 : n + 1], cp.asarray(room[1 : n + 1].get())
+        for weights in (w, same):
+            cuda.sgd_step(weights, x[n : 2 * n], 0.5)
+        assert w.get().tobytes() == same.get().tobytes()
+
+
+# ---- rows of every length -------------------------------------------------------------------
+
+# Around a pack, a warp's first and last row, a block's, and the longest that shared memory holds.
+LENGTHS = [1, 2, 3, 4, 5, 31, 32, 33, 127, 128, 129, 512, 513, 1023, 1024, 1025, 6145, 8192, 8193, 12289, 16_385]
+
+
+@DTYPES
+@pytest.mark.parametrize("columns", LENGTHS)
+def test_rows_of_every_length(columns: int, dtype: Any) -> None:
+    x, y, dloss = draw(3, columns, dtype=dtype), draw(3, columns, low=0.0, high=0.1, dtype=dtype), draw(3, dtype=dtype)
+    labels = integers(columns, 3)
+    for kernel, arguments in {
+        "sum_rows": (x,),
+        "softmax_forward": (x,),
+        "softmax_backward": (x, y),
+        "softmax_cross_entropy_forward": (x, y),
+        "softmax_cross_entropy_backward": (dloss, x, y),
+        "sparse_cross_entropy_forward": (x, labels),
+        "sparse_cross_entropy_backward": (dloss, x, labels),
+    }.items():
+        found = getattr(run, kernel)(*arguments)
+        wide = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arguments]
+        expected = getattr(reference, kernel)(*wide)
+        for actual, truth in zip(*(r if isinstance(r, tuple) else (r,) for r in (found, expected)), strict=True):
+            assert_close(actual, truth, slack=4)
+
+
+@pytest.mark.parametrize("columns", [5, 1500, 13_000])
+def test_infinities_and_nan_in_a_row(columns: int) -> None:
+    rows = draw(6, columns)
+    rows[0, 3], rows[1, 4], rows[2, 1], rows[3] = np.inf, -np.inf, np.nan, -np.inf
+    rows[4, :2] = -np.inf
+    with np.errstate(invalid="ignore"):
+        expected = reference.softmax_forward(rows)
+    np.testing.assert_allclose(run.softmax_forward(rows), expected, rtol=1e-5)
+    assert np.isnan(expected).any(axis=1).tolist() == [True, False, True, True, False, False]
+
+
+# ---- embeddings -----------------------------------------------------------------------------
+
+
+def scattered(dy: Array, ids: Array, rows: int) -> None:
+    found = run.embedding_backward(dy, ids, rows)
+    np.testing.assert_array_equal(found, reference.embedding_backward(dy, ids, rows))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 255, 256, 257, 65_535, 65_536, 70_001])
+def test_gradients_of_few_and_many_rows(rows: int) -> None:
+    """As many passes of the sort as the ids have bytes, over one tile and over more."""
+    for n in (1, 31, 2047, 2048, 2049, 4500):
+        ids = integers(rows, n)
+        ids[-1] = rows - 1
+        scattered(draw(n, 3), ids, rows)
+
+
+@DTYPES
+@pytest.mark.parametrize("units", [1, 4, 31, 33, 64, 70])
+def test_gradients_of_ids_that_occur_once_or_often(units: int, dtype: Any) -> None:
+    """Each count around what one group adds up and what a block brings at a time; the bits are those of a loop."""
+    counts = [1, 2, 3, 4, 5, 63, 64, 65, 66, 127, 128, 129, 191, 192, 193, 256, 320, 1000]
+    ids = np.repeat(np.arange(len(counts)) * 2, counts)
+    for order in (np.arange(len(ids)), md.random.Generator(5).permutation(len(ids))):
+        scattered(draw(len(ids), units, dtype=dtype), ids[order], 2 * len(counts))
+    scattered(draw(1000, units, dtype=dtype), np.full(1000, 5), 6)
+
+
+def test_equal_ids_are_added_in_order() -> None:
+    """1e8 − 1e8 + 1 in turns: another order leaves another sum."""
+    dy = np.tile(np.array([[1e8], [1.0], [-1e8]], np.float32), (50, 1))
+    scattered(dy, np.zeros(150, np.int64), 1)
+    assert run.embedding_backward(dy, np.zeros(150, np.int64), 1) != dy.sum(dtype=np.float64)
+
+
+# ---- ids ------------------------------------------------------------------------------------
+
+
+@stand_in
+def test_ids_are_looked_at_before_a_kernel_runs_and_only_once(cp: Any) -> None:
+    table, good, bad = cp.asarray(draw(5, 3)), cp.asarray(integers(5, 4)), cp.asarray(np.array([0, 1, 5]))
+    cupy_stand_in.launched.clear()
+    cuda.embedding_forward(table, good)
+    assert cupy_stand_in.launched == ["outside_int64", "embedding_forward_float32"]
+    cupy_stand_in.launched.clear()
+    with pytest.raises(IndexError, match="got 5 at position"):
+        cuda.embedding_forward(table, bad)
+    assert cupy_stand_in.launched == ["outside_int64"]
+
+
+def test_without_the_check_an_id_outside_reads_as_nan_and_its_gradient_goes_nowhere(
+    cp: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "check_ids", False)
+    ids = np.array([3, -1, 0, 5, 2**40, 3, -(2**62)])
+    inside = (ids >= 0) & (ids < 5)
+    table, dy = draw(5, 7), draw(len(ids), 7)
+    y = cuda.embedding_forward(cp.asarray(table), cp.asarray(ids)).get()
+    np.testing.assert_array_equal(y[inside], table[ids[inside]])
+    assert np.isnan(y[~inside]).all()
+    dtable = cuda.embedding_backward(cp.asarray(dy), cp.asarray(ids), 5).get()
+    np.testing.assert_array_equal(dtable, reference.embedding_backward(dy[inside], ids[inside], 5))
+    logits = draw(len(ids), 5)
+    loss, p = cuda.sparse_cross_entropy_forward(cp.asarray(logits), cp.asarray(ids))
+    assert_close(loss.get()[inside], reference.sparse_cross_entropy_forward(logits[inside], ids[inside])[0])
+    assert np.isnan(loss.get()[~inside]).all()
+    dloss = np.ones(len(ids), np.float32)
+    dlogits = cuda.sparse_cross_entropy_backward(cp.asarray(dloss), p, cp.asarray(ids)).get()
+    np.testing.assert_array_equal(dlogits[~inside], p.get()[~inside])
+
+
+@stand_in
+def test_without_the_check_nobody_waits(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "check_ids", False)
+    cupy_stand_in.launched.clear()
+    cuda.embedding_forward(cp.asarray(draw(5, 3)), cp.asarray(integers(5, 4)))
+    assert cupy_stand_in.launched == ["embedding_forward_float32"]
+
+
+@pytest.mark.parametrize(("value", "expected"), [("0", "False"), ("1", "True"), ("yes", "MINIDL_CHECK_IDS='yes': exp")])
+def test_the_switch_in_the_environment(value: str, expected: str) -> None:
+    code = "from minidl.kernels import cuda; print(cuda.check_ids)"
+    done = subprocess.run([sys.executable, "-c", code], env={"MINIDL_CHECK_IDS": value}, capture_output=True, text=True)
+    assert expected in done.stdout + done.stderr
+
+
+# ---- devices --------------------------------------------------------------------------------
+
+
+def test_arrays_of_numpy_are_refused_and_not_copied(cp: Any) -> None:
+    x = draw(3)
+    for call in (lambda: cuda.exp(x), lambda: cuda.matmul(x[None], x[:, None]), lambda: cuda.sgd_step(x, x + 1, 0.1)):
+        with pytest.raises(
+            TypeError, match="the cuda kernels take arrays of CuPy, got ndarray; cupy.asarray copies it"
+        ):
+            call()
+
+
+def test_mixed_devices_are_refused_in_a_line_that_names_both(cp: Any) -> None:
+    x, ids = draw(3, 3), np.zeros(3, np.int64)
+    here, there = cp.asarray(x), cp.asarray(ids)
+    for call, message in (
+        (lambda: cuda.matmul(here, x), "matmul: b is an array of NumPy and a one of CuPy; kernels do not mix devices"),
+        (lambda: cuda.softmax_backward(x, here), "softmax_backward: y is an array of CuPy and dy one of NumPy"),
+        (
+            lambda: md.kernels.cuda.adam_step(here, here + 1, x, here + 2, 0.1, 0.9, 0.9, 0.1),
+            "adam_step: m is an array",
+        ),
+        (
+            lambda: cuda.embedding_forward(here, ids),
+            "embedding_forward: ids is an array of NumPy and table one of CuPy",
+        ),
+        (lambda: cuda.embedding_backward(here, ids, 5), "ids is an array of NumPy and dy one of CuPy"),
+        (lambda: reference.embedding_forward(x, there), "ids is an array of CuPy and table one of NumPy"),
+        (lambda: cuda.sparse_cross_entropy_forward(here, ids), "labels is an array of NumPy and logits one of CuPy"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+
+
+def test_a_mask_on_another_device_is_refused(cp: Any) -> None:
+    x, h, w, r, b = (cp.asarray(draw(*s)) for s in ((2, 3, 4), (2, 5), (4, 20), (5, 20), (20,)))
+    with pytest.raises(TypeError, match="lstm_forward: mask is an array of NumPy and x one of CuPy"):
+        validate.lstm("lstm_forward", x, h, h, w, r, b, np.ones((2, 3), bool))
+
+
+def test_of_serves_arrays_of_cupy_with_cuda(cp: Any) -> None:
+    assert md.kernels.of(cp.asarray(draw(3))) is cuda
+    assert md.kernels.of(draw(3)) is md.kernels.serving() is not cuda
+
+
+def test_use_selects_cuda_where_nothing_is_missing(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "missing", lambda: "")
+    with md.use("cuda"):
+        assert md.kernels.active() == "cuda" and md.kernels.serving() is cuda
+        assert isinstance(md.kernels.serving().random_bits(5, 0, 0), cp.ndarray)
+    monkeypatch.setattr(cuda, "missing", lambda: "no wind; pip install sails")
+    before = md.kernels.active()
+    with pytest.raises(RuntimeError, match="^the cuda kernels cannot run: no wind; pip install sails$"):
+        md.use("cuda")
+    assert md.kernels.active() == before
+
+
+# ---- what is missing ------------------------------------------------------------------------
+
+
+class RuntimeFailureError(RuntimeError):
+    """What CuPy raises for an error of CUDA."""
+
+
+def machine(driver: int = 13020, devices: int | str = 1, nvrtc: str = "") -> ModuleType:
+    """A CuPy on a machine with such a driver, so many GPUs or CUDA's error instead, and perhaps no compiler."""
+
+    def count() -> int:
+        if isinstance(devices, str):
+            raise RuntimeFailureError(devices)
+        return devices
+
+    def version() -> tuple[int, int]:
+        if nvrtc:
+            raise RuntimeError(nvrtc)
+        return 13, 2
+
+    class runtime:  # noqa: N801
+        CUDARuntimeError = RuntimeFailureError
+        driverGetVersion = staticmethod(lambda: driver)  # noqa: N815
+        runtimeGetVersion = staticmethod(lambda: 13020)  # noqa: N815
+        getDeviceCount = staticmethod(count)  # noqa: N815
+        getDeviceProperties = staticmethod(lambda i: {"name": b"GeForce 9999", "major": 9, "minor": 1})  # noqa: N815
+
+    cupy = ModuleType("cupy")
+    cupy.__version__ = "14.2.0"
+    cupy.cuda = ModuleType("cupy.cuda")
+    cupy.cuda.runtime, cupy.cuda.nvrtc = runtime, ModuleType("nvrtc")
+    cupy.cuda.nvrtc.getVersion = version
+    cupy.cuda.Device = type("Device", (), {"id": 0})
+    return cupy
+
+
+INSTALL = r"pip install 'minidl\[cuda\]', or 'minidl\[cuda12\]'"
+
+
+@pytest.mark.parametrize(
+    ("cupy", "message"),
+    [
+        (None, f"^CuPy is not installed; {INSTALL}"),
+        (machine(driver=0, devices="cudaErrorInsufficientDriver: version"), "^there is no NVIDIA driver; install one"),
+        (machine(devices=0), "^the NVIDIA driver finds no GPU; see what nvidia-smi lists$"),
+        (machine(devices="cudaErrorNoDevice: no CUDA-capable device is detected"), "^the NVIDIA driver finds no GPU"),
+        (machine(driver=12040, devices="cudaErrorInsufficientDriver: version"),
+         f"^the NVIDIA driver has CUDA 12.4 and CuPy needs 13.2; get a newer driver, or: {INSTALL}"),
+        (machine(devices="cudaErrorSystemNotReady: wait"), "^the GPU does not answer .cudaErrorSystemNotReady: wait"),
+        (machine(nvrtc='no "libnvrtc.so.13":\nNo such file'), f"NVRTC does not load .no .* No such file.; {INSTALL}"),
+        (machine(), "^$"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_said_with_the_way_to_get_it(
+    cupy: ModuleType | None, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    if cupy is None:
+        monkeypatch.setattr(sys, "path", [])
+    else:
+        monkeypatch.setitem(sys.modules, "cupy", cupy)
+    found = cuda.missing()
+    assert re.search(message, found), found
+    assert "\n" not in found
+
+
+def test_a_cupy_that_does_not_load_and_gpus_that_are_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    for error in (
+        "ImportError('libcudart.so.13: no such file')",
+        "ModuleNotFoundError('no fastrlock', name='fastrlock')",
+    ):
+        (tmp_path / "cupy.py").write_text(f"raise {error}\n")
+        importlib.invalidate_caches()
+        assert re.search(f"^CuPy does not load .(libcudart|no fastrlock).*; {INSTALL}", cuda.missing())
+    monkeypatch.setitem(sys.modules, "cupy", machine(devices=0))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert "finds no GPU (CUDA_VISIBLE_DEVICES='7' hides those" in cuda.missing()
+
+
+def test_the_device_with_its_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", machine())
+    assert cuda.device() == "GeForce 9999 (compute capability 9.1) through CuPy 14.2.0 and NVRTC 13.2"
+
+
+# ---- sources --------------------------------------------------------------------------------
+
+
+def test_a_source_holds_each_file_that_it_includes_once() -> None:
+    """CuPy would not see that an included file has changed."""
+    text = _cuda._source("cross_entropy.cu")
+    assert "#include" not in text and "#pragma once" not in text
+    for phrase in ("struct alignas(16) Pack", "__device__ real exponential(", "struct Row {", "struct Dense {"):
+        assert text.count(phrase) == 1
+
+
+def test_constants_that_stand_in_python_and_in_cuda() -> None:
+    for name, family in (("THREADS", "reduce"), ("PIECE", "reduce"), ("SHORT", "embedding")):
+        assert re.search(rf"constexpr (?:int|i64) {name} = {getattr(cuda, name)};", _cuda._source(f"{family}.cu")), name
+    rounds = re.search(r"ROUNDS = (\d+);\nconstexpr int TILE = THREADS \* ROUNDS;", _cuda._source("embedding.cu"))
+    assert rounds and cuda.THREADS * int(rounds[1]) == cuda.TILE
+
+
+# ---- the sanitizers -------------------------------------------------------------------------
+
+# In a process of their own. float32 alone, since a sanitizer takes long to compile; on two blocks, since the thread
+# sanitizer has memory for few threads.
+SMALL = """
+import numpy as np
+from test_cuda_kernels import _cuda, cuda, draw, integers, run
+source = _cuda._source
+_cuda._source = lambda name: source(name).replace("    STAMP(double, float64)", "")
+cuda.BLOCKS = 2
+"""
+
+# Every kernel whose threads share memory.
+SHARING = """
+x, labels, ids = draw(3, 1100), integers(1100, 3), integers(9, 300)
+ids[::2] = 3
+run.sum_rows(x)
+run.softmax_forward(x), run.softmax_backward(x, x)
+run.softmax_cross_entropy_forward(x, x), run.softmax_cross_entropy_backward(x[:, 0], x, x)
+run.sparse_cross_entropy_forward(x, labels), run.sparse_cross_entropy_backward(x[:, 0], x, labels)
+run.embedding_forward(draw(9, 5), ids), run.embedding_backward(draw(300, 5), ids, 300)
+print("all ran")
+"""
+
+MISSING_BARRIER = """
+float32 = _cuda._source
+_cuda._source = lambda name: float32(name).replace("    __syncthreads();  // before someone overwrites of_warp", "")
+run.sum_rows(draw(3, 1100))
+"""
+
+
+@stand_in
+@pytest.mark.parametrize("which", ["address", "thread"])
+def test_the_sanitizers_find_nothing(which: str) -> None:
+    done = cuda_on_cpu.sanitized(which, SMALL + SHARING)
+    assert done.returncode == 0 and "all ran" in done.stdout, done.stderr[-3000:]
+
+
+@stand_in
+def test_the_thread_sanitizer_sees_a_barrier_that_is_missing() -> None:
+    done = cuda_on_cpu.sanitized("thread", SMALL + MISSING_BARRIER)
+    assert done.returncode != 0 and "data race" in done.stderr, done.stderr[-3000:]
+
+
+# ---- the stand-in ---------------------------------------------------------------------------
+
+
+@stand_in
+def test_the_stand_in_is_as_strict_as_cupy(cp: Any) -> None:
+    x = cp.asarray(draw(6))
+    for mistake in (lambda: np.asarray(x), lambda: x + draw(6), lambda: draw(6) * x, lambda: x.__setitem__(0, draw(1))):
+        with pytest.raises(TypeError, match="Implicit conversion|Unsupported type|unsupported operand"):
+            mistake()
+    with pytest.raises(AttributeError, match="writeable"):
+        _ = x.flags.writeable
+    with pytest.raises(AssertionError, match="got a strided array"):
+        cuda._launch("elementary", "exp_float32", 1, 3, x[::2], cp.empty(3, np.float32))
+    with pytest.raises(AssertionError, match="exp_float32 wrote beside an array of shape"):
+        cuda._launch("elementary", "exp_float32", 1, 7, cp.asarray(draw(7)), cp.empty(6, np.float32))
+    assert np.isnan(cp.empty(3, np.float32).get()).all()
+
+
+@pytest.mark.skipif(not cupy_stand_in.FLUSHES and not on_device.ON_GPU, reason="this processor keeps denormal numbers")
+def test_denormal_numbers_of_float32_count_as_0_in_arithmetic_alone() -> None:
+    x = np.array([1e-40, -1e-40, 1e-37], np.float32)
+    np.testing.assert_array_equal(run.dropout(x, 0.0, 0, 0), [0, 0, x[2]])
+    np.testing.assert_array_equal(run.tanh(x), x)
+    assert run.exp(np.array([-90.0], np.float32)) == np.exp(np.float32(-90))
+    np.testing.assert_array_equal(run.dropout(np.array([1e-310]), 0.0, 0, 0), [1e-310])
