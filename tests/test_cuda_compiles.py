@@ -31,7 +31,11 @@ STRICT = ("-Werror=all-warnings", "--ptxas-options=-v")
 # A multiprocessor has 65536 registers. With 64 a thread 1024 threads fit, all of them on Turing and half of the others,
 # each with 16 bytes or more on their way from memory; with 80, 768.
 REGISTERS, REGISTERS_FLOAT64 = 64, 80
-MORE_REGISTERS = {"move_by_digit": 96}  # each thread holds on to its eight ids instead of reading them twice
+MORE_REGISTERS = {
+    "move_by_digit": 96,  # each thread holds on to its eight ids instead of reading them twice
+    "persistent_forward": 128,  # half of them hold R; 512 threads have them all
+    "persistent_backward": 128,
+}
 
 
 def most_registers(name: str) -> int:
@@ -76,8 +80,9 @@ REPORT = re.compile(
 
 
 @functools.cache
-def kernels(family: str, architecture: int) -> dict[str, Kernel]:
-    options = (*_cuda.OPTIONS, *AS_CUPY_DOES, *STRICT, f"-arch=sm_{architecture}")
+def kernels(family: str, architecture: int, definitions: tuple[str, ...] = ()) -> dict[str, Kernel]:
+    given = (f"-arch=sm_{architecture}", *(f"-D{definition}" for definition in definitions))
+    options = (*_cuda.OPTIONS, *AS_CUPY_DOES, *STRICT, *given)
     done, log, ptx = compile_source(_cuda._source(f"{family}.cu"), *options)
     assert done, log
     assert "warning" not in log.lower()
@@ -157,3 +162,33 @@ def test_nothing_is_fused_that_the_source_does_not_fuse() -> None:
     """`w -= lr * g` is rounded twice, as it is everywhere; exp's polynomial is fused."""
     assert not re.search(r"\bfma\.", kernels("steps", 90)["sgd_step_float32"].ptx)
     assert len(re.findall(r"\bfma\.rn\.ftz\.f32", kernels("elementary", 90)["exp_float32"].ptx)) >= 7
+
+
+# ---- the LSTM, in each of its forms ----------------------------------------------------------
+
+REALS = ("REAL=float", "REAL=double")
+FORMS = [(32, 1), (32, 2), (32, 4), (32, 8), (16, 9), (16, 32), (8, 65), (8, 128)]  # units of a block, blocks
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("units", "blocks"), FORMS)
+def test_r_stays_in_registers(units: int, blocks: int, architecture: int) -> None:
+    """64 of them; the rest must do for all else, with nothing put aside in memory."""
+    for real in REALS:
+        found = kernels("lstm", architecture, (real, f"UNITS={units}", f"BLOCKS={blocks}"))
+        for name in ("persistent_forward", "persistent_backward"):
+            kernel = found[name]
+            assert (kernel.spilled, kernel.stack) == (0, 0), (real, name)
+            assert 64 < kernel.registers <= MORE_REGISTERS[name]
+            assert (architecture >= 90 and 1 < blocks <= 8) == ("barrier.cluster.arrive" in kernel.ptx)
+
+
+@pytest.mark.parametrize(("units", "blocks"), FORMS)
+def test_states_and_slopes_are_read_16_bytes_at_a_time(units: int, blocks: int) -> None:
+    """What a thread multiplies R by: one number at a time would keep shared memory busy four times as long."""
+    for real, pack, most in (("REAL=float", "v4.f32", 16), ("REAL=double", "v2.f64", 8)):
+        found = kernels("lstm", 90, (real, f"UNITS={units}", f"BLOCKS={blocks}"))
+        forward, backward = found["persistent_forward"].ptx, found["persistent_backward"].ptx
+        assert "ld.shared.f" not in forward and "ld.shared.b" not in forward
+        assert forward.count(f"ld.shared.{pack}") >= most // 4
+        assert backward.count(f"ld.shared.{pack}") >= most

@@ -213,7 +213,7 @@ class Form:
         import cupy
 
         room = self.groups, 2, self.rows, self.warps * WARP // self.units * DEPTH[self.dtype] * self.handed
-        return _empty(room, self.dtype), cupy.zeros(self.groups, np.uint32)
+        return cupy.zeros(room, self.dtype), cupy.zeros(self.groups, np.uint32)
 
 
 # ---- long states: a product of cuBLAS and one launch for each step ------------------------

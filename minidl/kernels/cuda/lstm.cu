@@ -162,20 +162,15 @@ template <class T> struct Exchange {
 #endif
     }
 
-    // Wait, and what all gave in this turn is there.
-    __device__ void take(int turn, int units) {
+    // Wait, and what all gave in this turn is there. Nobody gives the units past the last, where room stays 0.
+    __device__ void take(int turn) {
         wait();
 #if IN_GLOBAL_MEMORY
-        for (int i = threadIdx.x; i < rows * width; i += blockDim.x)
-            if (i % width < units) mine[i] = through_l2(room + turn * rows * width + i);
+        const float4* const from = (const float4*)(room + turn * rows * width);
+        for (int i = threadIdx.x; i < rows * width * (int)sizeof(T) / 16; i += blockDim.x)
+            ((float4*)mine)[i] = __ldcg(from + i); // past the first cache, which may hold what was there before
         __syncthreads();
 #endif
-    }
-
-    __device__ static real through_l2(const real* p) { return __ldcg(p); }
-    __device__ static Gates through_l2(const Gates* p) {
-        const real* const part = &p->i;
-        return {__ldcg(part), __ldcg(part + 1), __ldcg(part + 2), __ldcg(part + 3)};
     }
 };
 
@@ -211,7 +206,6 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
         r[j] = {0, 0, 0, 0};
         if (from < units && unit < units) r[j] = read(recurrent + (size_t)from * 4 * units + unit, units);
     }
-    const Gates b = unit < units ? read(bias + unit, units) : Gates{0, 0, 0, 0};
 
     for (int first = blockIdx.x / BLOCKS * rows; first < batch; first += gridDim.x / BLOCKS * rows) {
         for (int i = threadIdx.x; i < states.buffers() * rows * width; i += blockDim.x) {
@@ -222,27 +216,37 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
         const int row = first + q_own;
         const bool owner = q_own < rows && row < batch && unit < units;
         real h = owner ? h0[(size_t)row * units + unit] : 0, c = owner ? c0[(size_t)row * units + unit] : 0, output = 0;
-        Gates next = {0, 0, 0, 0}; // read a step ahead
-        if (owner) next = read(gates + 4 * place(row, reverse ? time - 1 : 0, time) * units + unit, units);
+        Gates next = {0, 0, 0, 0}; // x W and the mask of a step are read one step ahead: the way to memory is long
+        bool next_valid = false;
+        const auto look_ahead = [&](int step) {
+            if (!owner || step == time) return;
+            const size_t at = place(row, reverse ? time - 1 - step : step, time);
+            next = read(gates + 4 * at * units + unit, units);
+            next_valid = !mask || mask[at];
+        };
+        look_ahead(0);
         states.wait(); // nobody gives before all have begun, and are done with the rows before
 
         for (int step = 0; step < time; ++step) {
             const int t = reverse ? time - 1 - step : step, turn = step % 2;
             Gates z = next;
-            if (owner && step + 1 < time)
-                next = read(gates + 4 * place(row, reverse ? t - 1 : t + 1, time) * units + unit, units);
+            const bool valid = next_valid;
+            look_ahead(step + 1);
 
 #pragma unroll 1
             for (int q = 0; q < rows; ++q) { // this thread's part of h R
                 const Four* const from = (const Four*)(states.row(turn, q) + begin) + part;
                 Gates sum = {0, 0, 0, 0};
 #pragma unroll
-                for (int j = 0; j < DEPTH; ++j) {
-                    const real v = from[j / 4 * PARTS].at[j % 4];
-                    sum.i = fma(v, r[j].i, sum.i);
-                    sum.f = fma(v, r[j].f, sum.f);
-                    sum.g = fma(v, r[j].g, sum.g);
-                    sum.o = fma(v, r[j].o, sum.o);
+                for (int j = 0; j < DEPTH; j += 4) {
+                    const Four v = from[j / 4 * PARTS];
+#pragma unroll
+                    for (int k = 0; k < 4; ++k) {
+                        sum.i = fma(v.at[k], r[j + k].i, sum.i);
+                        sum.f = fma(v.at[k], r[j + k].f, sum.f);
+                        sum.g = fma(v.at[k], r[j + k].g, sum.g);
+                        sum.o = fma(v.at[k], r[j + k].o, sum.o);
+                    }
                 }
                 sum = {over_parts(sum.i), over_parts(sum.f), over_parts(sum.g), over_parts(sum.o)};
                 if (part == 0) sums[(q * warps + warp) * UNITS + lane] = sum;
@@ -250,6 +254,7 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
             __syncthreads();
 
             if (owner) {
+                const Gates b = read(bias + unit, units); // in the cache after the first step; registers are dear
                 z = {z.i + b.i, z.f + b.f, z.g + b.g, z.o + b.o};
 #pragma unroll 4
                 for (int w = 0; w < warps; ++w) {
@@ -262,11 +267,11 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
                 real c_new = c;
                 const real h_new = cell_forward(z, c_new);
                 write(gates + 4 * at * units + unit, units, z);
-                if (!mask || mask[at]) h = output = h_new, c = c_new;
+                if (valid) h = output = h_new, c = c_new;
                 y[place(row, step, time) * units + unit] = output;
                 states.give(1 - turn, q_own, unit, h);
             }
-            states.take(1 - turn, units);
+            states.take(1 - turn);
         }
         if (owner) {
             h_last[(size_t)row * units + unit] = h;
@@ -304,25 +309,36 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
         const bool owner = q_own < rows && row < batch && unit < units;
         const size_t state = (size_t)row * units + unit;
         real dh = owner && dh_last ? dh_last[state] : 0, dc = owner && dc_last ? dc_last[state] : 0, doutput = 0;
+        Gates next = {0, 0, 0, 0};
+        real next_c = 0, next_dy = 0;
+        bool next_valid = false;
+        const auto look_ahead = [&](int step) {
+            if (!owner || step < 0) return;
+            const size_t at = place(row, reverse ? time - 1 - step : step, time);
+            next = read(gates + 4 * at * units + unit, units);
+            next_c = c_before[at * units + unit];
+            next_valid = !mask || mask[at];
+            if (dy) next_dy = dy[place(row, step, time) * units + unit];
+        };
+        look_ahead(time - 1);
         slopes.wait();
 
         for (int step = time - 1; step >= 0; --step) {
             const int t = reverse ? time - 1 - step : step, turn = step % 2;
-            bool valid = false;
+            const bool valid = next_valid;
             if (owner) {
-                const size_t at = place(row, t, time);
-                valid = !mask || mask[at];
-                if (dy) doutput += dy[place(row, step, time) * units + unit];
+                doutput += next_dy;
                 Gates slope = {0, 0, 0, 0};
                 if (valid) {
-                    const Gates a = read(gates + 4 * at * units + unit, units);
-                    slope = cell_backward(a, c_before[at * units + unit], dh + doutput, dc);
+                    slope = cell_backward(next, next_c, dh + doutput, dc);
                     doutput = 0;
                 }
+                const size_t at = place(row, t, time);
                 write(dz + 4 * at * units + unit, units, slope);
                 slopes.give(turn, q_own, unit, slope);
             }
-            slopes.take(turn, units);
+            look_ahead(step - 1);
+            slopes.take(turn);
 
 #pragma unroll 1
             for (int q = 0; q < rows; ++q) { // this thread's part of dz Rᵀ
