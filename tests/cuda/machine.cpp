@@ -40,7 +40,7 @@ struct Thread {
     unsigned lane;
     State state = State::ready;
     int where = 0;     // the barrier of the source that it waits at
-    bool odd = false;  // how many barriers of its block it has met
+    bool odd = false;  // how many barriers it has met
     // what it offers to its warp, and what it gets
     Exchange exchange = Exchange::none;
     unsigned mask = 0, source = 0;
@@ -60,6 +60,7 @@ struct Block {
     Index index;
     unsigned rank;   // in its cluster, which starts at `cluster`
     Block* cluster;
+    char at_cluster[2];  // of the first block of a cluster: addresses for its barrier
     std::vector<Thread> threads;
     std::map<int, std::vector<char>> variables;  // __shared__ variables, by their declarations
     std::vector<char> dynamic;                   // extern __shared__
@@ -73,7 +74,7 @@ struct Machine {
     bool reverse;
     Thread* running;
     std::string error;
-    char at_cluster, at_grid, launched, finished;  // addresses that stand for barriers
+    char at_grid[2], launched, finished;  // addresses that stand for barriers
     std::list<std::vector<Block>> kept;            // until the launch ends, where the thread sanitizer looks on
     std::vector<char*> free_stacks, used_stacks;
     const void* home_stack;
@@ -419,8 +420,16 @@ void block_barrier(int where) {
     thread.odd = !thread.odd;
     wait(State::at_block, where, &thread.block->arrivals.back() - thread.odd);
 }
-void cluster_barrier(int where) { wait(State::at_cluster, where, &machine.at_cluster); }
-void grid_barrier(int where) { wait(State::at_grid, where, &machine.at_grid); }
+void cluster_barrier(int where) {
+    Thread& thread = self();
+    thread.odd = !thread.odd;
+    wait(State::at_cluster, where, &thread.block->cluster->at_cluster[thread.odd]);
+}
+void grid_barrier(int where) {
+    Thread& thread = self();
+    thread.odd = !thread.odd;
+    wait(State::at_grid, where, &machine.at_grid[thread.odd]);
+}
 void yield() { leave(State::yielded); }
 
 uint64_t exchange(Exchange kind, unsigned mask, uint64_t offered, unsigned source, int where) {
