@@ -25,7 +25,7 @@ else:
 FOLDER = Path(cuda.__file__).with_name("cuda")
 FAMILIES = sorted(path.stem for path in FOLDER.glob("*.cu"))
 ARCHITECTURES = (75, 80, 90, 100)
-AS_CUPY_DOES = ("-ftz=true",)
+AS_CUPY_DOES = ("-ftz=true", "--device-as-default-execution-space")
 STRICT = ("-Werror=all-warnings", "--ptxas-options=-v")
 
 # A multiprocessor has 65536 registers. With 64 a thread 1024 threads fit, all of them on Turing and half of the others,

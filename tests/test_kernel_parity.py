@@ -269,6 +269,14 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
                     assert_close(y, truth, slack=4)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_dropout_keeps_a_word_that_equals_the_threshold(name: str) -> None:
+    words = reference.random_bits(9, 1, 2)
+    for i in (0, 3, 8):
+        y = module(name).dropout(np.ones(9), words[i] / 2**32, 1, 2)
+        np.testing.assert_array_equal(y != 0, words >= words[i])
+
+
 SPECIAL = [
     0.0,
     -0.0,

@@ -18,7 +18,8 @@ OPTIONS = ("--std=c++17", "--fmad=false")
 def _source(name: str) -> str:
     """A file of cuda/ with the ones that it includes, each once, in their place.
 
-    CuPy keeps what it compiled under the text that it was given, and would not notice a change in an included file.
+    CuPy keeps what it compiled under the text that it was given, and would not notice a change in an included file. It
+    writes that text in the locale's encoding, so a letter of a comment that is not ASCII becomes a question mark.
     """
     included = {"": ""}
 
@@ -34,7 +35,7 @@ def _source(name: str) -> str:
             if line != "#pragma once"
         )
 
-    return text_of(name)
+    return text_of(name).encode("ascii", "replace").decode()
 
 
 @functools.cache

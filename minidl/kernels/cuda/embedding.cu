@@ -213,7 +213,6 @@ __device__ void add_long(
     const real* __restrict__ dy, real* __restrict__ dtable) {
     __shared__ real tile[ROWS][WARP];
     __shared__ i64 begin;
-    __shared__ int ours;
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, t = threadIdx.x;
     const i64 strips = (units + WARP - 1) / WARP, candidates = (n + SHORT - 1) / SHORT;
     for (i64 job = blockIdx.x; job < candidates * strips; job += gridDim.x) {
@@ -237,15 +236,12 @@ __device__ void add_long(
         if (first >= 0) bring(first);
         for (i64 at = first; first >= 0 && has(at); at += ROWS) {
             __syncthreads();  // the rows before are added
-            if (t == 0) ours = ROWS;
 #pragma unroll
             for (int r = 0; r < ROWS_EACH; r++) tile[warp * ROWS_EACH + r][lane] = next[r];
             __syncthreads();
-            if (t < ROWS && has(at + t) && !has(at + t + 1)) ours = t + 1;
             bring(at + ROWS);
-            __syncthreads();
             if (warp == 0)
-                for (int r = 0; r < ours; r++) sum += tile[r][lane];
+                for (int r = 0; r < ROWS; r++) sum += tile[r][lane];  // past the last of them stand zeros
         }
         if (first >= 0 && warp == 0 && column < units) dtable[id * units + column] = sum;
         __syncthreads();
