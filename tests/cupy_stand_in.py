@@ -65,8 +65,11 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         if name == "T":
             return self.transpose()
         if name in {"reshape", "astype", "copy", "min", "max", "any", "all", "sum", "transpose", "swapaxes", "ravel"}:
-            return lambda *arguments, **options: _wrap(getattr(self._array, name)(*arguments, **options), self)
+            return lambda *arguments, **options: self._wrapped(getattr(self._array, name)(*arguments, **options))
         raise AttributeError(f"CuPy's stand-in has no ndarray.{name}; add it if CuPy's ndarray does")
+
+    def _wrapped(self, result: Any) -> ndarray:
+        return self if result is self._array else _wrap(result, self)
 
     def __getitem__(self, index: Any) -> ndarray:
         return _wrap(self._array[_bare(index)], self)
@@ -146,11 +149,6 @@ def asarray(array: Any, dtype: Any = None) -> ndarray:
     if array.flags.fnc:
         return asarray(array.T).transpose()
     return _wrap(array)
-
-
-def ascontiguousarray(array: ndarray, dtype: Any = None) -> ndarray:
-    dense = np.ascontiguousarray(_bare(array), dtype)
-    return array if dense is array._array else _wrap(dense.reshape(array.shape), None)
 
 
 def broadcast_to(array: ndarray, shape: Sequence[int]) -> ndarray:

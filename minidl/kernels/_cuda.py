@@ -56,10 +56,8 @@ def _library(family: str, definitions: tuple[str, ...]) -> Any:
 
 
 def _dense(array: Array, dtype: Any = None) -> Array:
-    """The array itself where it is in C order and has the type, else a copy."""
-    import cupy
-
-    return cupy.ascontiguousarray(_own(array), dtype)
+    """The array itself where it is in C order and has the type, else a copy. (ascontiguousarray would add an axis.)"""
+    return _own(array).astype(array.dtype if dtype is None else dtype, order="C", copy=False)
 
 
 def _own(array: Array) -> Array:
