@@ -22,15 +22,18 @@ from test_lstm_kernel import INPUTS, OUTPUTS, as_float64, assert_close, assert_s
 from minidl.kernels import _cuda_lstm, cuda, reference
 from minidl.kernels._cuda_lstm import DEPTH, WARP, WARPS, Form
 
-pytestmark = [
-    pytest.mark.skipif(not shutil.which("g++"), reason="no g++ to compile the kernels for the processor"),
-    pytest.mark.skipif(on_device.ON_GPU, reason="a GPU is here, so the kernels do not run on the processor"),
-]
+pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="no g++ to compile the kernels for the processor")
 
 H100, A100, T4 = GPU(90, 132, 227 << 10), GPU(80, 108, 163 << 10), GPU(75, 40, 64 << 10)
 FEW = GPU(80, 4, 163 << 10)  # so few processors that groups take their rows in turns
 DTYPES = (np.float32, np.float64)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+@pytest.fixture(autouse=True)
+def _on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is a GPU too: it is of one kind only."""
+    monkeypatch.setattr(on_device, "ON_GPU", False)
 
 
 @pytest.fixture
@@ -191,9 +194,10 @@ def test_the_host_never_waits(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- under the sanitizers --------------------------------------------------------------------
 
 SANITIZED = """
-import numpy as np, cupy_stand_in
+import cupy_stand_in, numpy as np, on_device
 from test_cuda_lstm import A100, H100, GPU, check
 
+on_device.ON_GPU = False
 for gpu, units in ((H100, 5), (H100, 40), (A100, 40), (GPU(80, 2, 163 << 10), 40), (GPU(90, 1, 48 << 10), 40)):
     cupy_stand_in.gpu = gpu
     check((4, 3, 2, units), np.float32, np.array([[1, 1, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1]], bool), True)

@@ -118,7 +118,6 @@ def _persistent_forward(
     reverse: bool,
 ) -> tuple[Array, Array]:
     """Fill gates, y and the states before each step; the states after the last."""
-
     h, c = _empty(h0.shape, h0.dtype), _empty(c0.shape, c0.dtype)
     inputs = gates, recurrent, bias, h0, c0, mask, np.int32(reverse), *sizes.arguments, np.int32(form.rows)
     form.queue("persistent_forward", *inputs, y, h, c, h_before, c_before)
@@ -139,7 +138,6 @@ def _persistent_backward(
     reverse: bool,
 ) -> tuple[Array, Array]:
     """Fill dz; the slopes of the states before the first step."""
-
     dh0, dc0 = (_empty((sizes.batch, sizes.units), sizes.dtype) for _ in range(2))
     inputs = gates, c_before, recurrent, mask, np.int32(reverse), *sizes.arguments, np.int32(form.rows)
     form.queue("persistent_backward", *inputs, dy, dh, dc, dz, dh0, dc0)
@@ -159,7 +157,7 @@ class Form:
 
     dtype: str
     units: int  # of a block, one a lane; the other lanes have the same units and other states
-    blocks: int  # of a group
+    blocks: int  # of a group, which have all units
     warps: int  # of a block
     rows: int  # of the batch that a group has at a time
     groups: int

@@ -3,21 +3,28 @@
 // x W for all steps is one large product before the loop over time, and dx, dW, dR and db are large products behind it;
 // cuBLAS does those. What is left to do step by step is h R, or dz Rᵀ, and the gates.
 //
-// Short states, the `persistent` kernels: one launch runs the whole sequence. R is read once and then stays in the
-// registers, spread over the blocks of a cluster: each block owns 32 units, one a lane, and each of its warps DEPTH of
-// the states that they are made of. A cluster runs the whole sequence for a few rows of the batch, so no two clusters
-// ever wait for each other; its blocks hand each other the new states, which are all that moves.
-//     What a step costs at 128 units in float32, on an H100 (132 SMs; 128 multiply-adds and 128 bytes of shared memory
-// a cycle each), for the 32 rows of the document's model, one a cluster of 4 blocks with 8 warps each: 128 · 128
-// products a block, 128 cycles; 4 KiB of sums between warps out and in, 64; a barrier, three exponentials and a tanh in
-// a row, about 150; the way to the other blocks' memory and the cluster's barrier, about 400: some 750 cycles or 0.4 µs,
-// more than half of it the way between blocks. The alternatives: all of R (256 KiB) on one SM must lie in shared memory
-// for the half that has no room in registers, 1024 cycles a step to read; units over the whole grid need a barrier of
-// the grid, more than 1000 cycles a step. These are estimates from data sheets, not measurements.
-//     Where the GPU has no clusters (before sm_90) the blocks meet at a counter and hand the states over in global
-// memory. All of a launch's blocks must then be on the GPU at once.
+// Short states, the `persistent` kernels: one launch runs the whole sequence. R is read once and stays in registers, 64
+// of each thread, spread over a group of blocks: each block owns some units, one a lane, and each of its warps some of
+// the states that they are made of. A group runs the sequence for a few rows of the batch, so no two groups ever wait
+// for each other; its blocks hand each other the new states, which are all that moves.
 //
-// Long states, the `step` kernels: cuBLAS makes h R, or dz Rᵀ, one step at a time and one kernel does the rest.
+//     units, float32   float64   of a block   blocks   that hand the states over in
+//              to 32     to 32           32        1   their shared memory
+//             to 256    to 128           32     to 8   that of a cluster; before sm_90, which has none, global memory
+//             to 512    to 256           16    to 32   global memory, where they meet at a counter
+//            to 1024    to 512            8   to 128   the same; all blocks must be on the GPU at once
+//
+// What a step costs at 128 units in float32 on an H100 (132 SMs of 128 multiply-adds and 128 bytes of shared memory a
+// cycle), with the 32 rows of the document's model, one a cluster of 4 blocks of 8 warps: 128 · 128 products a block,
+// 128 cycles; 4 KiB of sums between warps out and in, 64; a barrier, the sums and the gates one after the other, some
+// 400; the way to the other blocks' memory and the cluster's barrier, some 400: 1000 cycles or 0.6 µs, four fifths of
+// it waiting, which more rows share. The alternatives: all of R, 256 KiB, on one SM lies in shared memory for the half
+// that registers have no room for, 1024 cycles a step to read, and a quarter of the SMs have work; units over the whole
+// grid wait more than 1000 cycles at its barrier. These numbers come from data sheets and from counting instructions;
+// none is measured.
+//
+// Long states, the `step` kernels: cuBLAS makes h R, or dz Rᵀ, one step at a time and one kernel does the rest. A graph
+// would spare the launches from Python, but CuPy refuses cuBLAS while a stream is captured (cupy#6290).
 //
 // Every sum has one order, that of the warps and of the units in each, whatever the batch, the grid and the GPU.
 //
