@@ -345,7 +345,7 @@ static const char* refusal(const Shape& shape) {
     if (!count(shape.grid) || !count(shape.block)) return "the grid or the block is empty";
     if (shape.grid.y > 65535 || shape.grid.z > 65535 || shape.grid.x > 0x7fffffff) return "the grid is too large";
     if (count(shape.block) > 1024) return "a block has 1024 threads at most";
-    if (shape.bound && count(shape.block) > shape.bound) return "the block has more threads than __launch_bounds__ allows";
+    if (shape.bound && count(shape.block) > shape.bound) return "more threads than __launch_bounds__ allows";
     if (shape.grid.x % shape.cluster) return "the grid is no multiple of the cluster";
     if (shape.shared > 227 << 10) return "no GPU gives a block this much shared memory";
     return nullptr;

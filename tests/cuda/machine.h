@@ -1,11 +1,11 @@
 // The machine under shim.h: runs a kernel's threads one after another on one thread of the processor.
 //
 // Each CUDA thread is a fiber with a stack of its own. It runs until it has to wait for others: at a shuffle for the
-// lanes of its warp, at __syncthreads for its block, at a cluster's or the grid's barrier. So a launch is the same every
-// time, in the order of the threads or, with `reverse`, in the opposite one: a kernel whose results depend on the order
-// lacks a barrier. A wait that cannot end, because threads have returned or wait elsewhere, stops the launch with an
-// error. Shared memory starts as NaN. The address sanitizer sees each block's shared memory as an allocation of its own;
-// the thread sanitizer sees every CUDA thread as one, ordered by nothing but the barriers that it passes.
+// lanes of its warp, at __syncthreads for its block, at a cluster's or the grid's barrier. So a launch is the same
+// every time, in the order of the threads or, with `reverse`, in the opposite one: a kernel whose results depend on the
+// order lacks a barrier. A wait that cannot end, because threads have returned or wait elsewhere, stops the launch with
+// an error. Shared memory starts as NaN. The address sanitizer sees each block's shared memory as an allocation of its
+// own; the thread sanitizer sees every CUDA thread as one, ordered by nothing but the barriers that it passes.
 #pragma once
 
 #include <stdint.h>
@@ -54,7 +54,9 @@ void* shared_bytes(int declaration, uint64_t size);
 void* dynamic_shared();
 void* of_cluster(const void* own, unsigned rank);
 
-template <class T> T& shared_variable(int declaration) { return *static_cast<T*>(shared_bytes(declaration, sizeof(T))); }
+template <class T> T& shared_variable(int declaration) {
+    return *static_cast<T*>(shared_bytes(declaration, sizeof(T)));
+}
 
 // ---- launches ----------------------------------------------------------------------------
 
@@ -69,7 +71,8 @@ template <class... A> struct Call {
     template <size_t... I> void run(std::index_sequence<I...>) const { kernel(*static_cast<A*>(arguments[I])...); }
 };
 
-template <class... A> const char* launch_kernel(void (*kernel)(A...), const Shape& shape, void** arguments, bool reverse) {
+template <class... A>
+const char* launch_kernel(void (*kernel)(A...), const Shape& shape, void** arguments, bool reverse) {
     const Call<A...> call{kernel, arguments};
     return launch(shape, Call<A...>::run, &call, reverse);
 }

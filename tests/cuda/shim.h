@@ -122,8 +122,12 @@ template <class T, class Change> T atomic(T* address, Change change) {
 
 template <class T> T atomicAdd(T* p, std::common_type_t<T> v) { return shim::atomic(p, [=](T o) { return T(o + v); }); }
 template <class T> T atomicSub(T* p, std::common_type_t<T> v) { return shim::atomic(p, [=](T o) { return T(o - v); }); }
-template <class T> T atomicMin(T* p, std::common_type_t<T> v) { return shim::atomic(p, [=](T o) { return v < o ? v : o; }); }
-template <class T> T atomicMax(T* p, std::common_type_t<T> v) { return shim::atomic(p, [=](T o) { return v > o ? v : o; }); }
+template <class T> T atomicMin(T* p, std::common_type_t<T> v) {
+    return shim::atomic(p, [=](T o) { return v < o ? v : o; });
+}
+template <class T> T atomicMax(T* p, std::common_type_t<T> v) {
+    return shim::atomic(p, [=](T o) { return v > o ? v : o; });
+}
 template <class T> T atomicExch(T* p, std::common_type_t<T> v) { return shim::atomic(p, [=](T) { return v; }); }
 template <class T> T atomicAnd(T* p, std::common_type_t<T> v) { return shim::atomic(p, [=](T o) { return T(o & v); }); }
 template <class T> T atomicOr(T* p, std::common_type_t<T> v) { return shim::atomic(p, [=](T o) { return T(o | v); }); }

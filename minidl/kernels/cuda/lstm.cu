@@ -192,8 +192,8 @@ __device__ inline real over_parts(real v) {
 
 // z = x_t W + b + h R, the gates, c and h. In gates lies x W.
 //
-// A block has `rows` rows of the batch and UNITS units, and as many warps as it takes for DEPTH · PARTS states each to be
-// all. A thread multiplies its part of the states by its unit's four columns of R, for every row; then the first
+// A block has `rows` rows of the batch and UNITS units, and as many warps as it takes for DEPTH · PARTS states each to
+// be all. A thread multiplies its part of the states by its unit's four columns of R, for every row; then the first
 // rows · UNITS threads own one state each.
 extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
     real* gates, const real* recurrent, const real* bias, const real* h0, const real* c0, const unsigned char* mask,
