@@ -72,9 +72,11 @@ extern "C" __global__ void meet(unsigned* arrived, int* x) {
 extern "C" __global__ void __cluster_dims__(4, 1, 1) pass_on(int* y) {
     extern __shared__ int mine[];
     if (threadIdx.x == 0) of_cluster(mine, (cluster_rank() + 1) % 4)[0] = blockIdx.x;
-    cluster_sync();
+    cluster_arrive();
+    cluster_wait();
     if (threadIdx.x == 0) y[blockIdx.x] = mine[0];
-    cluster_sync();
+    cluster_arrive();
+    cluster_wait();
 }
 
 // ---- wrong on purpose --------------------------------------------------------------------

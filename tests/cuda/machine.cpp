@@ -40,7 +40,7 @@ struct Thread {
     unsigned lane;
     State state = State::ready;
     int where = 0;     // the barrier of the source that it waits at
-    bool odd = false;  // how many barriers it has met
+    bool odd_block = false, odd_cluster = false, odd_grid = false;  // how many barriers of each kind it has met
     // what it offers to its warp, and what it gets
     Exchange exchange = Exchange::none;
     unsigned mask = 0, source = 0;
@@ -417,19 +417,30 @@ static void wait(State state, int where, void* barrier) {
 // Two addresses in turns: who comes back late from one barrier must not seem to have met those who wait at the next.
 void block_barrier(int where) {
     Thread& thread = self();
-    thread.odd = !thread.odd;
-    wait(State::at_block, where, &thread.block->arrivals.back() - thread.odd);
+    thread.odd_block = !thread.odd_block;
+    wait(State::at_block, where, &thread.block->arrivals.back() - thread.odd_block);
 }
-void cluster_barrier(int where) {
-    Thread& thread = self();
-    thread.odd = !thread.odd;
-    wait(State::at_cluster, where, &thread.block->cluster->at_cluster[thread.odd]);
-}
+
 void grid_barrier(int where) {
     Thread& thread = self();
-    thread.odd = !thread.odd;
-    wait(State::at_grid, where, &machine.at_grid[thread.odd]);
+    thread.odd_grid = !thread.odd_grid;
+    wait(State::at_grid, where, &machine.at_grid[thread.odd_grid]);
 }
+
+// What it writes between the two is for itself alone.
+void arrive_at_cluster() {
+    Thread& thread = self();
+    thread.odd_cluster = !thread.odd_cluster;
+    arrive(&thread.block->cluster->at_cluster[thread.odd_cluster]);
+}
+
+void wait_for_cluster(int where) {
+    Thread& thread = self();
+    thread.where = where;
+    leave(State::at_cluster);
+    depart(&thread.block->cluster->at_cluster[thread.odd_cluster]);
+}
+
 void yield() { leave(State::yielded); }
 
 uint64_t exchange(Exchange kind, unsigned mask, uint64_t offered, unsigned source, int where) {

@@ -40,7 +40,8 @@ unsigned rank_in_cluster();
 // ---- where it waits; `where` tells the barriers of the source from each other ------------
 
 void block_barrier(int where);
-void cluster_barrier(int where);
+void arrive_at_cluster();
+void wait_for_cluster(int where);
 void grid_barrier(int where);
 void yield();
 

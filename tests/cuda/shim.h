@@ -42,8 +42,9 @@ namespace shim {
 inline unsigned mask_of(unsigned mask = 0xffffffff) { return mask; }
 }  // namespace shim
 
-// Of a cluster of blocks: minidl/kernels/cuda/ has the same names in PTX.
-#define cluster_sync() shim::cluster_barrier(__COUNTER__)
+// Of a cluster of blocks: minidl/kernels/cuda/ has the same names in PTX. Who waits must have arrived.
+#define cluster_arrive() shim::arrive_at_cluster()
+#define cluster_wait() shim::wait_for_cluster(__COUNTER__)
 inline unsigned cluster_rank() { return shim::rank_in_cluster(); }
 template <class T> T* of_cluster(T* own, unsigned rank) { return static_cast<T*>(shim::of_cluster(own, rank)); }
 

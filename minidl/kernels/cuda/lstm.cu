@@ -101,9 +101,8 @@ __device__ inline size_t place(int row, int t, int time) { return (size_t)row * 
 
 #ifdef __CUDACC_RTC__
 #if IN_CLUSTERS
-__device__ inline void cluster_sync() {
-    asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
-}
+__device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
+__device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 
 // Where in another block's shared memory this address of the own one lies.
 template <class T> __device__ inline T* of_cluster(T* own, unsigned rank) {
@@ -150,22 +149,33 @@ template <class T> struct Exchange {
 #endif
     }
 
-    // All blocks of the group have come here, and each sees what the others wrote before.
-    __device__ void wait() {
+    // What this thread has given is given. What it writes after this for nobody in the group may be on its way while it
+    // waits; written before, the others would have to wait until it has reached memory.
+    __device__ void arrive() {
 #if IN_CLUSTERS
-        cluster_sync();
-#else
+        cluster_arrive();
+#elif IN_GLOBAL_MEMORY
         __syncthreads();
-#if IN_GLOBAL_MEMORY
         if (threadIdx.x == 0) {
-            ++meetings;
             __threadfence();
             atomicAdd(arrived, 1u);
+        }
+#endif
+    }
+
+    // All blocks of the group have arrived, and each sees what the others wrote before.
+    __device__ void wait() {
+#if IN_CLUSTERS
+        cluster_wait();
+#elif IN_GLOBAL_MEMORY
+        if (threadIdx.x == 0) {
+            ++meetings;
             while (load_acquire(arrived) < BLOCKS * meetings) __nanosleep(20);
             __threadfence();
         }
         __syncthreads();
-#endif
+#else
+        __syncthreads();
 #endif
     }
 
@@ -232,12 +242,14 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
             next_valid = !mask || mask[at];
         };
         look_ahead(0);
+        states.arrive();
         states.wait(); // nobody gives before all have begun, and are done with the rows before
 
         for (int step = 0; step < time; ++step) {
             const int t = reverse ? time - 1 - step : step, turn = step % 2;
             Gates z = next;
             const bool valid = next_valid;
+            const real h_old = h, c_old = c;
             look_ahead(step + 1);
 
 #pragma unroll 1
@@ -268,15 +280,18 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
                     const Gates sum = sums[(q_own * warps + w) * UNITS + lane];
                     z = {z.i + sum.i, z.f + sum.f, z.g + sum.g, z.o + sum.o};
                 }
-                const size_t at = place(row, t, time);
-                h_before[at * units + unit] = h;
-                c_before[at * units + unit] = c;
                 real c_new = c;
                 const real h_new = cell_forward(z, c_new);
-                write(gates + 4 * at * units + unit, units, z);
                 if (valid) h = output = h_new, c = c_new;
-                y[place(row, step, time) * units + unit] = output;
                 states.give(1 - turn, q_own, unit, h);
+            }
+            states.arrive();
+            if (owner) {
+                const size_t at = place(row, t, time);
+                h_before[at * units + unit] = h_old;
+                c_before[at * units + unit] = c_old;
+                write(gates + 4 * at * units + unit, units, z);
+                y[place(row, step, time) * units + unit] = output;
             }
             states.take(1 - turn);
         }
@@ -328,22 +343,23 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
             if (dy) next_dy = dy[place(row, step, time) * units + unit];
         };
         look_ahead(time - 1);
+        slopes.arrive();
         slopes.wait();
 
         for (int step = time - 1; step >= 0; --step) {
             const int t = reverse ? time - 1 - step : step, turn = step % 2;
             const bool valid = next_valid;
+            Gates slope = {0, 0, 0, 0};
             if (owner) {
                 doutput += next_dy;
-                Gates slope = {0, 0, 0, 0};
                 if (valid) {
                     slope = cell_backward(next, next_c, dh + doutput, dc);
                     doutput = 0;
                 }
-                const size_t at = place(row, t, time);
-                write(dz + 4 * at * units + unit, units, slope);
                 slopes.give(turn, q_own, unit, slope);
             }
+            slopes.arrive();
+            if (owner) write(dz + 4 * place(row, t, time) * units + unit, units, slope);
             look_ahead(step - 1);
             slopes.take(turn);
 
