@@ -90,6 +90,8 @@ def test_threads_that_never_come(kernels: cuda_on_cpu.Kernels) -> None:
         kernels.launch("meet_elsewhere", 1, 64, [])
     with pytest.raises(RuntimeError, match="31 more|30 more"):
         kernels.launch("shuffle_without_all", 1, 32, [np.zeros(32, np.int32)])
+    with pytest.raises(RuntimeError, match="waits at its cluster's barrier without having arrived"):
+        kernels.launch("wait_only", 2, 1, [])
     assert total(kernels, "sum_f32", np.float32, False) == 500500  # and the machine is as before
 
 
@@ -162,6 +164,7 @@ def test_sanitizers_accept_what_is_right(which: str) -> None:
         ("address", "kernels.launch('turn_round', 1, 64, [np.zeros(64, 'i4')], shared=252)", "heap-buffer-overflow"),
         ("thread", "kernels.launch('sum_without_barrier', 1, 64, [x, x[:1].copy(), np.int32(9)])", "data race"),
         ("thread", "kernels.launch('all_write_one', 2, 1, [np.zeros(1, 'i4')])", "data race"),
+        ("thread", "kernels.launch('pass_on_too_late', 2, 1, [np.zeros(2, 'i4')], shared=4)", "data race"),
     ],
 )
 def test_sanitizers_see_what_is_wrong(which: str, code: str, message: str) -> None:

@@ -402,7 +402,8 @@ def lstm_backward(
     validate.lstm_cache("cuda", cache, x, [(batch, time, 4 * len(recurrent)), states, states])
     dy, dh, dc, mask = map(_optional, (dy, dh, dc, mask))
     x, kernel, recurrent = map(_dense, (x, kernel, recurrent))
-    return _cuda_lstm.backward(dy, dh, dc, x, kernel, recurrent, mask, bool(reverse), *cache)
+    gates, h_before, c_before = map(_dense, cache)
+    return _cuda_lstm.backward(dy, dh, dc, x, kernel, recurrent, mask, bool(reverse), gates, h_before, c_before)
 
 
 def _optional(array: Array | None) -> Array | None:

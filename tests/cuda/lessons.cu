@@ -107,4 +107,16 @@ extern "C" __global__ void past_the_end(float* y) {
     y[threadIdx.x] = x[threadIdx.x];
 }
 
+extern "C" __global__ void __cluster_dims__(2, 1, 1) pass_on_too_late(int* y) {
+    extern __shared__ int mine[];
+    cluster_arrive();
+    cluster_wait();
+    cluster_arrive();
+    of_cluster(mine, 1 - cluster_rank())[0] = blockIdx.x;
+    cluster_wait();
+    y[blockIdx.x] = mine[0];
+}
+
+extern "C" __global__ void __cluster_dims__(2, 1, 1) wait_only() { cluster_wait(); }
+
 extern "C" __global__ void all_write_one(int* y) { *y = blockIdx.x; }

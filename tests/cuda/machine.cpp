@@ -41,6 +41,7 @@ struct Thread {
     State state = State::ready;
     int where = 0;     // the barrier of the source that it waits at
     bool odd_block = false, odd_cluster = false, odd_grid = false;  // how many barriers of each kind it has met
+    bool arrived = false;  // at its cluster's
     // what it offers to its warp, and what it gets
     Exchange exchange = Exchange::none;
     unsigned mask = 0, source = 0;
@@ -430,12 +431,16 @@ void grid_barrier(int where) {
 // What it writes between the two is for itself alone.
 void arrive_at_cluster() {
     Thread& thread = self();
+    if (thread.arrived) fail(name(thread) + " arrives twice at its cluster's barrier");
+    thread.arrived = true;
     thread.odd_cluster = !thread.odd_cluster;
     arrive(&thread.block->cluster->at_cluster[thread.odd_cluster]);
 }
 
 void wait_for_cluster(int where) {
     Thread& thread = self();
+    if (!thread.arrived) fail(name(thread) + " waits at its cluster's barrier without having arrived");
+    thread.arrived = false;
     thread.where = where;
     leave(State::at_cluster);
     depart(&thread.block->cluster->at_cluster[thread.odd_cluster]);
