@@ -141,7 +141,31 @@ def test_an_array_that_begins_anywhere_gives_the_same_bits(cp: Any, dtype: Any) 
 # ---- rows of every length -------------------------------------------------------------------
 
 # Around a pack, a warp's first and last row, a block's, and the longest that shared memory holds.
-LENGTHS = [1, 2, 3, 4, 5, 31, 32, 33, 127, 128, 129, 512, 513, 1023, 1024, 1025, 6145, 8192, 8193, 12289, 16_385]
+LENGTHS = [
+    1,
+    2,
+    3,
+    4,
+    5,
+    31,
+    32,
+    33,
+    127,
+    128,
+    129,
+    512,
+    513,
+    1023,
+    1024,
+    1025,
+    6016,
+    6017,
+    8192,
+    8193,
+    12_032,
+    12_033,
+    16_385,
+]
 
 
 @DTYPES

@@ -31,7 +31,7 @@ THREADS, PIECE, TILE, SHORT = 256, 8192, 2048, 64
 
 PACK = 16  # bytes that a thread loads at a time
 WARP = 32  # threads that run side by side
-SHARED = 48 << 10  # bytes of shared memory that any GPU gives to a block
+SHARED = 47 << 10  # bytes of shared memory for rows: any GPU gives 48 KiB to a block, with the kernel's own few bytes
 
 # Threads of this many blocks take all there is in turns. An H100, with 132 multiprocessors of 8 blocks, is full four
 # times over, so that the last round, which may leave some idle, is short beside the others.

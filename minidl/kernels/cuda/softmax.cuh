@@ -6,7 +6,7 @@
 // A thread's share of a row: its packs lane, lane + group, … Where all rows of a block fit into shared memory (`kept`;
 // cuda.py knows) they are read once and stay there, each pack for the one thread that uses it, so nobody has to wait.
 // Registers would do too, but short rows would take as many of them as long ones and leave no room for other threads. A
-// longer row, of more than 12288 float32, is read again each time, from the L2 if all goes well.
+// longer row, of more than 12032 float32, is read again each time, from the L2 if all goes well.
 template <typename real> struct Row {
     static constexpr int size = Pack<real>::size;
     const real* x;
