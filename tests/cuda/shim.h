@@ -58,6 +58,7 @@ inline grid_group this_grid() { return {}; }
 // Other threads may go on wherever one thread spins: here and in the atomic operations.
 inline void __nanosleep(unsigned) { shim::yield(); }
 inline unsigned load_acquire(const unsigned* p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); } // in kernels: in PTX
+// A missing fence goes unnoticed: the atomic operations here order memory as the strictest would.
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 inline void __trap() { abort(); }
