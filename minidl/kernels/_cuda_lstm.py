@@ -45,15 +45,14 @@ def forward(
     sizes = Sizes(x, recurrent)
     gates = cupy.matmul(_rows(x), kernel).reshape(sizes.batch, sizes.time, 4 * sizes.units)  # x W, to go on from
     y, h_before, c_before = (_empty((sizes.batch, sizes.time, sizes.units), x.dtype) for _ in range(3))
-    cache = gates, h_before, c_before
-    given = h0, c0, recurrent, bias, mask, reverse
+    given, made = (recurrent, bias, h0, c0, mask, reverse), (gates, y, h_before, c_before)
     if not y.size:
         h, c = h0.copy(), c0.copy()
     elif form := Form.of(_gpu(), sizes, handed=1, summed=4):
-        h, c = _persistent_forward(form, sizes, *cache, y, *given)
+        h, c = _persistent_forward(form, sizes, *given, *made)
     else:
-        h, c = _stepwise_forward(sizes, *cache, y, *given)
-    return y, h, c, cache
+        h, c = _stepwise_forward(sizes, *given, *made)
+    return y, h, c, (gates, h_before, c_before)
 
 
 def backward(
@@ -74,13 +73,13 @@ def backward(
 
     sizes = Sizes(x, recurrent)
     dz = _empty(gates.shape, gates.dtype)
-    given = dy, dh, dc, recurrent, mask, reverse
+    given = gates, c_before, recurrent, mask, reverse, dy, dh, dc
     if not dz.size:
         dh0, dc0 = _copy_or_zeros(dh, sizes), _copy_or_zeros(dc, sizes)
     elif form := Form.of(_gpu(), sizes, handed=4, summed=1):
-        dh0, dc0 = _persistent_backward(form, sizes, gates, c_before, dz, *given)
+        dh0, dc0 = _persistent_backward(form, sizes, *given, dz)
     else:
-        dh0, dc0 = _stepwise_backward(sizes, gates, c_before, dz, *given)
+        dh0, dc0 = _stepwise_backward(sizes, *given, dz)
     dz = _rows(dz)
     dx = cupy.matmul(dz, kernel.T).reshape(x.shape)
     return dx, dh0, dc0, cupy.matmul(_rows(x).T, dz), cupy.matmul(_rows(h_before).T, dz), dz.sum(0)
@@ -106,16 +105,16 @@ class Sizes:
 def _persistent_forward(
     form: Form,
     sizes: Sizes,
-    gates: Array,
-    h_before: Array,
-    c_before: Array,
-    y: Array,
-    h0: Array,
-    c0: Array,
     recurrent: Array,
     bias: Array,
-    mask: Array,
+    h0: Array,
+    c0: Array,
+    mask: Array | None,
     reverse: bool,
+    gates: Array,
+    y: Array,
+    h_before: Array,
+    c_before: Array,
 ) -> tuple[Array, Array]:
     """Fill gates, y and the states before each step; the states after the last."""
     h, c = _empty(h0.shape, h0.dtype), _empty(c0.shape, c0.dtype)
@@ -129,13 +128,13 @@ def _persistent_backward(
     sizes: Sizes,
     gates: Array,
     c_before: Array,
-    dz: Array,
-    dy: Array,
+    recurrent: Array,
+    mask: Array | None,
+    reverse: bool,
+    dy: Array | None,
     dh: Array | None,
     dc: Array | None,
-    recurrent: Array,
-    mask: Array,
-    reverse: bool,
+    dz: Array,
 ) -> tuple[Array, Array]:
     """Fill dz; the slopes of the states before the first step."""
     dh0, dc0 = (_empty((sizes.batch, sizes.units), sizes.dtype) for _ in range(2))
@@ -219,16 +218,16 @@ class Form:
 
 def _stepwise_forward(
     sizes: Sizes,
-    gates: Array,
-    h_before: Array,
-    c_before: Array,
-    y: Array,
-    h0: Array,
-    c0: Array,
     recurrent: Array,
     bias: Array,
-    mask: Array,
+    h0: Array,
+    c0: Array,
+    mask: Array | None,
     reverse: bool,
+    gates: Array,
+    y: Array,
+    h_before: Array,
+    c_before: Array,
 ) -> tuple[Array, Array]:
     """Fill gates, y and the states before each step; the states after the last."""
     import cupy
@@ -247,13 +246,13 @@ def _stepwise_backward(
     sizes: Sizes,
     gates: Array,
     c_before: Array,
-    dz: Array,
-    dy: Array,
+    recurrent: Array,
+    mask: Array | None,
+    reverse: bool,
+    dy: Array | None,
     dh: Array | None,
     dc: Array | None,
-    recurrent: Array,
-    mask: Array,
-    reverse: bool,
+    dz: Array,
 ) -> tuple[Array, Array]:
     """Fill dz; the slopes of the states before the first step."""
     import cupy
