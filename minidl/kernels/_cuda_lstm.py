@@ -145,6 +145,8 @@ def _persistent_backward(
 
 @dataclass(frozen=True)
 class GPU:
+    """What of a GPU decides on the form."""
+
     processors: int
     clusters: bool
     shared: int  # bytes that a block may have
