@@ -18,11 +18,11 @@
 // cycle), with the 32 rows of the document's model, one a cluster of 4 blocks of 8 warps: 128 · 128 products a block,
 // 128 cycles; 4 KiB of sums between warps out and in, 64; a barrier, the sums and the gates one after the other, some
 // 400; the way to the other blocks' memory and the cluster's barrier, some 400: 1000 cycles or 0.6 µs, four fifths of
-// it waiting, which more rows share. Backward hands on four numbers for one and reads the 4 U slopes of a row out of
-// shared memory in the 128 cycles in which it multiplies them, the rest is the same. The alternatives: all of R, 256 KiB, on one SM lies in shared memory for the half
-// that registers have no room for, 1024 cycles a step to read, and a quarter of the SMs have work; units over the whole
-// grid wait more than 1000 cycles at its barrier. These numbers come from data sheets and from counting instructions;
-// none is measured.
+// it waiting, which more rows share. Backward hands on four numbers for one, and reads the slopes of a row out of
+// shared memory in the 128 cycles in which it multiplies them; the rest is the same. The alternatives: all of R, 256
+// KiB, on one SM lies in shared memory for the half that registers have no room for, 1024 cycles a step to read, and a
+// quarter of the SMs have work; units over the whole grid wait more than 1000 cycles at its barrier. These numbers come
+// from data sheets and from counting instructions; none is measured.
 //
 // Long states, the `step` kernels: cuBLAS makes h R, or dz Rᵀ, one step at a time and one kernel does the rest. A graph
 // would spare the launches from Python, but CuPy refuses cuBLAS while a stream is captured (cupy#6290).
