@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import hypothesis
+import on_device
 import pytest
 from cases import KERNELS
 
@@ -16,7 +17,8 @@ hypothesis.settings.load_profile("minidl")
 
 def pytest_report_header() -> str:
     missing = "" if "cpu" in KERNELS else f"; THE COMPILED KERNELS ARE MISSING: {md.kernels.cpu_missing}"
-    return f"minidl kernels: {', '.join(KERNELS)}{missing}"
+    cuda = f"cuda on {on_device.WHERE}" if on_device.WHERE else "cuda NOT TESTED, for want of a GPU or g++"
+    return f"minidl kernels: {', '.join(KERNELS)}, {cuda}{missing}"
 
 
 @pytest.fixture(params=KERNELS)

@@ -15,8 +15,10 @@ __device__ void sum_pieces(i64 rows, i64 columns, int group, const real* __restr
     each_row(rows * pieces, group, [&](i64 row, int lane) {
         Pack<real> sums = {};
         if (row >= 0) {
-            const i64 begin = row % pieces * PIECE, left = columns - begin, n = left < PIECE ? left : PIECE;
-            const real* piece = x + row / pieces * columns + begin;
+            // Short rows are many, and a division of 64 bits takes as long as adding one up.
+            const i64 of = pieces == 1 ? row : row / pieces, begin = (row - of * pieces) * PIECE;
+            const i64 left = columns - begin, n = left < PIECE ? left : PIECE;
+            const real* piece = x + of * columns + begin;
 #pragma unroll 4
             for (i64 i = lane * size; i < n; i += group * size) {
                 const Pack<real> pack = load(piece, i, n, whole);
