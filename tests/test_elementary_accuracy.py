@@ -160,3 +160,15 @@ def test_a_number_gives_the_same_bits_wherever_it_stands(module: str, name: str,
     for n in (1, 2, 3, 5, 17):
         np.testing.assert_array_equal(getattr(MODULES[module], name)(x[:n]), y[:n])
         np.testing.assert_array_equal(getattr(MODULES[module], name)(x[n:]), y[n:])
+
+
+@pytest.mark.skipif(
+    md.kernels.cpu is None or md.kernels.cpu.isa() not in ("x86-64-v3", "x86-64-v4"),
+    reason="needs compiled kernels with fused multiply-adds",
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BOUNDS)
+def test_cuda_has_the_bits_of_c(name: str, dtype: Any) -> None:
+    """So what is known of each of all float32 numbers in C is known on a GPU."""
+    x = samples(name, dtype)
+    np.testing.assert_array_equal(getattr(MODULES["cuda"], name)(x), getattr(MODULES["cpu"], name)(x))
