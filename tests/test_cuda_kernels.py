@@ -74,6 +74,8 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "exp": lambda: run.exp(x),
         "tanh": lambda: run.tanh(x),
         "sigmoid": lambda: run.sigmoid(x),
+        "relu_forward": lambda: run.relu_forward(x),
+        "relu_backward": lambda: run.relu_backward(y, x),
         "matmul": lambda: run.matmul(dy[:31].T, dy[:31]),
         "sum_rows": lambda: (run.sum_rows(logits), run.sum_rows(long)),
         "softmax_forward": lambda: (run.softmax_forward(logits), run.softmax_forward(long)),
@@ -200,6 +202,13 @@ def test_infinities_and_nan_in_a_row(columns: int) -> None:
         expected = reference.softmax_forward(rows)
     np.testing.assert_allclose(run.softmax_forward(rows), expected, rtol=1e-5)
     assert np.isnan(expected).any(axis=1).tolist() == [True, False, True, True, False, False]
+
+
+@DTYPES
+def test_relu_of_numbers_that_are_not_ordinary(dtype: Any) -> None:
+    x = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 3.0], dtype)
+    np.testing.assert_array_equal(run.relu_forward(x), reference.relu_forward(x))
+    np.testing.assert_array_equal(run.relu_backward(x[::-1].copy(), x), reference.relu_backward(x[::-1].copy(), x))
 
 
 # ---- embeddings -----------------------------------------------------------------------------
@@ -517,5 +526,7 @@ def test_denormal_numbers_of_float32_count_as_0_in_arithmetic_alone() -> None:
     x = np.array([1e-40, -1e-40, 1e-37], np.float32)
     np.testing.assert_array_equal(run.dropout(x, 0.0, 0, 0), [0, 0, x[2]])
     np.testing.assert_array_equal(run.tanh(x), x)
+    np.testing.assert_array_equal(run.relu_forward(x), [x[0], 0, x[2]])
+    np.testing.assert_array_equal(run.relu_backward(np.ones_like(x), x), [1, 0, 1])
     assert run.exp(np.array([-90.0], np.float32)) == np.exp(np.float32(-90))
     np.testing.assert_array_equal(run.dropout(np.array([1e-310]), 0.0, 0, 0), [1e-310])

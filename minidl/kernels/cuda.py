@@ -176,6 +176,20 @@ def sigmoid(x: Array) -> Array:
     return _map("sigmoid", x)
 
 
+def relu_forward(x: Array) -> Array:
+    """y = max(x, 0)"""
+    validate.floats("relu_forward", x=x)
+    return _map("relu_forward", x)
+
+
+def relu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy where x > 0, else 0"""
+    validate.elementwise("relu_backward", dy=dy, x=x)
+    dx = _empty(x.shape, x.dtype)
+    _each("elementary", "relu_backward", _dense(dy), _dense(x), dx)
+    return dx
+
+
 def _map(kernel: str, x: Array) -> Array:
     y = _empty(x.shape, x.dtype)
     _each("elementary", kernel, _dense(x), y)
