@@ -19,6 +19,7 @@
     K(exp, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
     K(tanh, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                             \
     K(sigmoid, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                          \
+    K(erf, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
     K(relu_forward, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                     \
     K(relu_backward, (ptrdiff_t n, const real *dy, const real *x, real *dx), (n, dy, x, dx))              \
     /* ---- gemm.c: c (m, n) = a (m, k) b (k, n), rows and columns any number of reals apart; flags: gemm.h */ \

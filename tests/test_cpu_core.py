@@ -77,6 +77,7 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "exp": lambda: cpu.exp(x),
         "tanh": lambda: cpu.tanh(x),
         "sigmoid": lambda: cpu.sigmoid(x),
+        "erf": lambda: cpu.erf(x),
         "relu_forward": lambda: cpu.relu_forward(x),
         "relu_backward": lambda: cpu.relu_backward(y, x),
         "matmul": lambda: cpu.matmul(dy[:301].T, dy[:301]),

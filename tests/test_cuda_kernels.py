@@ -74,6 +74,7 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "exp": lambda: run.exp(x),
         "tanh": lambda: run.tanh(x),
         "sigmoid": lambda: run.sigmoid(x),
+        "erf": lambda: run.erf(x),
         "relu_forward": lambda: run.relu_forward(x),
         "relu_backward": lambda: run.relu_backward(y, x),
         "matmul": lambda: run.matmul(dy[:31].T, dy[:31]),
@@ -345,8 +346,8 @@ def test_of_serves_arrays_of_cupy_with_cuda(cp: Any) -> None:
 def test_use_selects_cuda_where_nothing_is_missing(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "missing", lambda: "")
     with md.use("cuda"):
-        assert md.kernels.active() == "cuda" and md.kernels.serving() is cuda
-        assert isinstance(md.kernels.serving().random_bits(5, 0, 0), cp.ndarray)
+        assert md.kernels.active() == "cuda" and md.kernels.serving() is not cuda  # which are for NumPy's arrays
+        assert md.zeros(2).device == "cuda"
     monkeypatch.setattr(cuda, "missing", lambda: "no wind; pip install sails")
     before = md.kernels.active()
     with pytest.raises(RuntimeError, match="^the cuda kernels cannot run: no wind; pip install sails$"):

@@ -31,7 +31,7 @@ _stream = md.random.Generator(40)
 BESIDE = {
     "reference": set(),
     "cpu": {"available_isas", "compiler", "get_num_threads", "isa", "set_num_threads"},
-    "cuda": {"device", "missing"},
+    "cuda": {"device", "from_dlpack", "memory", "missing", "synchronize", "to_device"},
 }
 ALL = [*KERNELS, "cuda"]
 
@@ -162,6 +162,7 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "exp": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
     "tanh": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-20.0, high=20.0),)],
     "sigmoid": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
+    "erf": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-7.0, high=7.0),)],
     "relu_forward": [(draw(*s),) for s in SHAPES],
     "relu_backward": [(draw(*s), draw(*s)) for s in SHAPES],
     "matmul": [(draw(*a), draw(*b)) for a, b in PRODUCTS],

@@ -31,6 +31,7 @@ cdef extern from "dispatch.h" nogil:
     int kernel_exp(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_tanh(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_sigmoid(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_erf(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_relu_forward(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_relu_backward(int bits, Py_ssize_t n, const void *dy, const void *x, void *dx)
     int kernel_gemm(
@@ -205,6 +206,10 @@ def tanh(x, y):
 
 def sigmoid(x, y):
     apply(kernel_sigmoid, x, y)
+
+
+def erf(x, y):
+    apply(kernel_erf, x, y)
 
 
 def relu_forward(x, y):

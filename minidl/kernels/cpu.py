@@ -130,6 +130,12 @@ def sigmoid(x: Array) -> Array:
     return _map(_cpu.sigmoid, x)
 
 
+def erf(x: Array) -> Array:
+    """y = 2/√π ∫₀ˣ e^(−t²) dt"""
+    validate.floats("erf", x=x)
+    return _map(_cpu.erf, x)
+
+
 def relu_forward(x: Array) -> Array:
     """y = max(x, 0)"""
     validate.floats("relu_forward", x=x)

@@ -99,6 +99,42 @@ def _choice(variable: str) -> bool:
 check_ids = _choice("MINIDL_CHECK_IDS")
 
 
+def to_device(array: Any) -> Array:
+    """An array of NumPy's copied to the GPU; one of another library that lives there already as CuPy's, uncopied."""
+    import cupy
+
+    return cupy.asarray(array)
+
+
+def from_dlpack(array: Any) -> Array:
+    """Another library's array on the GPU as CuPy's, over the same memory."""
+    import cupy
+
+    return cupy.from_dlpack(array)
+
+
+def memory() -> str:
+    """What the memory of the GPU is used for."""
+    import cupy
+
+    free, total = cupy.cuda.runtime.memGetInfo()
+    pool = cupy.get_default_memory_pool()
+    used, kept = pool.used_bytes(), pool.free_bytes()
+    rest = max(total - free - used - kept, 0)
+    whole, own, cached, left, others = (f"{n / 2**30:.2f}" for n in (total, used, kept, free, rest))
+    return (
+        f"the GPU has {whole} GiB: {own} in arrays of this process, {cached} kept for its next ones, {left} free, "
+        f"{others} with CUDA and with other processes"
+    )
+
+
+def synchronize() -> None:
+    """Wait until all work that was queued is done; an error that it met is raised here."""
+    import cupy
+
+    cupy.cuda.Device().synchronize()
+
+
 # ---- kernels and their launch -----------------------------------------------------------
 
 
@@ -174,6 +210,12 @@ def sigmoid(x: Array) -> Array:
     """y = 1 / (1 + e⁻ˣ)"""
     validate.floats("sigmoid", x=x)
     return _map("sigmoid", x)
+
+
+def erf(x: Array) -> Array:
+    """y = 2/√π ∫₀ˣ e^(−t²) dt"""
+    validate.floats("erf", x=x)
+    return _map("erf", x)
 
 
 def relu_forward(x: Array) -> Array:
@@ -345,11 +387,11 @@ def _sort(ids: Array, rows: int) -> tuple[Array, Array]:
     """The ids in order, each with its place, by a byte at a time; those outside [0, rows) last, as `rows`."""
     n, places = ids.size, ids  # the first pass makes the places
     tiles = _blocks(n, TILE)
-    counts, totals = _empty((256, tiles), np.int64), _empty(256, np.int64)
+    counts, totals = _empty((tiles, 256), np.int64), _empty(256, np.int64)
     for shift in range(0, max(1, rows.bit_length()), 8):
         moved = _empty(n, np.int64), _empty(n, np.int64)
         _launch("embedding", "count_digits", tiles, n, rows, shift, ids, counts)
-        _launch("embedding", "add_up_tiles", 256, tiles, counts, totals)
+        _launch("embedding", "add_up_tiles", 1, tiles, counts, totals)
         _launch("embedding", "move_by_digit", tiles, n, rows, shift, ids, places, counts, totals, *moved)
         ids, places = moved
     return ids, places

@@ -1,4 +1,4 @@
-// exp, tanh, sigmoid and relu: a thread reads and writes 16 bytes at a time. About 20 instructions a number: the memory
+// exp, tanh, sigmoid, erf, relu: a thread reads and writes 16 bytes at a time. About 20 instructions a number: the memory
 // is what they wait for in float32 everywhere, in float64 on GPUs that have whole units for it.
 #include "math.cuh"
 
@@ -10,6 +10,12 @@ struct Tanh {
 };
 struct Sigmoid {
     template <typename T> __device__ T operator()(T x) const { return logistic(x); }
+};
+
+// CUDA's own, within 2 ulp (CUDA C++ Programming Guide, "Mathematical Functions"), but for denormal results, which are 0.
+struct Erf {
+    __device__ float operator()(float x) const { return erff(x); }
+    __device__ double operator()(double x) const { return erf(x); }
 };
 
 // Which numbers are positive is asked of their bits, since a denormal one counts as 0 in a comparison.
@@ -49,6 +55,9 @@ __device__ void relu_slope(i64 n, const real* __restrict__ dy, const real* __res
     }                                                                                            \
     KERNEL(sigmoid_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {            \
         map<Sigmoid>(n, x, y);                                                                   \
+    }                                                                                            \
+    KERNEL(erf_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {                \
+        map<Erf>(n, x, y);                                                                       \
     }                                                                                            \
     KERNEL(relu_forward_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {       \
         map<Relu>(n, x, y);                                                                      \
