@@ -54,7 +54,7 @@ constexpr int TILE = THREADS * ROUNDS;  // as in cuda.py
 __device__ inline i64 sorted_as(i64 id, i64 rows) { return 0 <= id && id < rows ? id : rows; }
 __device__ inline int digit_of(i64 id, i64 shift) { return int(id >> shift) & (DIGITS - 1); }
 
-// counts[digit][tile]
+// counts[tile][digit]
 KERNEL(count_digits)(
     i64 n, i64 rows, i64 shift, const i64* __restrict__ ids, i64* __restrict__ counts) {
     __shared__ int count[DIGITS];
@@ -67,7 +67,7 @@ KERNEL(count_digits)(
             if (i < n) atomicAdd(&count[digit_of(sorted_as(ids[i], rows), shift)], 1);
         }
         __syncthreads();
-        counts[threadIdx.x * tiles + tile] = count[threadIdx.x];
+        counts[tile * DIGITS + threadIdx.x] = count[threadIdx.x];
     }
 }
 
@@ -92,19 +92,17 @@ __device__ inline i64 sum_before(i64 value, i64* total) {
     return before + sum - value;
 }
 
-// counts[digit][tile] becomes how many of the digit the tiles before have; totals[digit], how many all have.
+// counts[tile][digit] becomes how many of the digit the tiles before have; totals[digit], how many all have. One block:
+// a tile has 2048 ids, so a million make 500 additions a thread, of numbers that are on their way ahead of them.
 KERNEL(add_up_tiles)(i64 tiles, i64* __restrict__ counts, i64* __restrict__ totals) {
-    for (int digit = blockIdx.x; digit < DIGITS; digit += gridDim.x) {
-        i64* of_digit = counts + digit * tiles;
-        i64 before = 0, total;
-        for (i64 first = 0; first < tiles; first += THREADS) {
-            const i64 tile = first + threadIdx.x, count = tile < tiles ? of_digit[tile] : 0;
-            const i64 sum = sum_before(count, &total);
-            if (tile < tiles) of_digit[tile] = before + sum;
-            before += total;
-        }
-        if (threadIdx.x == 0) totals[digit] = before;
+    i64 before = 0;
+#pragma unroll 8
+    for (i64 tile = 0; tile < tiles; tile++) {
+        const i64 count = counts[tile * DIGITS + threadIdx.x];
+        counts[tile * DIGITS + threadIdx.x] = before;
+        before += count;
     }
+    totals[threadIdx.x] = before;
 }
 
 // Each warp has a part of the tile and goes through it in order, 32 neighbours at a time: a number's place is what its
@@ -138,7 +136,7 @@ KERNEL(move_by_digit)(
             __syncwarp();
         }
         __syncthreads();
-        begin[threadIdx.x] = smaller + counts[threadIdx.x * tiles + tile];
+        begin[threadIdx.x] = smaller + counts[tile * DIGITS + threadIdx.x];
         int before = 0;
         for (int w = 0; w < WARPS; w++) {
             const int of_warp = seen[w][threadIdx.x];
