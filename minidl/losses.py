@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from minidl import ops, targets
+from minidl import devices, ops, targets
 from minidl.hyperparameters import number
 from minidl.naming import resolve, snake_case
 from minidl.ops.coercion import floating
 from minidl.ops.probabilities import logits_of
-from minidl.tensor import Tensor, as_tensor, wrap
+from minidl.tensor import Tensor, as_tensor
 
 EPSILON = 1e-7  # probabilities are held in [ε, 1 − ε] before their logarithm is taken
 REDUCTIONS = ("sum_over_batch_size", "sum", "none")
@@ -84,8 +84,9 @@ def binary_crossentropy(y_true: Any, y_pred: Any, from_logits: bool = False, lab
     """
     name = "binary_crossentropy"
     logits = _logits(name, y_pred, from_logits, "sigmoid")
-    y_true, x = _pair(name, y_true, y_pred if logits is None else logits)
-    targets.check_fractions(name, "y_true", y_true._array, "the labels of two classes are 0 and 1")
+    y_true, x = _pair(
+        name, y_true, y_pred if logits is None else logits, fractions="the labels of two classes are 0 and 1"
+    )
     y_true = _smooth(y_true, label_smoothing, 2)
     if logits is not None:
         return ops.mean(ops.sigmoid_cross_entropy(x, y_true), -1)
@@ -112,10 +113,10 @@ def categorical_crossentropy(
     """
     name = "categorical_crossentropy"
     logits = _logits(name, y_pred, from_logits, "softmax")
-    y_true, x = _pair(name, y_true, y_pred if logits is None else logits)
+    rows = "each row is one-hot or a distribution over the classes"
+    y_true, x = _pair(name, y_true, y_pred if logits is None else logits, fractions=rows)
     if x.shape[-1] < 2:
         raise ValueError(f"{name}: y_pred has shape {x.shape}: one class alone is certain; use binary_crossentropy")
-    targets.check_fractions(name, "y_true", y_true._array, "each row is one-hot or a distribution over the classes")
     y_true = _smooth(y_true, label_smoothing, x.shape[-1])
     if logits is not None:
         return ops.softmax_cross_entropy(x, y_true)
@@ -135,9 +136,9 @@ def sparse_categorical_crossentropy(y_true: Any, y_pred: Any, from_logits: bool 
     x = floating(y_pred) if logits is None else logits
     labels = targets.labels(name, y_true, x.shape)
     if logits is not None:
-        return ops.sparse_cross_entropy(x, wrap(labels))
+        return ops.sparse_cross_entropy(x, labels)
     log_p = _log_probabilities(name, x).reshape(-1, x.shape[-1])
-    return -log_p[np.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
+    return -log_p[np.arange(labels.size, like=labels), labels.reshape(-1)].reshape(labels.shape)
 
 
 def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
@@ -147,8 +148,7 @@ def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
     Tensor([0.])
     """
     name = "kl_divergence"
-    y_true, y_pred = _pair(name, y_true, y_pred)
-    targets.check_fractions(name, "y_true", y_true._array, "each row is a distribution over the classes")
+    y_true, y_pred = _pair(name, y_true, y_pred, fractions="each row is a distribution over the classes")
     targets.check_fractions(name, "y_pred", y_pred._array, "end the model with a softmax")
     y_true, p = ops.clip(y_true, EPSILON, 1), ops.clip(y_pred, EPSILON, 1)
     return ops.sum(y_true * ops.log(y_true / p), -1)
@@ -228,7 +228,7 @@ class Loss:
         """
         y_pred = floating(y_pred)
         if not isinstance(y_true, Tensor):
-            y_true = Tensor(np.asarray(y_true))
+            y_true = _on_host(y_true)
         if y_true.dtype.kind == "f":
             y_true = y_true.astype(y_pred.dtype)
         if y_true.ndim < y_pred.ndim:
@@ -425,7 +425,8 @@ def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Te
     count = None
     if mask is not None:
         valid = targets.spread("mask", mask, losses.shape).astype(bool)
-        losses, count = ops.where(valid, losses, 0.0), int(valid.sum())  # not a product: 0 × NaN is NaN
+        losses = ops.where(valid, losses, 0.0)  # not a product: 0 × NaN is NaN
+        count = np.maximum(valid.sum(), 1).astype(losses.dtype)
     if sample_weight is not None:
         losses = losses * targets.spread("sample_weight", sample_weight, losses.shape).astype(losses.dtype)
     if reduction == "none":
@@ -434,7 +435,7 @@ def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Te
         raise ValueError(f"the loss of no samples: the losses have shape {losses.shape}")
     if reduction == "sum":
         return ops.sum(losses)
-    return ops.mean(losses) if count is None else ops.sum(losses) / max(count, 1)
+    return ops.mean(losses) if count is None else ops.sum(losses) / count
 
 
 # ---- targets and logits -----------------------------------------------------------------
@@ -442,12 +443,25 @@ def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Te
 _NO_PROBABILITY = "that is no probability; pass from_logits=True, or end the model with {}"
 
 
-def _pair(loss: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
-    """Targets and predictions as tensors of one float type and one shape."""
+def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "") -> tuple[Tensor, Tensor]:
+    """Targets and predictions as tensors of one float type and one shape, the targets of `fractions` in [0, 1].
+
+    Targets are looked at where they are, and then follow the predictions to the GPU: to look at them
+    there the processor would have to wait for all work before.
+    """
     y_pred = floating(y_pred)
-    y_true = y_true.astype(y_pred.dtype) if isinstance(y_true, Tensor) else Tensor(y_true, dtype=y_pred.dtype)
+    y_true = y_true.astype(y_pred.dtype) if isinstance(y_true, Tensor) else _on_host(y_true, y_pred.dtype)
     targets.check_finite(loss, y_true._array)
-    return targets.fit(loss, y_true, y_pred)
+    y_true, y_pred = targets.fit(loss, y_true, y_pred)
+    if fractions:
+        targets.check_fractions(loss, "y_true", y_true._array, fractions)
+    return y_true.to("cuda") if y_pred.device == "cuda" else y_true, y_pred
+
+
+def _on_host(y_true: Any, dtype: Any = None) -> Tensor:
+    """A copy of targets, which stays with the processor until it was looked at; on the GPU if it lives there."""
+    array = devices.as_array(y_true)
+    return Tensor(array, dtype=dtype, device=devices.of(array))
 
 
 def _logits(loss: str, y_pred: Any, from_logits: bool, made_by: str) -> Tensor | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import devices
 from minidl.tensor import FUNCTIONS, Tensor, as_tensor, without_gradient, wrap
 
 
@@ -21,8 +22,7 @@ def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> T
 
 def full(shape: Any, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of one value, of the type that Tensor(value) has."""
-    t = as_tensor(value, dtype)
-    return _finished(without_gradient("full", value, np.full(shape, t._array, t.dtype)), requires_grad)
+    return _full(shape, value, dtype, requires_grad)
 
 
 def zeros_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -38,7 +38,13 @@ def ones_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
 def full_like(x: Any, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """One value, in the shape and type of x; a constant, whatever x is."""
     x = as_tensor(x)
-    return full(x.shape, value, x.dtype if dtype is None else dtype, requires_grad)
+    return _full(x.shape, value, x.dtype if dtype is None else dtype, requires_grad, x.device)
+
+
+def _full(shape: Any, value: Any, dtype: Any, requires_grad: bool, device: str | None = None) -> Tensor:
+    t = as_tensor(value, dtype, "cpu")
+    array = np.full_like(t._array, t._array, shape=shape)
+    return _finished(without_gradient("full", value, array), requires_grad, device)
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
@@ -68,8 +74,8 @@ def _shape(given: tuple[Any, ...]) -> Any:
     return given[0] if len(given) == 1 else given
 
 
-def _finished(array: Any, requires_grad: bool) -> Tensor:
-    t = wrap(array)
+def _finished(array: Any, requires_grad: bool, device: str | None = None) -> Tensor:
+    t = wrap(devices.send(array, device or devices.current()))
     t.requires_grad = requires_grad
     return t
 

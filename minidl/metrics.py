@@ -17,7 +17,7 @@ from minidl import losses, targets
 from minidl.autograd.modes import no_grad
 from minidl.hyperparameters import integer, number, optional
 from minidl.naming import lookup, resolve, serialize, snake_case
-from minidl.ops.coercion import constant
+from minidl.ops.coercion import on_host
 
 Array = Any
 
@@ -88,7 +88,7 @@ class _RunningMean(Metric):
         return self._total / self._weight if self._weight else 0.0
 
     def _add(self, values: Any, sample_weight: Any, mask: Any) -> None:
-        values = np.asarray(constant(values), np.float64)
+        values = np.asarray(on_host(values), np.float64)
         weights = _weights(values.shape, sample_weight, mask)
         self._total += float((np.where(weights == 0, 0, values) * weights).sum())  # 0 · NaN is NaN
         self._weight += float(weights.sum())
@@ -250,7 +250,7 @@ class SparseCategoricalAccuracy(MeanMetric):
     larger_is_better = True
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
-        y_pred = constant(y_pred)
+        y_pred = on_host(y_pred)
         return targets.labels(self.name, y_true, y_pred.shape) == y_pred.argmax(-1)
 
 
@@ -270,7 +270,7 @@ class InferredAccuracy(MeanMetric):
         super().__init__(name)
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
-        y_true, y_pred = constant(y_true), constant(y_pred)
+        y_true, y_pred = on_host(y_true), on_host(y_pred)
         kind: type[MeanMetric]
         if y_pred.ndim < 2 or y_pred.shape[-1] == 1:
             kind = BinaryAccuracy
@@ -538,7 +538,7 @@ def get(identifier: Any) -> Metric:
 
 def _pair(metric: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     """Targets and predictions as arrays of one shape, the predictions as floats."""
-    y_true, y_pred = constant(y_true), constant(y_pred)
+    y_true, y_pred = on_host(y_true), on_host(y_pred)
     return targets.fit(metric, y_true, y_pred if y_pred.dtype.kind == "f" else y_pred.astype(np.float64))
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from minidl import kernels, schedules
+from minidl import devices, kernels, schedules
 from minidl.hyperparameters import integer, number, optional
 from minidl.naming import resolve, serialize, snake_case, unexpected
-from minidl.ops.coercion import constant
+from minidl.ops.coercion import constant_beside
 from minidl.tensor import Tensor
 from minidl.transforms import gradients
 
@@ -147,7 +147,9 @@ class Optimizer:
         """Make the moments of these weights, where there are none yet. The first step does it by itself."""
         for w in weights:
             if w not in self._kept:
-                self._kept[w] = tuple(np.full(w.shape, self.slot_value, w.dtype) for _ in self.slots)
+                self._kept[w] = tuple(devices.full(w.shape, self.slot_value, w._array) for _ in self.slots)
+            elif any(devices.of(array) != w.device for array in self._kept[w]):  # the weight has moved
+                self._kept[w] = tuple(devices.place(array, w.device) for array in self._kept[w])
 
     def get_state(self) -> dict[str, Array]:
         """Copies of all that a step depends on: iterations, the learning rate unless it is a schedule, and moments.
@@ -157,7 +159,7 @@ class Optimizer:
         state = {"iterations": np.array(self.iterations, np.int64)}
         if not callable(self._rate):
             state["learning_rate"] = np.array(self._rate, np.float64)
-        return state | {name: array.copy() for name, array in self._named_slots()}
+        return state | {name: devices.to_host(array.copy()) for name, array in self._named_slots()}
 
     def set_state(self, state: dict[str, Array]) -> None:
         """Continue from what `get_state` returned. Call `build(weights)` first, with the weights in the same order."""
@@ -177,7 +179,7 @@ class Optimizer:
             self.learning_rate = state["learning_rate"]
         self.iterations = iterations
         for name, array in slots.items():
-            array[...] = state[name]
+            array[...] = devices.beside(devices.as_array(state[name]), array)
 
     def _named_slots(self) -> Iterable[tuple[str, Array]]:
         for i, arrays in enumerate(self._kept.values()):
@@ -403,12 +405,12 @@ def _check_weight(i: int, w: Any) -> None:
         raise ValueError(
             f"{_title(i, w)} is the result of an operation; a step changes weights, which are made by Tensor(…)"
         )
-    if not w._array.flags.writeable:
+    if not getattr(w._array.flags, "writeable", True):  # CuPy's always are
         raise ValueError(f"{_title(i, w)} is read-only, and a step changes it in place; pass a copy")
 
 
 def _gradient(i: int, g: Any, w: Tensor) -> Array:
-    array = constant(g)
+    array = constant_beside(g, w)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"the gradient of {_title(i, w)} holds {array.dtype}; it must hold real numbers")
     if array.shape != w.shape:

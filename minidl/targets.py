@@ -111,7 +111,7 @@ def spread(what: str, values: Any, shape: tuple[int, ...]) -> Array:
     if array.ndim > len(shape) or any(n not in (1, m) for n, m in zip(array.shape, shape, strict=False)):
         hint = "; predictions (n,) are one sample, (n, 1) are n samples" if shape == () else ""
         raise ValueError(f"a {what} of shape {given.shape} does not fit values of shape {shape}{hint}")
-    if not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"the {what} holds NaN or infinity")
     return np.broadcast_to(array.reshape(array.shape + (1,) * (len(shape) - array.ndim)), shape)
 

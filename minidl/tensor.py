@@ -7,12 +7,15 @@ each beside its derivative; that package installs them here.
 from __future__ import annotations
 
 import itertools
+import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minidl import devices
 from minidl.autograd import anomaly
 from minidl.autograd.engine import backpropagate
 from minidl.autograd.memory import Memory
@@ -33,9 +36,10 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
-    `data` is copied. Python floats become float32; integers, booleans and NumPy arrays keep
-    their type unless `dtype` says otherwise. With `requires_grad`, `backward()` on a result
-    fills `.grad` with the derivative of that result.
+    `data` is copied. Python floats become float32; integers, booleans and arrays keep their type
+    unless `dtype` says otherwise. It goes to `device`, "cpu" or "cuda"; without one an array of
+    CuPy stays on the GPU, and all else goes where `use` sends new tensors. With `requires_grad`,
+    `backward()` on a result fills `.grad` with the derivative of that result.
 
     >>> import minidl as md
     >>> x = md.Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -55,8 +59,15 @@ class Tensor:
     _logits: tuple[str, Tensor, int] | None = None  # of a sigmoid or softmax: which, of what, and its version then
     name: str | None = None
 
-    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
-        self._array = _to_array(data, dtype, copy=True)
+    def __init__(
+        self,
+        data: Any,
+        requires_grad: bool = False,
+        dtype: Any = None,
+        name: str | None = None,
+        device: str | None = None,
+    ) -> None:
+        self._array = _to_array(data, dtype, copy=True, device=device)
         self.name = name
         if requires_grad:
             self.requires_grad = True
@@ -71,12 +82,12 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        new = _to_array(value, self.dtype, copy=False)
+        new = _to_array(value, self.dtype, copy=False, device=self.device)
         if new.shape != self.shape:
             raise ValueError(f"data of shape {new.shape} cannot replace data of shape {self.shape}; make a new Tensor")
         if new is self._array:  # t.data -= … has written in place already
             pass
-        elif self._array.flags.writeable:
+        elif getattr(self._array.flags, "writeable", True):  # CuPy's arrays always are
             self._array[...] = new
         else:
             changes, self._array = self._version(), new.copy()
@@ -84,8 +95,8 @@ class Tensor:
         self._changed()
 
     def numpy(self) -> Array:
-        """The array itself, without the graph."""
-        return self.data
+        """The array itself, without the graph; from the GPU a copy."""
+        return devices.to_host(self._array) if devices.on_gpu(self._array) else self.data
 
     @property
     def grad(self) -> Tensor | None:
@@ -97,7 +108,7 @@ class Tensor:
         if value is None:
             self._grad = None
             return
-        value = as_tensor(value)
+        value = as_tensor(value, device=self.device)
         if value.shape != self.shape:
             raise ValueError(f"a gradient of shape {value.shape} does not fit a tensor of shape {self.shape}")
         self._grad = value
@@ -145,6 +156,11 @@ class Tensor:
     def size(self) -> int:
         return self._array.size
 
+    @property
+    def device(self) -> str:
+        """Where it lives: on the "cpu" or on "cuda", the GPU."""
+        return devices.of(self._array)
+
     def item(self) -> Any:
         """The only element, as a Python number."""
         return self._array.item()
@@ -188,6 +204,10 @@ class Tensor:
     # ---- its place among NumPy arrays and other libraries
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if devices.on_gpu(self._array):
+            if copy is False:
+                raise ValueError("a tensor on the GPU cannot become an array of NumPy's without a copy")
+            return devices.to_host(self._array).astype(self.dtype if dtype is None else dtype, copy=False)
         if copy:
             return np.array(self._array, dtype=dtype, copy=True)
         if dtype is None or np.dtype(dtype) == self.dtype:
@@ -210,7 +230,7 @@ class Tensor:
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         """np.sum(t) is md.sum(t), and so on; a function that is no op of minidl gets the arrays."""
-        if not all(issubclass(t, (Tensor, np.ndarray)) for t in types):
+        if not all(issubclass(t, (Tensor, np.ndarray)) or devices.is_array_type(t) for t in types):
             return NotImplemented
         if function in FUNCTIONS:
             return FUNCTIONS[function](*args, **kwargs)
@@ -222,6 +242,10 @@ class Tensor:
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self.data.__dlpack__(**kwargs)
 
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        return self.data.__cuda_array_interface__  # NumPy's arrays have none, and say so
+
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._array.__dlpack_device__()
 
@@ -231,7 +255,10 @@ class Tensor:
                 "assignment to part of a tensor is not differentiable, and a gradient is required; use where() or "
                 "stack(), or write to .data, or under no_grad(), if the change is no part of the computation"
             )
-        self._array[_plain_key(key)] = value._array if isinstance(value, Tensor) else value
+        array = value._array if isinstance(value, Tensor) else value
+        if not isinstance(array, Number):
+            array = devices.beside(devices.as_array(array), self._array)
+        self._array[_plain_key(key)] = array
         self._changed()
 
     def __len__(self) -> int:
@@ -252,7 +279,7 @@ class Tensor:
         return int(self._array.item())
 
     def __index__(self) -> int:
-        return self._array.__index__()
+        return operator.index(self._array.item() if self.ndim == 0 else self._array)
 
     def __hash__(self) -> int:  # == compares elements, so identity must be said
         return id(self)
@@ -261,9 +288,11 @@ class Tensor:
         return format(self.item(), spec) if self.ndim == 0 else object.__format__(self, spec)
 
     def __repr__(self) -> str:
-        text = np.array2string(self._array, separator=", ", prefix="Tensor(")
+        text = np.array2string(devices.to_host(self._array), separator=", ", prefix="Tensor(")
         if self.dtype not in (np.float32, np.bool_, np.int64):
             text += f", dtype={self.dtype}"
+        if self.device != "cpu":
+            text += f", device={self.device}"
         if self._op is not None:
             text += f", op={self._op.name()}"
         elif self._needs:
@@ -271,7 +300,15 @@ class Tensor:
         return f"Tensor({text})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Tensor, (self._array, self._needs and self.is_leaf, self.dtype, self.name)
+        return Tensor, (devices.to_host(self._array), self._needs and self.is_leaf, self.dtype, self.name)
+
+    def _move(self, device: str) -> None:
+        """To another device, in place: for weights, which everybody holds by this name."""
+        array = devices.place(self._array, device)
+        if array is not self._array:
+            self._memory, self._array = Memory(array, self._version()), array
+            self._changed()
+            self._grad = None if self._grad is None else self._grad.to(device)
 
     # ---- changes in place, see autograd/memory.py
 
@@ -325,6 +362,7 @@ class Tensor:
         def transpose(self, *axes: Any) -> Tensor: ...
         def swapaxes(self, a: int, b: int) -> Tensor: ...
         def astype(self, dtype: Any) -> Tensor: ...
+        def to(self, device: str) -> Tensor: ...
 
 
 class Op:
@@ -390,7 +428,9 @@ class Op:
             arrays.append(x)
         try:
             result = op.forward(*arrays, **options)
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, IndexError, MemoryError) as error:
+            check_one_device(cls.name(), *inputs)
+            devices.explain(error, arrays)
             error.add_note(f"in {cls.name()} of {', '.join(map(_brief, inputs))}")
             raise
         if not tensors:
@@ -425,23 +465,29 @@ class Op:
 def wrap(array: Any) -> Tensor:
     """A Tensor around an array that nobody else holds. No copy."""
     t = Tensor.__new__(Tensor)
-    t._array = array if type(array) is np.ndarray else np.asarray(array)
+    t._array = array if type(array) is np.ndarray else devices.as_array(array)
     return t
 
 
-def as_tensor(value: Any, dtype: Any = None) -> Tensor:
-    """The value itself if it is a Tensor of that type, else a Tensor that shares memory where it can."""
+def as_tensor(value: Any, dtype: Any = None, device: str | None = None) -> Tensor:
+    """The value itself if it is a Tensor of that type, else a Tensor that shares memory where it can.
+
+    `device` is where data of the processor goes. A tensor is never moved, nor is an array on the GPU.
+    """
     if isinstance(value, Tensor):
         return value if dtype is None or value.dtype == dtype else value.astype(dtype)
-    t = wrap(_to_array(value, dtype, copy=False))
+    if device == "cpu" and devices.on_gpu(value):
+        device = "cuda"
+    t = wrap(_to_array(value, dtype, copy=False, device=device))
     if t._array is value or t._array.base is not None:
         t._shared_memory().expose()
     return t
 
 
 def from_dlpack(value: Any) -> Tensor:
-    """A Tensor over the memory of another library's array. No copy."""
-    return as_tensor(np.from_dlpack(value))
+    """A Tensor over the memory of another library's array, wherever that is. No copy."""
+    array = devices.from_dlpack(value)
+    return as_tensor(array, device=devices.of(array))
 
 
 def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Tensor:
@@ -465,8 +511,8 @@ def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Te
 
 def _outputs(op: Op, result: Any) -> Any:
     """What a forward returned as an array, or as a tuple of them."""
-    if isinstance(result, (np.ndarray, np.generic, int, float)):
-        return np.asarray(result)
+    if devices.is_array(result) or isinstance(result, (int, float)):
+        return devices.as_array(result)
     if isinstance(result, tuple):
         return tuple(_outputs(op, y) for y in result)
     if isinstance(result, Tensor):
@@ -481,7 +527,7 @@ def _outputs(op: Op, result: Any) -> Any:
     )
 
 
-def _to_array(data: Any, dtype: Any, copy: bool) -> Array:
+def _to_array(data: Any, dtype: Any, copy: bool, device: str | None = None) -> Array:
     if isinstance(data, Tensor):
         data = data._array
     elif isinstance(data, (list, tuple)) and modes.get().recording and _needs_within(data):
@@ -489,12 +535,21 @@ def _to_array(data: Any, dtype: Any, copy: bool) -> Array:
             "a list that holds tensors which require a gradient would lose it on its way into one tensor; "
             "use stack() or concatenate(), or detach() them"
         )
-    array = np.asarray(data)
+    array = devices.as_array(data)
     if array.dtype.kind not in "fiubc":  # before a dtype can make nan of None, and 3.5 of "3.5"
         raise TypeError(f"a Tensor holds numbers; {type(data).__name__} gives an array of {array.dtype}")
     if dtype is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
         dtype = np.float32
+    device = _device_for(array) if device is None else devices.checked(device)
+    if device != "cpu" or type(array) is not np.ndarray:
+        moved = devices.place(array, device)
+        return moved.astype(dtype or array.dtype, copy=copy and moved is array)
     return np.array(array, dtype=dtype, copy=True if copy else None)
+
+
+def _device_for(array: Array) -> str:
+    """Where a new tensor of it goes if nobody says: an array on the GPU stays there."""
+    return "cuda" if devices.on_gpu(array) else devices.current()
 
 
 def seed_of(root: Tensor, gradient: Any, create_graph: bool) -> Any:
@@ -505,8 +560,9 @@ def seed_of(root: Tensor, gradient: Any, create_graph: bool) -> Any:
                 f"backward() of a tensor of shape {root.shape} needs the gradient of something with respect to it: "
                 f"pass gradient=, or make it one number first, as in .sum().backward()"
             )
-        gradient = wrap(np.ones(root.shape, root.dtype))
-    seed = as_tensor(gradient, root.dtype)
+        seed = np.ones_like(root._array)
+        return wrap(seed) if create_graph else seed
+    seed = as_tensor(gradient, root.dtype, root.device)
     if seed.shape != root.shape:
         raise ValueError(f"the gradient has shape {seed.shape} and the tensor {root.shape}; they must agree")
     return seed if create_graph else seed._array
@@ -520,6 +576,17 @@ def without_gradient(function: str, inputs: Any, result: Any) -> Any:
             f"write it as an Op, or pass t.detach() if no gradient should flow"
         )
     return result
+
+
+def check_one_device(operation: str, *inputs: Any) -> None:
+    """Refuse tensors of two devices. Asked only where something went wrong, or would."""
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    for other in tensors[1:]:
+        if other.device != tensors[0].device:
+            a, b = (f"{_brief(t)} on {t.device}" for t in (tensors[0], other))
+            raise TypeError(
+                f"{operation} of {a} and {b}: two devices; bring one tensor to the other's with .to(device)"
+            )
 
 
 def _needs_within(x: Any) -> bool:

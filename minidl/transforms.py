@@ -124,5 +124,5 @@ def _differentiate(y: Tensor, variables: list[Tensor], connected: bool) -> list[
 
 
 def _or_zeros(found: dict[int, tuple[Tensor, Any]], x: Tensor) -> Tensor:
-    dx = found[id(x)][1] if id(x) in found else np.zeros(x.shape, x.dtype)
+    dx = found[id(x)][1] if id(x) in found else np.zeros_like(x._array)
     return dx if isinstance(dx, Tensor) else wrap(dx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import hypothesis
@@ -21,10 +22,11 @@ def pytest_report_header() -> str:
     return f"minidl kernels: {', '.join(KERNELS)}, {cuda}{missing}"
 
 
-@pytest.fixture(params=KERNELS)
+@pytest.fixture(params=[*KERNELS, "cuda"])
 def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test on every kernel module; its name."""
-    with md.use(request.param):
+    device = on_device.cupy() if request.param == "cuda" else contextlib.nullcontext()
+    with device, md.use(request.param):
         yield request.param
 
 

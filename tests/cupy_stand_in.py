@@ -46,54 +46,68 @@ class _Memory:
         return all((guard == 0xA5).all() for guard in self._guards)
 
 
+# Of the device's arrays, as of NumPy's: what they return lives on the device.
+METHODS = {
+    "all", "any", "argmax", "argmin", "astype", "copy", "max", "min", "prod", "ravel", "reshape", "squeeze", "sum",
+    "swapaxes", "transpose", "view",
+}  # fmt: skip
+
+
 class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
     """An array of the device: what NumPy's array does, on arrays of its own kind alone."""
 
     __module__ = "cupy"
 
-    def __init__(self, array: Any, memory: _Memory) -> None:
-        self._array, self._memory = array, memory
+    def __init__(self, array: Any, memory: _Memory, base: ndarray | None = None) -> None:
+        self._host, self._block, self.base = array, memory, base
 
     @property
     def flags(self) -> SimpleNamespace:  # CuPy has these and no others
-        of = self._array.flags
+        of = self._host.flags
         return SimpleNamespace(c_contiguous=of.c_contiguous, f_contiguous=of.f_contiguous, owndata=of.owndata)
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides"}:
-            return getattr(self._array, name)
+        if name in {"shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "item", "tolist"}:
+            return getattr(self._host, name)
         if name == "T":
             return self.transpose()
-        if name in {"reshape", "astype", "copy", "min", "max", "any", "all", "sum", "transpose", "swapaxes", "ravel"}:
-            return lambda *arguments, **options: self._wrapped(getattr(self._array, name)(*arguments, **options))
+        if name in METHODS:
+            return lambda *arguments, **options: self._wrapped(getattr(self._host, name)(*arguments, **options))
         raise AttributeError(f"CuPy's stand-in has no ndarray.{name}; add it if CuPy's ndarray does")
 
     def _wrapped(self, result: Any) -> ndarray:
-        return self if result is self._array else _wrap(result, self)
+        return self if result is self._host else _wrap(result, self)
 
     def __getitem__(self, index: Any) -> ndarray:
-        return _wrap(self._array[_bare(index)], self)
+        return _wrap(self._host[self._wrapped_around(index)], self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._array[_bare(index)] = _bare(value)
+        self._host[self._wrapped_around(index)] = _bare(value)
+
+    def _wrapped_around(self, index: Any) -> Any:
+        """CuPy takes an array of indices modulo the length of its axis, where NumPy refuses those outside."""
+        bare = _bare(index)
+        if isinstance(bare, np.ndarray) and bare.dtype.kind in "iu" and self.ndim:
+            return bare % max(self.shape[0], 1)
+        return bare
 
     def __len__(self) -> int:
-        return len(self._array)
+        return len(self._host)
 
     def __iter__(self) -> Iterator[ndarray]:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
-        return bool(self._array)
+        return bool(self._host)
 
     def __int__(self) -> int:
-        return int(self._array)
+        return int(self._host)
 
     def __float__(self) -> float:
-        return float(self._array)
+        return float(self._host)
 
     def get(self) -> Any:
-        return self._array.copy()
+        return self._host.copy()
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(REFUSED)
@@ -104,8 +118,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         return out[0] if out is not None else _wrap(result)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
-        result = function(*map(_bare, arguments), **options)
-        return result if isinstance(result, (bool, int)) else _wrap(result)
+        result = function(*map(_bare, arguments), **{name: _bare(value) for name, value in options.items()})
+        return _all_wrapped(result)
 
 
 def _bare(value: Any) -> Any:
@@ -114,16 +128,23 @@ def _bare(value: Any) -> Any:
         return tuple(map(_bare, value))
     if isinstance(value, np.ndarray) and value.ndim:
         raise TypeError(f"Unsupported type {type(value)}")
-    return value._array if isinstance(value, ndarray) else value
+    return value._host if isinstance(value, ndarray) else value
 
 
 def _wrap(array: Any, base: ndarray | None = None) -> ndarray:
     """A view of the base as it is; anything else in memory of the device."""
-    if base is not None and isinstance(array, np.ndarray) and np.may_share_memory(array, base._array):
-        return ndarray(array, base._memory)
+    if base is not None and isinstance(array, np.ndarray) and np.may_share_memory(array, base._host):
+        return ndarray(array, base._block, base)
     made = empty(np.shape(array), np.asarray(array).dtype)
-    made._array[...] = array
+    made._host[...] = array
     return made
+
+
+def _all_wrapped(result: Any) -> Any:
+    """The arrays among the results of a function, on the device; a dtype or a shape as it is."""
+    if isinstance(result, (list, tuple)):
+        return type(result)(map(_all_wrapped, result))
+    return _wrap(result) if isinstance(result, (np.ndarray, np.generic)) else result
 
 
 # ---- CuPy's functions --------------------------------------------------------------------
@@ -137,7 +158,7 @@ def empty(shape: int | Sequence[int], dtype: Any = float) -> ndarray:
 
 def zeros(shape: int | Sequence[int], dtype: Any = float) -> ndarray:
     made = empty(shape, dtype)
-    made._array[...] = 0
+    made._host[...] = 0
     return made
 
 
@@ -191,8 +212,24 @@ class Device:
         self.compute_capability = str(gpu.compute_capability)
         self.attributes = {"MultiProcessorCount": gpu.processors, "MaxSharedMemoryPerBlockOptin": gpu.shared}
 
+    def synchronize(self) -> None:
+        """All that was launched is done."""
 
-cuda = SimpleNamespace(Device=Device)
+
+def get_default_memory_pool() -> Any:
+    return SimpleNamespace(used_bytes=lambda: 70 << 30, free_bytes=lambda: 2 << 30)
+
+
+cuda = SimpleNamespace(
+    Device=Device,
+    runtime=SimpleNamespace(
+        driverGetVersion=lambda: 13000,
+        getDeviceCount=lambda: 1,
+        memGetInfo=lambda: (1 << 30, 80 << 30),
+        CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
+    ),
+    nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
+)
 
 # ---- kernels -----------------------------------------------------------------------------
 
@@ -248,13 +285,13 @@ class RawKernel:
         )
         if enable_cooperative_groups:
             assert math.prod(grid) <= gpu.processors, f"{name} asks for more blocks at a time than the GPU has room for"
-        bare = [a._array if isinstance(a, ndarray) else a for a in arguments]
+        bare = [a._host if isinstance(a, ndarray) else a for a in arguments]
         options = {"shared": shared_mem, "cooperative": enable_cooperative_groups, "reverse": reverse}
         launched.append(name)
         with self._flushed("float32" in name or self._module._flushing):
             self._module._kernels.launch(name, grid, block, bare, **options)
         for array in arrays:
-            assert array._memory.intact(), f"{name} wrote beside an array of shape {array.shape}"
+            assert array._block.intact(), f"{name} wrote beside an array of shape {array.shape}"
 
     @contextlib.contextmanager
     def _flushed(self, on: bool) -> Iterator[None]:

@@ -18,6 +18,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # Each part of the package may import from its own level and from those above it in this list.
 LEVELS = [
     {"kernels", "naming", "hyperparameters", "tables", "preprocessing"},
+    {"devices"},
     {"random", "autograd"},
     {"tensor"},
     {"ops"},
@@ -31,7 +32,7 @@ LEVELS = [
 ]
 FACE = LEVELS[-1]
 USES_CUPY = {"kernels/cuda.py", "kernels/_cuda.py", "kernels/_cuda_lstm.py"}
-CALLS_KERNELS = {"ops", "optimizers", "random"}
+CALLS_KERNELS = {"devices", "ops", "optimizers", "random"}
 
 
 def part_of(source: Path) -> str:
@@ -142,7 +143,7 @@ def test_importing_minidl_imports_little() -> None:
     code = "import sys, numpy; before = set(sys.modules); import minidl; print(*sorted(set(sys.modules) - before))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     own = {name.split(".")[1] for name in loaded if name.startswith("minidl.")}
-    assert own == {"autograd", "kernels", "makers", "ops", "random", "tensor", "transforms"}
+    assert own == {"autograd", "devices", "kernels", "makers", "ops", "random", "tensor", "transforms"}
     others = {name.split(".")[0] for name in loaded if not name.startswith("minidl")}
     assert len(others) <= 8 and not others & {"tqdm", "inspect", "difflib", "unittest", "json", "argparse", "importlib"}
 

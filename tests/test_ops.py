@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import on_device
 import pytest
 from cases import (
     DTYPES,
@@ -31,12 +32,22 @@ from tolerances import assert_close
 
 import minidl as md
 from minidl import ops
-from minidl.ops import arithmetic, contractions, elementary, linalg, probabilities, reductions, selection, shapes
+from minidl.ops import (
+    arithmetic,
+    contractions,
+    elementary,
+    linalg,
+    placement,
+    probabilities,
+    reductions,
+    selection,
+    shapes,
+)
 from minidl.testing import Case, cases_of, gradcheck, gradgradcheck
 
 CASES = cases_of("op")
 DIFFERENTIABLE = [case for case in CASES if case.differentiable]
-FAMILIES = (arithmetic, contractions, elementary, linalg, probabilities, reductions, selection, shapes)
+FAMILIES = (arithmetic, contractions, elementary, linalg, placement, probabilities, reductions, selection, shapes)
 
 
 def every(cases: list[Case]) -> pytest.MarkDecorator:
@@ -71,8 +82,9 @@ def test_every_op_class_is_reached_by_a_case(monkeypatch: pytest.MonkeyPatch) ->
         return apply(cls, *inputs, **options)
 
     monkeypatch.setattr(md.Op, "apply", classmethod(watched))
-    for case in DIFFERENTIABLE:
-        backward(case, in_dtype(case.inputs, np.float32))
+    with on_device.cupy(), md.use("cuda"):  # where To is reached too
+        for case in DIFFERENTIABLE:
+            backward(case, in_dtype(case.inputs, np.float32))
     assert {c.__name__ for c in _classes(md.Op)} - {c.__name__ for c in reached} == {"Extreme"}  # of Max and Min
 
 

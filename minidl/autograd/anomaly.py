@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minidl import devices
+
 if TYPE_CHECKING:
     from minidl.tensor import Op
 
@@ -28,22 +30,35 @@ def call_site() -> str:
 def check_forward(op: Op, inputs: Iterable[Any], outputs: Iterable[Any]) -> None:
     """Remember where the op was called, and raise if it made or met something not finite."""
     op.called_at = call_site()
+    _wait(op, outputs)
     for y in outputs:
         found = _first_bad(y)
         if found:
-            bad = [i for i, x in enumerate(inputs) if isinstance(x, np.ndarray) and _first_bad(x)]
+            bad = [i for i, x in enumerate(inputs) if devices.is_array(x) and _first_bad(x)]
             source = f"its input {bad[0]} was already not finite" if bad else "from inputs that were finite"
             raise FloatingPointError(f"{op.name()} gave {found} in its forward pass, {source}\n  {op.called_at}")
 
 
 def check_backward(op: Op, gradients: Iterable[tuple[int, Any]]) -> None:
+    _wait(op, (getattr(dx, "_array", dx) for _, dx in gradients))
     for i, dx in gradients:
         found = _first_bad(getattr(dx, "_array", dx))
         if found:
-            site = getattr(op, "called_at", "a call made outside detect_anomaly()")
-            raise FloatingPointError(
-                f"the backward of {op.name()} gave {found} in the gradient of its input {i}; it was called at\n  {site}"
-            )
+            where = f"the gradient of its input {i}; it was called at\n  {_site(op)}"
+            raise FloatingPointError(f"the backward of {op.name()} gave {found} in {where}")
+
+
+def _wait(op: Op, results: Iterable[Any]) -> None:
+    """What fails on the GPU would be found out at some later op."""
+    if any(devices.on_gpu(y) for y in results):
+        try:
+            devices.synchronize()
+        except RuntimeError as error:
+            raise RuntimeError(f"{op.name()} failed on the GPU: {error}\n  {_site(op)}") from error
+
+
+def _site(op: Op) -> str:
+    return getattr(op, "called_at", "a call made outside detect_anomaly()")
 
 
 def _first_bad(array: Any) -> str | None:
@@ -51,4 +66,4 @@ def _first_bad(array: Any) -> str | None:
     if array.dtype.kind not in "fc" or np.isfinite(array).all():
         return None
     position = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    return f"{array[position]} at position {position}"
+    return f"{array[position].item()} at position {position}"

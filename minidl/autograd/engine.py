@@ -16,8 +16,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from minidl import devices
 from minidl.autograd import anomaly
 from minidl.autograd.modes import enable_grad, modes
 
@@ -194,7 +193,7 @@ def _fitted(op: Op, i: int, parent: Tensor, dx: Any, create_graph: bool) -> Any:
     if not create_graph and hasattr(dx, "_array"):
         dx = dx._array
     if not hasattr(dx, "shape"):
-        dx = np.asarray(dx)
+        dx = devices.beside(devices.as_array(dx), parent._array)  # a number
     if dx.shape != parent.shape:
         if not op.broadcasts:
             raise RuntimeError(

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl import devices
+
 
 class Memory:
     """The bytes that a tensor and the views of it share, and how often they were changed."""
@@ -48,4 +50,4 @@ class Memory:
 
 def _digest(array: Any) -> int:
     # A sum of the bytes would miss a permutation of them; a CRC does not.
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data) if array.size else 0
+    return zlib.crc32(np.ascontiguousarray(devices.to_host(array)).view(np.uint8).data) if array.size else 0

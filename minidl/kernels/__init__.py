@@ -1,8 +1,8 @@
 """Three modules with one set of names: `reference` (NumPy), `cpu` (C) and `cuda` (CuPy).
 
 Ops ask `of(array)` for the module that serves an array and call the kernel by its name.
-CuPy's arrays are served by `cuda`, NumPy's by the module that `use` selects. Nothing falls
-back: a kernel that a module lacks is an error, and where no compiler was found when minidl
+CuPy's arrays are served by `cuda`, NumPy's by the one of the others that `use` selects. Nothing
+falls back: a kernel that a module lacks is an error, and where no compiler was found when minidl
 was installed, or where there is no GPU, `use("cpu")` and `use("cuda")` say so.
 """
 
@@ -27,10 +27,11 @@ except ImportError as error:  # installed without a C compiler
 MODULES = ("reference", "cpu", "cuda")
 
 _serving: ModuleType = reference if cpu is None else cpu
+_active: ModuleType = _serving
 
 
 def serving() -> ModuleType:
-    """The kernel module that serves NumPy arrays now."""
+    """The kernel module that serves NumPy's arrays now."""
     return _serving
 
 
@@ -38,15 +39,22 @@ def of(array: Any) -> ModuleType:
     """The kernel module that serves this array."""
     if isinstance(array, (np.ndarray, np.generic)):
         return _serving
-    cupy = sys.modules.get("cupy")  # whoever has an array of it has imported it
-    if cupy is not None and isinstance(array, cupy.ndarray):
+    if on_gpu(array):
         return cuda
     raise TypeError(f"no kernels serve {type(array).__name__}; pass an array of NumPy or of CuPy")
 
 
+def on_gpu(array: Any) -> bool:
+    """Whether it is an array of CuPy, found out without importing it: whoever has one has imported it."""
+    if type(array) is np.ndarray:  # nearly always
+        return False
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(array, cupy.ndarray)
+
+
 def active() -> str:
-    """The name of the module that serves NumPy arrays now."""
-    return _serving.__name__.rpartition(".")[2]
+    """The name of the module that computes with new tensors now."""
+    return _active.__name__.rpartition(".")[2]
 
 
 def set_num_threads(n: int) -> None:
@@ -66,10 +74,11 @@ def get_num_threads() -> int:
 
 
 class use:
-    """Select the kernels that serve NumPy arrays, from now on or for a `with` block.
+    """Select the kernels for new tensors, from now on or for a `with` block.
 
-    "reference" is plain NumPy, made to be read and stepped through; "cpu" is compiled; "cuda"
-    runs on an NVIDIA GPU and refuses NumPy's arrays. What is missing for one is an error.
+    "reference" is plain NumPy, made to be read and stepped through; "cpu" is compiled. With "cuda"
+    new tensors go to an NVIDIA GPU and are computed with there; NumPy's arrays stay with the module
+    that served them before. What is missing for one of them is an error.
 
     >>> import minidl as md
     >>> with md.use("reference"):
@@ -78,19 +87,22 @@ class use:
     """
 
     def __init__(self, name: str) -> None:
-        global _serving
-        self._before = _serving
-        _serving = _module(name)
+        global _active, _serving
+        self._before = _active, _serving
+        _active = check_usable(name)
+        if _active is not cuda:
+            _serving = _active
 
     def __enter__(self) -> use:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        global _serving
-        _serving = self._before
+        global _active, _serving
+        _active, _serving = self._before
 
 
-def _module(name: str) -> ModuleType:
+def check_usable(name: str) -> ModuleType:
+    """The kernel module of this name; an error says what is missing for it."""
     if name not in MODULES:
         import difflib
 

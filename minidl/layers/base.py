@@ -28,11 +28,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from minidl import initializers, regularizers
+from minidl import devices, initializers, regularizers
 from minidl.autograd.modes import no_grad
 from minidl.naming import snake_case, unexpected
 from minidl.ops.coercion import constant
-from minidl.tensor import Tensor, as_tensor, wrap
+from minidl.tensor import Tensor, as_tensor
 
 Shape = tuple[int | None, ...]
 
@@ -78,6 +78,7 @@ class Layer:
             raise unexpected(type(self), unknown)
         self.name = name or _unique_name(type(self))
         self.dtype = _float_type(self.name, dtype)
+        self.device = devices.current()
         if not (input_shape is None or isinstance(input_shape, (tuple, list))):
             raise ValueError(f"{self.name}: input_shape must be a tuple such as ({input_shape},), got {input_shape!r}")
         self.built = False
@@ -148,14 +149,14 @@ class Layer:
             return None
         if isinstance(x, Layer):
             raise TypeError(f"{self.name} was called with {x!r}: {NO_FUNCTIONAL_API}")
-        if isinstance(x, (list, tuple)) and any(isinstance(e, (Tensor, np.ndarray)) for e in x):
+        if isinstance(x, (list, tuple)) and any(isinstance(e, Tensor) or devices.is_array(e) for e in x):
             return [self._prepared(e) for e in x]
         if isinstance(x, dict):
             return {key: self._prepared(value) for key, value in x.items()}
         given = x if hasattr(x, "dtype") else np.asarray(x)  # Python's floats are float64: not by way of float32
         if not self.autocast or given.dtype.kind != "f" or given.dtype == self.dtype:
-            return as_tensor(given)
-        cast = as_tensor(given).astype(self.dtype)
+            return as_tensor(given, device=self.device)
+        cast = as_tensor(given, device=self.device).astype(self.dtype)
         return _with_mask(cast, _mask_of(given))
 
     def _build_for(self, inputs: tuple[Any, ...]) -> None:
@@ -172,9 +173,8 @@ class Layer:
         return accepted
 
     def _output_shape_of_zeros(self, input_shape: Shape, unknown: int) -> tuple[int, ...]:
-        zeros = wrap(np.zeros([unknown if n is None else n for n in input_shape], self.dtype))
         with no_grad(), trying():
-            return self(zeros).shape
+            return self(zeros_of(self, input_shape, unknown)).shape
 
     # ---- weights
 
@@ -195,13 +195,13 @@ class Layer:
                 f"give it first, and the others by name"
             )
         shape, dtype = tuple(shape), np.dtype(dtype or self.dtype)
-        values = np.asarray(
+        values = devices.as_array(
             initializers.get("glorot_uniform" if initializer is None else initializer)(shape, dtype=dtype)
         )
         if values.shape != shape:
             what = name or "a weight"
             raise ValueError(f"{self.name}: the initializer of {what} gave shape {values.shape} for {shape}")
-        weight = Tensor(values, requires_grad=trainable and self._trainable, dtype=dtype, name=name)
+        weight = Tensor(values, trainable and self._trainable, dtype, name, self.device)
         (self._parameters if trainable else self._buffers).append(weight)
         penalty = regularizers.get(regularizer)
         if penalty is not None:
@@ -233,6 +233,18 @@ class Layer:
     def non_trainable_weights(self) -> list[Tensor]:
         return [w for w in self.weights if not w.requires_grad]
 
+    def to(self, device: str) -> Self:
+        """Move the weights to the "cpu" or to "cuda", the GPU, in place; later ones are made there. Returns the layer.
+
+        Data of NumPy's then goes there by itself. A layer begins where `use` sends new tensors.
+        """
+        device = devices.checked(device)
+        for layer in self._descendants():
+            layer.device = device
+        for weight in self.weights:
+            weight._move(device)
+        return self
+
     # Keras has both names for each.
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 
@@ -249,12 +261,12 @@ class Layer:
 
     def get_weights(self) -> list[Any]:
         """Copies of all weights, as arrays."""
-        return [w._array.copy() for w in self.weights]
+        return [devices.to_host(w._array.copy()) for w in self.weights]
 
     def set_weights(self, values: Sequence[Any]) -> None:
         """Replace all weights; nothing is changed if any of the shapes does not fit."""
         weights = self.weights
-        arrays = [np.asarray(v) for v in values]
+        arrays = [devices.as_array(v) for v in values]
         if len(arrays) != len(weights):
             raise ValueError(f"{self.name} has {len(weights)} weights and got {len(arrays)} arrays")
         for i, (weight, array) in enumerate(zip(weights, arrays, strict=True)):
@@ -318,6 +330,11 @@ def _float_type(layer: str, dtype: Any) -> np.dtype[Any]:
     except TypeError:  # NumPy knows no such name, and would not say whose it is
         known = dtype
     raise ValueError(f"{layer}: dtype must be float32 or float64, got {known}")
+
+
+def zeros_of(layer: Layer, shape: Shape, unknown: int = 2) -> Tensor:
+    """Zeros to try a layer on, in its type and on its device; so many where a size is not known."""
+    return Tensor(np.zeros([unknown if n is None else n for n in shape], layer.dtype), device=layer.device)
 
 
 def as_floats(layer: Layer, x: Tensor) -> Tensor:

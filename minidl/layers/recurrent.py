@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import activations, initializers, random, regularizers
+from minidl import activations, devices, initializers, random, regularizers
 from minidl.layers.arguments import fraction, known_features, positive_integer, same_features, written
 from minidl.layers.base import Layer, Shape, as_floats, check_rank, is_trying, shapes_of
 from minidl.ops.arithmetic import where
@@ -132,7 +132,7 @@ class LSTM(Layer):
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         x = as_floats(self, sequences)
         self._check(x, mask)
-        state = self._start(x.shape[0], initial_state)
+        state = self._start(x, initial_state)
         outputs, h, c = self._run(x, state, mask, training)
         if self.stateful and not is_trying():
             self.states = h.detach(), c.detach()
@@ -143,12 +143,12 @@ class LSTM(Layer):
         rng = random.generator(self._stream)
         if training and self.dropout:
             x = dropout(x, self.dropout, (None, 1, None), rng)
-        bias = wrap(np.zeros(4 * self.units, self.dtype)) if self.bias is None else self.bias
+        bias = wrap(devices.full((4 * self.units,), 0, x._array)) if self.bias is None else self.bias
         arguments = (x, *state, self.kernel, self.recurrent_kernel, bias, mask, self.go_backwards)
         noisy = training and self.recurrent_dropout > 0
         if not noisy and self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid:
             return lstm(*arguments)
-        noise = dropout(np.ones(state[0].shape, self.dtype), self.recurrent_dropout, None, rng) if noisy else 1.0
+        noise = dropout(np.ones_like(state[0]._array), self.recurrent_dropout, None, rng) if noisy else 1.0
         return lstm_composition(*arguments, noise, self.activation, self.recurrent_activation)
 
     def _check(self, x: Tensor, mask: Any) -> None:
@@ -161,9 +161,10 @@ class LSTM(Layer):
 
     # ---- the state
 
-    def _start(self, batch: int, given: Any) -> tuple[Tensor, Tensor]:
+    def _start(self, x: Tensor, given: Any) -> tuple[Tensor, Tensor]:
         if given is None:
-            return self._own_start(batch)
+            return self._own_start(x)
+        batch = len(x)
         if not isinstance(given, (list, tuple)) or len(given) != 2 or any(s is None for s in given):
             got = f"a {type(given).__name__} of {len(given)}" if hasattr(given, "__len__") else repr(given)
             raise ValueError(f"{self.name}: initial_state must be [h, c], got {got}")
@@ -174,9 +175,10 @@ class LSTM(Layer):
                 raise ValueError(f"{self.name}: {name} of initial_state must have shape {expected}, got {s.shape}")
         return h, c
 
-    def _own_start(self, batch: int) -> tuple[Tensor, Tensor]:
+    def _own_start(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        batch = len(x)
         if self.states is None or is_trying():
-            h, c = (wrap(np.zeros((batch, self.units), self.dtype)) for _ in range(2))
+            h, c = (wrap(devices.full((batch, self.units), 0, x._array)) for _ in range(2))
             return h, c
         kept = len(self.states[0])
         if kept != batch:
@@ -184,7 +186,8 @@ class LSTM(Layer):
                 f"{self.name} is stateful and keeps the state of {kept} sequences, got a batch of {batch}; "
                 f"let all batches have one size, or call reset_state() before"
             )
-        return self.states
+        h, c = self.states
+        return h.to(x.device), c.to(x.device)
 
     def reset_state(self) -> None:
         """Forget what a stateful layer has kept: the next batch starts from zeros."""

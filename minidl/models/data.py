@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl import random
+from minidl import devices, random
 from minidl.hyperparameters import integer, number
 from minidl.tensor import Tensor
 
@@ -104,8 +104,11 @@ class ArrayData:
         return ArrayData(*before, self.batch_size, self._steps), ArrayData(*after, self.batch_size)
 
     def _select(self, part: Any) -> Batch:
-        y, weights = (None if a is None else a[part] for a in (self.y, self.weights))
-        return Batch(map_arrays(lambda a: a[part], self.x), y, weights)
+        def of(a: Any) -> Any:
+            return a[part if isinstance(part, slice) else devices.beside(part, a)]
+
+        y, weights = (None if a is None else of(a) for a in (self.y, self.weights))
+        return Batch(map_arrays(of, self.x), y, weights)
 
 
 class StreamData:
@@ -198,7 +201,11 @@ def map_arrays(function: Callable[[Any], Any], x: Any) -> Any:
     """Apply a function to the one array, or to each in a list or dict of several inputs."""
     if isinstance(x, dict):
         return {key: function(value) for key, value in x.items()}
-    if isinstance(x, (list, tuple)) and x and all(isinstance(e, (np.ndarray, Tensor)) and np.ndim(e) > 0 for e in x):
+    if (
+        isinstance(x, (list, tuple))
+        and x
+        and all((isinstance(e, Tensor) or devices.is_array(e)) and e.ndim > 0 for e in x)
+    ):
         return [function(e) for e in x]
     return function(x)
 
@@ -265,6 +272,6 @@ def _checked_array(name: str) -> Callable[[Any], Any]:
 
 def _as_array(name: str, value: Any) -> Any:
     try:
-        return np.asarray(value)
+        return devices.as_array(value)
     except ValueError as error:
         raise ValueError(f"{name} is ragged: its rows differ in length; pad them, e.g. with pad_sequences") from error

@@ -13,12 +13,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from minidl import losses, optimizers
+from minidl import devices, losses, optimizers
 from minidl import metrics as known_metrics
 from minidl.autograd.modes import enable_grad, no_grad
 from minidl.callbacks import Callback, CallbackList, History
 from minidl.hyperparameters import integer
-from minidl.layers.base import NO_FUNCTIONAL_API, Layer, Shape, trying
+from minidl.layers.base import NO_FUNCTIONAL_API, Layer, Shape, trying, zeros_of
 from minidl.models.data import (
     ArrayData,
     Batch,
@@ -101,7 +101,7 @@ class Model(Layer):
         self.built = True
         try:
             with no_grad(), trying():
-                self(wrap(np.zeros([2 if n is None else n for n in input_shape], self.dtype)))
+                self(zeros_of(self, input_shape))
         except BaseException:
             self.built = False
             raise
@@ -288,12 +288,15 @@ class Model(Layer):
         self.optimizer.apply_gradients(list(zip(found, weights, strict=True)))
 
     def _forward(self, x: Any, training: bool) -> Tensor:
-        predicted = self(map_arrays(wrap, x), training=training)
+        predicted = self(map_arrays(self._wrapped, x), training=training)
         if not isinstance(predicted, Tensor):
             raise TypeError(
                 f"{self.name}.call returned {type(predicted).__name__}; to be trained it must return one Tensor"
             )
         return predicted
+
+    def _wrapped(self, array: Any) -> Tensor:
+        return wrap(devices.send(array, self.device))
 
     def _loss_of(self, batch: Batch, predicted: Tensor) -> Tensor:
         if batch.y is None:
@@ -306,11 +309,12 @@ class Model(Layer):
     def _measure(self, batch: Batch, predicted: Tensor, loss: Tensor) -> None:
         self._loss_mean.update_state(float(loss), sample_weight=batch.size)
         mask = getattr(predicted, "_mask", None)
-        masked = {} if mask is None else {"mask": mask}  # a user's metric may know of no masks
+        masked = {} if mask is None else {"mask": devices.to_host(mask)}  # a user's metric may know of no masks
+        outputs = devices.to_host(predicted._array) if self._metrics or self._weighted_metrics else None
         for metric in self._metrics:
-            metric.update_state(batch.y, predicted._array, **masked)
+            metric.update_state(batch.y, outputs, **masked)
         for metric in self._weighted_metrics:
-            metric.update_state(batch.y, predicted._array, sample_weight=batch.weights, **masked)
+            metric.update_state(batch.y, outputs, sample_weight=batch.weights, **masked)
 
     def _logs(self) -> dict[str, float]:
         return {name: metric.result() for name, metric in self._measured.items()}
@@ -412,7 +416,7 @@ class Model(Layer):
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as an array."""
         with no_grad():
-            return self._forward(one_batch(x).x, training=False)._array
+            return devices.to_host(self._forward(one_batch(x).x, training=False)._array)
 
     def _check_compiled(self, method: str) -> None:
         if self.loss is None:

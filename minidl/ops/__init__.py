@@ -3,7 +3,17 @@
 This package also gives `Tensor` its operators and methods: `a + b` is `add(a, b)`.
 """
 
-from minidl.ops import arithmetic, contractions, elementary, linalg, probabilities, reductions, selection, shapes
+from minidl.ops import (
+    arithmetic,
+    contractions,
+    elementary,
+    linalg,
+    placement,
+    probabilities,
+    reductions,
+    selection,
+    shapes,
+)
 from minidl.ops.arithmetic import (
     absolute,
     add,
@@ -123,6 +133,8 @@ from minidl.ops.shapes import (
 )
 from minidl.tensor import Tensor
 
-for _family in (arithmetic, contractions, elementary, linalg, probabilities, reductions, selection, shapes):
+for _family in (
+    arithmetic, contractions, elementary, linalg, placement, probabilities, reductions, selection, shapes
+):  # fmt: skip
     for _name, _function in _family.METHODS.items():
         setattr(Tensor, _name, _function)

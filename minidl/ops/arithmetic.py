@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd.modes import is_recording
-from minidl.ops.coercion import constant, floating, operands
+from minidl.ops.coercion import constant, constant_beside, floating, operands
 from minidl.ops.elementary import Log
 from minidl.tensor import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor, wrap
 
@@ -204,7 +204,7 @@ class Clip(Op):
 
     def backward(self, dy: Any) -> Any:
         x = constant(self.inputs[0])
-        inside = np.ones(x.shape, bool)
+        inside = np.ones_like(x, bool)
         if self.low is not None:
             inside &= x >= self.low
         if self.high is not None:
@@ -300,7 +300,8 @@ def square(x: Any) -> Tensor:
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition holds, else b; all three broadcast. No gradient flows through the condition."""
     a, b = operands(a, b)
-    return Where.apply(constant(condition).copy(), a, b)  # backward reads it again
+    beside = a if isinstance(a, Tensor) else b
+    return Where.apply(constant_beside(condition, beside).copy(), a, b)  # backward reads it again
 
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:

@@ -2,7 +2,8 @@
 
 A float tensor is never promoted behind the user's back: a number, a list or a NumPy array
 that meets it takes its type, and so does an integer tensor. Two float tensors of different
-precision, both made on purpose, promote as in NumPy.
+precision, both made on purpose, promote as in NumPy. What is no tensor yet takes the device of
+the one that it meets; tensors of two devices are refused.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl.tensor import Tensor, as_tensor, wrap
+from minidl import devices
+from minidl.tensor import Tensor, as_tensor, check_one_device, wrap
 
 
 def operands(a: Any, b: Any) -> tuple[Any, Any]:
@@ -33,7 +35,7 @@ def beside_each_other(*values: Any) -> list[Tensor]:
         return [as_tensor(x) for x in values]
     results = [x if isinstance(x, Tensor) else operands(leader, x)[1] for x in values]
     weak = leader.dtype if _holds_floats(leader) else None  # of a Python number
-    return [x if isinstance(x, Tensor) else as_tensor(x, weak) for x in results]
+    return [x if isinstance(x, Tensor) else as_tensor(x, weak, leader.device) for x in results]
 
 
 def of_one_type(*tensors: Tensor) -> tuple[Any, ...]:
@@ -53,7 +55,23 @@ def floating(x: Any) -> Tensor:
 
 def constant(x: Any) -> Any:
     """The array in x, for conditions and indices through which no gradient flows."""
-    return x._array if isinstance(x, Tensor) else np.asarray(x)
+    return x._array if isinstance(x, Tensor) else devices.as_array(x)
+
+
+def constant_beside(x: Any, t: Tensor) -> Any:
+    """The array in x, on the device of a tensor."""
+    if isinstance(x, Tensor):
+        check_one_device("an operation", t, x)
+        return x._array
+    array = devices.beside(devices.as_array(x), t._array)
+    if devices.of(array) != t.device:
+        check_one_device("an operation", t, wrap(array))
+    return array
+
+
+def on_host(x: Any) -> Any:
+    """The array in x as NumPy's, for what is computed by the processor."""
+    return devices.to_host(constant(x))
 
 
 def _beside(t: Tensor, other: Any) -> tuple[Tensor, Any]:
@@ -63,7 +81,8 @@ def _beside(t: Tensor, other: Any) -> tuple[Tensor, Any]:
         return t, other
     if isinstance(other, (float, complex)):
         return floating(t), other
-    return _meet(t, as_tensor(other, t.dtype if _holds_floats(t) and not _is_complex(other) else None))
+    dtype = t.dtype if _holds_floats(t) and not _is_complex(other) else None
+    return _meet(t, as_tensor(other, dtype, t.device))
 
 
 def _meet(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,4 +98,4 @@ def _holds_floats(t: Tensor) -> bool:
 
 
 def _is_complex(x: Any) -> bool:
-    return np.asarray(x).dtype.kind == "c"
+    return devices.as_array(x).dtype.kind == "c"

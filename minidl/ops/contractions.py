@@ -109,7 +109,7 @@ def _diagonal(x: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
             i = labels.index(label)
             j = labels.index(label, i + 1)
             others = [k for k in range(x.ndim) if k not in (i, j)]
-            along = np.arange(x.shape[i])
+            along = np.arange(x.shape[i], like=x._array)
             x = getitem(transpose(x, [i, j, *others]), (along, along))
             labels = [label, *(labels[k] for k in others)]
     return x, labels

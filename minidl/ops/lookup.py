@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import kernels
-from minidl.ops.coercion import constant
+from minidl.ops.coercion import constant_beside
 from minidl.tensor import Op, Tensor, as_tensor
 
 
@@ -46,4 +46,5 @@ def embedding(table: Any, ids: Any) -> Tensor:
             [1., 2.],
             [3., 4.]])
     """
-    return Embedding.apply(as_tensor(table), ids=constant(ids).copy())
+    table = as_tensor(table)
+    return Embedding.apply(table, ids=constant_beside(ids, table).copy())

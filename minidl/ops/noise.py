@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from minidl import kernels, random
+from minidl import devices, kernels, random
 from minidl.ops.coercion import floating
 from minidl.tensor import Op, Tensor
 
@@ -43,5 +41,5 @@ def dropout(
     if noise_shape is None:
         return Dropout.apply(x, rate=rate, seed=rng.seed, offset=rng.take(x.size))
     shape = tuple(n if m is None else m for m, n in zip(noise_shape, x.shape, strict=True))
-    ones = np.ones(shape, x.dtype)
+    ones = devices.full(shape, 1, x._array)
     return x * kernels.of(ones).dropout(ones, rate, rng.seed, rng.take(ones.size))

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from minidl import kernels
-from minidl.ops.coercion import constant, floating, of_one_type, operands
+from minidl import devices, kernels
+from minidl.ops.coercion import constant, constant_beside, floating, of_one_type, operands
 from minidl.ops.elementary import Exp, exp, softplus
 from minidl.ops.reductions import sum
 from minidl.ops.shapes import swapaxes
-from minidl.tensor import Op, Tensor, as_tensor
+from minidl.tensor import Op, Tensor
 
 
 class Softmax(Op):
@@ -98,7 +98,7 @@ class SparseCrossEntropy(Op):
     def composition(self, logits: Tensor, labels: Any) -> Tensor:
         log_p = log_softmax(logits).reshape(-1, logits.shape[-1])
         flat = constant(labels).reshape(-1)
-        return -log_p[np.arange(flat.size), flat].reshape(logits.shape[:-1])
+        return -log_p[np.arange(flat.size, like=flat), flat].reshape(logits.shape[:-1])
 
 
 class SigmoidCrossEntropy(Op):
@@ -158,7 +158,8 @@ def softmax_cross_entropy(logits: Any, targets: Any) -> Tensor:
 
 def sparse_cross_entropy(logits: Any, labels: Any) -> Tensor:
     """−log softmax(logits)[label] over the last axis. Logits (…, K), integer labels (…,) → (…,)"""
-    return SparseCrossEntropy.apply(floating(logits), as_tensor(labels))
+    logits = floating(logits)
+    return SparseCrossEntropy.apply(logits, constant_beside(labels, logits).copy())
 
 
 def sigmoid_cross_entropy(logits: Any, targets: Any) -> Tensor:
@@ -170,7 +171,7 @@ def sigmoid_cross_entropy(logits: Any, targets: Any) -> Tensor:
 
 
 def _pair(logits: Any, targets: Any) -> tuple[Tensor, Tensor]:
-    targets = targets if isinstance(targets, Tensor) else np.asarray(targets)
+    targets = targets if isinstance(targets, Tensor) else devices.as_array(targets)
     logits, targets = of_one_type(*operands(floating(logits), targets))
     return logits, targets
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl import kernels
+from minidl import devices, kernels
 from minidl.ops.arithmetic import where
-from minidl.ops.coercion import constant
+from minidl.ops.coercion import constant_beside
 from minidl.ops.elementary import sigmoid, tanh
 from minidl.ops.linalg import matmul
 from minidl.ops.shapes import split, stack
@@ -50,8 +50,9 @@ def lstm(
     x (B, T, D), h0 and c0 (B, U), kernel (D, 4U), recurrent (U, 4U), bias (4U,), mask (B, T)
     → outputs (B, T, U), last h (B, U), last c (B, U)
     """
-    mask = None if mask is None else constant(mask).copy()
-    return LSTM.apply(x, as_tensor(h0), as_tensor(c0), kernel, recurrent, bias, mask=mask, reverse=reverse)
+    mask = None if mask is None else constant_beside(mask, x).copy()
+    h0, c0 = as_tensor(h0, device=x.device), as_tensor(c0, device=x.device)
+    return LSTM.apply(x, h0, c0, kernel, recurrent, bias, mask=mask, reverse=reverse)
 
 
 def lstm_composition(
@@ -74,7 +75,7 @@ def lstm_composition(
     tanh and of the sigmoid of the gates.
     """
     projected = matmul(x, kernel) + bias
-    last = wrap(np.zeros(h.shape, h.dtype))
+    last = wrap(np.zeros_like(h._array))
     outputs = []
     for t in reversed(range(x.shape[1])) if reverse else range(x.shape[1]):
         i, f, g, o = split(projected[:, t] + matmul(h * recurrent_noise, recurrent), 4, axis=1)
@@ -86,5 +87,5 @@ def lstm_composition(
             valid = mask[:, t, None]
             h, c, last = where(valid, h_new, h), where(valid, c_new, c), where(valid, h_new, last)
         outputs.append(last)
-    y = stack(outputs, axis=1) if outputs else wrap(np.zeros((x.shape[0], 0, h.shape[1]), h.dtype))
+    y = stack(outputs, axis=1) if outputs else wrap(devices.full((x.shape[0], 0, h.shape[1]), 0, h._array))
     return y, h, c

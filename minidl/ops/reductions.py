@@ -124,7 +124,7 @@ def _products_of_others(x: Any, axis: int) -> Any:
     """Element i holds the product of all but i along the axis: a row a head start, one factor at a time."""
     others = np.ones_like(x)
     n = x.shape[axis]
-    index = np.arange(n).reshape((n,) + (1,) * (len(x.shape) - axis - 1))
+    index = np.arange(n, like=constant(x)).reshape((n,) + (1,) * (len(x.shape) - axis - 1))
     for k in range(n):
         factor = x[(slice(None),) * axis + (slice(k, k + 1),)]
         others = others * Where.apply(index == k, 1.0, factor)

@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from minidl import devices
 from minidl.ops.arithmetic import where
 from minidl.ops.coercion import constant
 from minidl.ops.shapes import AddAt, broadcast_to, flatten, getitem, reshape
-from minidl.tensor import FUNCTIONS, Tensor, as_tensor, wrap
+from minidl.tensor import FUNCTIONS, Tensor, as_tensor, check_one_device, wrap
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """The elements of x at the indices along an axis; of all elements in order if none is given."""
     x = flatten(x) if axis is None else as_tensor(x)
     axis = normalize_axis_index(axis or 0, x.ndim)
-    return getitem(x, (slice(None),) * axis + (np.asarray(constant(indices), np.intp),))
+    check_one_device("take", x, indices)
+    return getitem(x, (slice(None),) * axis + (constant(indices).astype(np.intp, copy=False),))
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
@@ -29,7 +31,9 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
     Tensor([[3.],
             [4.]])
     """
-    x, indices = as_tensor(x), constant(indices)
+    x = as_tensor(x)
+    check_one_device("take_along_axis", x, indices)
+    indices = constant(indices)
     axis = normalize_axis_index(axis, x.ndim)
     if indices.ndim != x.ndim:
         raise ValueError(f"take_along_axis: indices have {indices.ndim} axes and x has {x.ndim}; they must agree")
@@ -39,7 +43,7 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
 
 def argsort(x: Any, axis: int = -1) -> Tensor:
     """The indices that sort x along an axis; those that tie keep their order. Integers: no gradient."""
-    return wrap(constant(x).argsort(axis, kind="stable"))
+    return wrap(np.argsort(constant(x), axis, kind="stable"))
 
 
 def sort(x: Any, axis: int = -1) -> Tensor:
@@ -100,7 +104,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
     y = AddAt.apply(x, shape=shape, key=inside)
     if constant_values == 0:
         return y
-    margin = np.ones(shape, bool)
+    margin = devices.full(shape, True, x._array, bool)
     margin[inside] = False
     return where(margin, constant_values, y)
 
@@ -112,7 +116,8 @@ def diag(x: Any, k: int = 0) -> Tensor:
         raise ValueError(f"diag needs a vector or a matrix, got shape {x.shape}")
     below, right = max(-k, 0), max(k, 0)
     n = x.size if x.ndim == 1 else max(min(x.shape[0] - below, x.shape[1] - right), 0)
-    key = np.arange(n) + below, np.arange(n) + right
+    along = np.arange(n, like=x._array)
+    key = along + below, along + right
     return AddAt.apply(x, shape=(n + abs(k),) * 2, key=key) if x.ndim == 1 else getitem(x, key)
 
 
@@ -132,7 +137,7 @@ def _below(x: Tensor, k: int) -> Any:
     if x.ndim < 2:
         raise ValueError(f"tril and triu need a matrix, got shape {x.shape}")
     rows, columns = x.shape[-2:]
-    return np.tri(rows, columns, k, bool)
+    return np.tri(rows, columns, k, bool, like=x._array)
 
 
 METHODS = {f.__name__: f for f in (take, argsort, repeat)}

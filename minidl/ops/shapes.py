@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from minidl import devices, kernels
+from minidl.kernels.validate import FLOATS
 from minidl.ops.coercion import operands
-from minidl.tensor import FUNCTIONS, Op, Tensor, as_tensor
+from minidl.tensor import FUNCTIONS, Op, Tensor, as_tensor, check_one_device
 
 
 class Reshape(Op):
@@ -72,11 +74,10 @@ class AddAt(Op):
 
     def forward(self, x: Any, shape: tuple[int, ...], key: Any) -> Any:
         self.key = key
-        y = np.zeros(shape, x.dtype)
-        if _may_repeat(key):
-            np.add.at(y, key, x)
-        else:
-            y[key] = x
+        if _may_repeat(key) and x.dtype.kind == "f":
+            return _added_up(x, shape, key)
+        y = devices.full(shape, 0, x)
+        y[key] = x
         return y
 
     def backward(self, dy: Any) -> Any:
@@ -162,7 +163,12 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
 
 def getitem(x: Any, key: Any) -> Tensor:
     """x[key], for slices, integers, masks and arrays of integers."""
-    return GetItem.apply(as_tensor(x), key=_frozen(key))
+    x = as_tensor(x)
+    key = _frozen(key, x)
+    if x.device == "cuda":
+        _check_indices(key, x.shape)
+        key = _sent(key, x.device)
+    return GetItem.apply(x, key=key)
 
 
 def flip(x: Any, axis: int | None = None) -> Tensor:
@@ -199,27 +205,64 @@ def _alike(function: str, tensors: Sequence[Any]) -> list[Tensor]:
     """All as tensors of one type, by the rules of arithmetic."""
     if not len(tensors):
         raise ValueError(f"{function} needs at least one tensor")
-    given = [t if isinstance(t, Tensor) else as_tensor(t) for t in tensors]
-    leader = next((t for t in tensors if isinstance(t, Tensor)), given[0])
+    leader = next((t for t in tensors if isinstance(t, Tensor)), None)
+    device = None if leader is None else leader.device
+    given = [t if isinstance(t, Tensor) else as_tensor(t, device=device) for t in tensors]
+    leader = given[0] if leader is None else leader
     for t in given:
         leader = operands(leader, t)[0]
     return [operands(leader, t)[1] if t.dtype != leader.dtype else t for t in given]
 
 
-def _frozen(key: Any) -> Any:
-    """A key that the caller cannot change before backward uses it again."""
+def _frozen(key: Any, x: Tensor) -> Any:
+    """A key of x that the caller cannot change before backward uses it again."""
     if isinstance(key, tuple):
-        return tuple(_frozen(k) for k in key)
+        return tuple(_frozen(k, x) for k in key)
+    if isinstance(key, list) and not key:
+        return np.zeros(0, np.intp)  # NumPy takes [] for floats
     if isinstance(key, Tensor):
+        check_one_device("indexing", x, key)
         return key._array.copy()
-    if isinstance(key, list):
-        return np.array(key) if key else np.zeros(0, np.intp)  # NumPy takes [] for floats
-    return key.copy() if isinstance(key, np.ndarray) else key
+    return devices.as_array(key).copy() if isinstance(key, list) or devices.is_array(key) else key
+
+
+def _check_indices(key: Any, shape: tuple[int, ...]) -> None:
+    """Refuse indices outside of an axis, as NumPy does: CuPy would take them modulo its length."""
+    parts = key if isinstance(key, tuple) else (key,)
+    taken = [k.ndim if _is_mask(k) else k is not None and k is not Ellipsis for k in parts]  # axes of x by each part
+    axis = 0
+    for i, k in enumerate(parts):
+        if devices.is_array(k) and not _is_mask(k) and axis < len(shape):
+            devices.check_indices(k, axis, shape[axis])
+        axis = len(shape) - sum(taken[i + 1 :]) if k is Ellipsis else axis + taken[i]
+
+
+def _sent(key: Any, device: str) -> Any:
+    if isinstance(key, tuple):
+        return tuple(_sent(k, device) for k in key)
+    return devices.send(key, device) if devices.is_array(key) else key
+
+
+def _added_up(x: Any, shape: tuple[int, ...], key: Any) -> Any:
+    """Zeros with x added at the key in order, as to the rows of a table; for several axes a row is one number long."""
+    if devices.is_array(key):
+        rows, columns = shape[0], math.prod(shape[1:])
+        places = key % max(rows, 1)
+    else:
+        rows, columns = math.prod(shape), 1
+        places = np.arange(rows, like=x).reshape(shape)[key]
+    dy = (x if x.dtype in FLOATS else x.astype(np.float32)).reshape(places.size, columns)
+    y = kernels.of(x).embedding_backward(dy, places.astype(np.int64, copy=False).reshape(-1), rows)
+    return y.reshape(shape).astype(x.dtype, copy=False)
+
+
+def _is_mask(k: Any) -> bool:
+    return devices.is_array(k) and k.dtype == np.bool_
 
 
 def _may_repeat(key: Any) -> bool:
     parts = key if isinstance(key, tuple) else (key,)
-    return any(isinstance(k, np.ndarray) and k.dtype != np.bool_ and math.prod(k.shape) != 1 for k in parts)
+    return any(devices.is_array(k) and not _is_mask(k) and k.size != 1 for k in parts)
 
 
 METHODS = {f.__name__: f for f in (reshape, flatten, transpose, swapaxes, squeeze, expand_dims)} | {

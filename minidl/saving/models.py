@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl import losses, metrics, random
+from minidl import devices, losses, metrics, random
 from minidl.autograd.modes import no_grad
 from minidl.naming import serialize
 from minidl.saving import archive
 from minidl.saving.archive import Path
-from minidl.tensor import wrap
+from minidl.tensor import Tensor
 
 if TYPE_CHECKING:
     from minidl.layers.base import Layer
@@ -43,7 +43,7 @@ def load_weights(model: Model, path: Path) -> None:
 
 
 def _weights_of(model: Model) -> dict[str, Any]:
-    return {f"{_WEIGHTS}{i}": w._array for i, w in enumerate(model.weights)}
+    return {f"{_WEIGHTS}{i}": devices.to_host(w._array) for i, w in enumerate(model.weights)}
 
 
 def _titles(model: Model) -> list[str]:
@@ -258,7 +258,7 @@ def _zeros(signature: Any) -> Any:
         return [_zeros(element) for element in signature]
     if signature.keys() != {"shape", "dtype"}:
         return {key: _zeros(element) for key, element in signature.items()}
-    return wrap(np.zeros([2 if n is None else n for n in signature["shape"]], signature["dtype"]))
+    return Tensor(np.zeros([2 if n is None else n for n in signature["shape"]], signature["dtype"]))
 
 
 def _streams(model: Layer) -> list[random.Generator]:

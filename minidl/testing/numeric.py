@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import devices
 from minidl.autograd.modes import no_grad
 from minidl.tensor import Tensor
 
@@ -54,9 +55,9 @@ def one_sided_slopes(
     evaluate: Evaluate, weights: Sequence[Array], x: Tensor, index: tuple[int, ...]
 ) -> tuple[float, float]:
     """The slopes to the left and to the right: different at a kink."""
-    at = _at(evaluate, x, index, x._array[index])
-    h = 1e-7 * (1 + abs(x._array[index]))
-    left, right = (_at(evaluate, x, index, x._array[index] + step) for step in (-h, h))
+    at = _at(evaluate, x, index, _entry(x, index))
+    h = 1e-7 * (1 + abs(_entry(x, index)))
+    left, right = (_at(evaluate, x, index, _entry(x, index) + step) for step in (-h, h))
     return _dot(weights, at, left) / h, _dot(weights, right, at) / h
 
 
@@ -69,7 +70,7 @@ def _by_differences(
 ) -> tuple[float, float]:
     """The slope and an estimate of its error; NaN and infinity if no step gives a number."""
     best, least = np.nan, np.inf
-    size = abs(x._array[index])
+    size = abs(_entry(x, index))
     small = [step * size for step in SMALL_STEPS] if 0 < size < STEPS[0] else []
     for h in [*(step * (1 + size) for step in STEPS), *small]:
         wide, rounding = _difference(evaluate, weights, x, index, h)
@@ -86,7 +87,7 @@ def _difference(
     evaluate: Evaluate, weights: Sequence[Array], x: Tensor, index: tuple[int, ...], h: float
 ) -> tuple[float, float]:
     """(φ(x + h) − φ(x − h)) / 2h, and what rounding may have added to it."""
-    centre = x._array[index]
+    centre = _entry(x, index)
     right, left = centre + h, centre - h
     above, below = _at(evaluate, x, index, right), _at(evaluate, x, index, left)
     width = right - left  # not 2h: the difference of the numbers that were used
@@ -94,9 +95,13 @@ def _difference(
     return _dot(weights, above, below) / width, np.finfo(float).eps * size / width
 
 
+def _entry(x: Tensor, index: tuple[int, ...]) -> Any:
+    return devices.to_host(x._array[index])
+
+
 def _at(evaluate: Evaluate, x: Tensor, index: tuple[int, ...], value: float) -> Sequence[Array]:
     """The outputs with one entry of x at this value; x is as before when it returns."""
-    before = x._array[index]
+    before = _entry(x, index)
     x._array[index] = value
     x._changed()
     try:

@@ -578,6 +578,9 @@ _PRODUCTS = [
 ]
 
 
+_MOVED = Case("to", lambda x: x.to("cpu"), (_draw(2, 3),), lambda x: x)
+
+
 def _affine(variant: str, *x: int) -> Case:
     drawn = (_draw(*x), _draw(3, 2), _draw(2))
     return Case("affine", md.affine, drawn, lambda x, W, b: np.einsum("...k,kj->...j", x, W) + b, variant)
@@ -720,5 +723,5 @@ _RECURRENT = [
 
 CASES = [
     *_UNARY, *_BINARY, *_COMPARISONS, *_LOGIC, *_REDUCTIONS, *_SHAPES, *_PICKED,
-    *_PRODUCTS, *_AFFINE, *_CONTRACTIONS, *_SOFT, *_TABLES, *_RECURRENT,
+    *_PRODUCTS, *_AFFINE, _MOVED, *_CONTRACTIONS, *_SOFT, *_TABLES, *_RECURRENT,
 ]  # fmt: skip

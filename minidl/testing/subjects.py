@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import random
+from minidl import devices, random
 from minidl.autograd.engine import backpropagate
 from minidl.tensor import Tensor, wrap
 
@@ -33,22 +33,22 @@ class Subject:
 
     def values(self) -> list[Array]:
         """The same without derivatives, and in arrays of their own: a view would move with its variable."""
-        return [y._array.copy() for y in self.outputs()]
+        return [devices.to_host(y._array.copy()) for y in self.outputs()]
 
     def backward(self, weights: Sequence[Array]) -> list[Array | None]:
         """The gradient of Σ weights · outputs for each variable, None where none arrives."""
         outputs = self.outputs()
-        seeds = [w.copy() for w in weights]
+        seeds = [devices.beside(w.copy(), y._array) for w, y in zip(weights, outputs, strict=True)]
         targets = list(self.variables.values())
         try:
             found = backpropagate(outputs, seeds, targets, retain_graph=False, create_graph=False)
         except RuntimeError as error:
             raise GradientError(f"the backward pass failed: {error}") from error
-        if not all(map(np.array_equal, seeds, weights)):
+        if not all(map(np.array_equal, map(devices.to_host, seeds), weights)):
             raise GradientError(
                 "a backward rule changes the gradient that it is given in place; others may hold it too"
             )
-        return [found[id(x)][1].copy() if id(x) in found else None for x in targets]
+        return [devices.to_host(found[id(x)][1]) if id(x) in found else None for x in targets]
 
 
 class Function(Subject):
@@ -87,7 +87,7 @@ class Function(Subject):
     @contextlib.contextmanager
     def _arguments_unchanged(self, who: str) -> Iterator[None]:
         held = {i: getattr(x, "_array", x) for i, x in enumerate(self.arguments)}
-        arrays = {i: x for i, x in held.items() if isinstance(x, np.ndarray)}
+        arrays = {i: x for i, x in held.items() if devices.is_array(x)}
         before = {i: array.copy() for i, array in arrays.items()}
         yield
         for i, array in arrays.items():
@@ -112,20 +112,21 @@ class Gradient(Subject):
         """The gradients as create_graph records them: for a fused op through its composition."""
         targets = list(self.inner.variables.values())
         found = backpropagate(self.inner.outputs(), self.seeds, targets, retain_graph=True, create_graph=True)
-        return [found[id(x)][1] if id(x) in found else wrap(np.zeros(x.shape)) for x in targets]
+        return [found[id(x)][1] if id(x) in found else wrap(np.zeros_like(x._array)) for x in targets]
 
     def values(self) -> list[Array]:
         """The gradients of a plain backward pass, which those above must agree with."""
-        found = self.inner.backward([dy._array for dy in self.seeds])
+        found = self.inner.backward([devices.to_host(dy._array) for dy in self.seeds])
         variables = self.inner.variables.values()
         return [np.zeros(x.shape) if dx is None else dx for x, dx in zip(variables, found, strict=True)]
 
     def _check_agreement(self) -> None:
-        for label, recorded, plain in zip(self.inner.variables, self.outputs(), self.values(), strict=True):
-            if not np.allclose(recorded._array, plain, rtol=1e-9, atol=1e-12, equal_nan=True):
+        outputs = [devices.to_host(y._array) for y in self.outputs()]
+        for label, recorded, plain in zip(self.inner.variables, outputs, self.values(), strict=True):
+            if not np.allclose(recorded, plain, rtol=1e-9, atol=1e-12, equal_nan=True):
                 raise GradientError(
                     f"with create_graph the gradient of {label} is another than without, by up to "
-                    f"{np.abs(recorded._array - plain).max():.3g}: an op's composition may differ from its forward, "
+                    f"{np.abs(recorded - plain).max():.3g}: an op's composition may differ from its forward, "
                     f"or something in f is random"
                 )
 
@@ -160,7 +161,7 @@ def _arguments(given: list[Any]) -> tuple[list[Any], list[int]]:
         if i in chosen or isinstance(x, Tensor):
             dtype = np.float64 if _holds_floats(x) else None
             x = Tensor(x, requires_grad=i in chosen, dtype=dtype, name=getattr(x, "name", None))
-        elif isinstance(x, np.ndarray):
+        elif devices.is_array(x):
             x = x.astype(np.float64 if _holds_floats(x) else x.dtype)
         arguments.append(x)
     return arguments, chosen
@@ -169,12 +170,14 @@ def _arguments(given: list[Any]) -> tuple[list[Any], list[int]]:
 def _holds_floats(x: Any) -> bool:
     if isinstance(x, (list, tuple)):
         return any(_holds_floats(e) for e in x if isinstance(e, (float, list, tuple)))
-    return isinstance(x, float) or (isinstance(x, (Tensor, np.ndarray, np.generic)) and x.dtype.kind == "f")
+    return isinstance(x, float) or ((isinstance(x, Tensor) or devices.is_array(x)) and x.dtype.kind == "f")
 
 
 def _in_float64(f: Any) -> Any:
-    """A copy, in float64, of an object with weights."""
+    """A copy, in float64, of an object with weights, where new tensors go."""
     twin = copy.deepcopy(f)
+    if hasattr(twin, "to"):
+        twin.to(devices.current())
     for part in _parts(twin, set()):
         if isinstance(part, Tensor):
             if part.dtype.kind == "f":

@@ -1,0 +1,118 @@
+"""Where arrays live: NumPy's in the memory of the processor, CuPy's in that of the GPU.
+
+NumPy's functions go to CuPy by themselves where they are given an array of it (NEP 13 and NEP 18), so an op is
+written once, in NumPy's words. Here is what those words do not say: where an array lives, how it gets elsewhere,
+and how a new one is made beside another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minidl import kernels
+from minidl.kernels import cuda, on_gpu
+
+Array = Any
+
+NAMES = ("cpu", "cuda")
+DLPACK_CUDA = 2  # kDLCUDA, what DLPack calls an NVIDIA GPU
+
+
+def current() -> str:
+    """Where new tensors go: to "cuda" under use("cuda"), else to the "cpu"."""
+    return "cuda" if kernels.active() == "cuda" else "cpu"
+
+
+def is_array(x: Any) -> bool:
+    """Whether it is an array of NumPy or of CuPy."""
+    return isinstance(x, (np.ndarray, np.generic)) or on_gpu(x)
+
+
+def is_array_type(kind: type) -> bool:
+    """Whether it is the type of CuPy's arrays."""
+    return kind.__module__.partition(".")[0] == "cupy"
+
+
+def of(array: Array) -> str:
+    """The name of the device that the array lives on."""
+    return "cuda" if on_gpu(array) else "cpu"
+
+
+def checked(name: Any) -> str:
+    """The name of a device, refused if there is no such device."""
+    if name not in NAMES:
+        import difflib
+
+        near = difflib.get_close_matches(str(name), NAMES, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown device {name!r}: expected one of {', '.join(map(repr, NAMES))}{hint}")
+    if name == "cuda":
+        kernels.check_usable("cuda")
+    return name
+
+
+def place(array: Array, device: str) -> Array:
+    """The array on the device: itself if it lives there, else a copy."""
+    if device == "cuda":
+        return array if on_gpu(array) else cuda.to_device(array)
+    return to_host(array)
+
+
+def send(array: Array, device: str) -> Array:
+    """The array on the GPU if that is the device. Nothing comes back from there without being asked for."""
+    return cuda.to_device(array) if device == "cuda" and not on_gpu(array) else array
+
+
+def beside(array: Array, other: Array) -> Array:
+    """The array on the GPU if the other one lives there."""
+    return send(array, of(other))
+
+
+def full(shape: tuple[int, ...], value: Any, beside: Array, dtype: Any = None) -> Array:
+    """A new array of one value on the device of another one, of its type if no other is named."""
+    dtype = beside.dtype if dtype is None else dtype
+    if not on_gpu(beside):
+        return np.full(shape, value, dtype) if value else np.zeros(shape, dtype)
+    return np.full_like(beside, value, dtype, "C", shape=shape or 1).reshape(shape)  # to CuPy () would be no shape
+
+
+def to_host(array: Array) -> Array:
+    """The array as NumPy's, a copy if it lives on the GPU: this waits until all work before it is done."""
+    return array.get() if on_gpu(array) else array
+
+
+def from_dlpack(value: Any) -> Array:
+    """The array of another library over the same memory, on the processor or on the GPU."""
+    return cuda.from_dlpack(value) if value.__dlpack_device__()[0] == DLPACK_CUDA else np.from_dlpack(value)
+
+
+def check_indices(indices: Array, axis: int, length: int) -> None:
+    """NumPy's error for an index outside of an axis. Of indices on the GPU the processor has to wait to know."""
+    if on_gpu(indices) and not cuda.check_ids:
+        return
+    wrong = (indices < -length) | (indices >= length)
+    if bool(wrong.any()):
+        raise IndexError(f"index {indices[wrong][0].item()} is out of bounds for axis {axis} with size {length}")
+
+
+def explain(error: Exception, arrays: Iterable[Any]) -> None:
+    """Add to an error for want of memory on the GPU what holds it."""
+    if isinstance(error, MemoryError) and any(map(on_gpu, arrays)):
+        error.add_note(cuda.memory())
+
+
+def synchronize() -> None:
+    """Wait until the GPU has done all that was asked of it; an error that it met is raised here."""
+    cuda.synchronize()
+
+
+def as_array(value: Any) -> Array:
+    """An array of NumPy or CuPy as it is, another library's on the GPU without a copy, and all else as NumPy's."""
+    if isinstance(value, np.ndarray) or on_gpu(value):
+        return value
+    if hasattr(value, "__cuda_array_interface__"):
+        return cuda.to_device(value)
+    return np.asarray(value)

@@ -1,0 +1,288 @@
+"""Tensors, layers and models on the GPU: the same results as on the processor, and no array goes astray.
+
+The GPU is the real one where there is one, else the one behind tests/cupy_stand_in.py.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import on_device
+import pytest
+from tolerances import assert_close
+
+import minidl as md
+from minidl import layers
+from minidl.saving import load_model
+
+Array = Any
+
+
+@pytest.fixture
+def cp() -> Iterator[Any]:
+    """CuPy, or what stands in for it."""
+    with on_device.cupy() as cupy:
+        yield cupy
+
+
+def on_gpu(*values: float, **options: Any) -> md.Tensor:
+    return md.Tensor(values, device="cuda", **options)
+
+
+# ---- where tensors go ---------------------------------------------------------------------
+
+
+def test_a_tensor_goes_where_it_is_told(cp: Any) -> None:
+    assert md.Tensor([1.0]).device == "cpu" and on_gpu(1.0).device == "cuda"
+    assert md.Tensor(cp.asarray(np.ones(2))).device == "cuda"  # an array on the GPU stays there
+    assert md.Tensor(cp.asarray(np.ones(2)), device="cpu").device == "cpu"
+    with md.use("cuda"):
+        assert md.Tensor([1.0]).device == "cuda" and md.Tensor([1.0], device="cpu").device == "cpu"
+        for made in (md.zeros(2), md.ones(2), md.full(2, 3.0), md.eye(2), md.arange(3), md.linspace(0, 1, 3)):
+            assert made.device == "cuda"
+        assert layers.Dense(1).device == "cuda"
+    assert md.Tensor([1.0]).device == "cpu"
+    for like in (md.zeros_like, md.ones_like, lambda x: md.full_like(x, 2)):
+        assert like(on_gpu(1.0)).device == "cuda"
+
+
+def test_unknown_devices_are_refused(cp: Any) -> None:
+    with pytest.raises(ValueError, match="unknown device 'gpu': expected one of 'cpu', 'cuda'"):
+        md.Tensor([1.0], device="gpu")
+    with pytest.raises(ValueError, match="did you mean 'cuda'"):
+        md.Tensor([1.0]).to("cude")
+
+
+@pytest.mark.skipif(on_device.ON_GPU, reason="there is a GPU")
+def test_without_a_gpu_the_error_says_what_is_missing() -> None:
+    for ask in (lambda: md.Tensor([1.0], device="cuda"), lambda: md.Tensor([1.0]).to("cuda"), lambda: md.use("cuda")):
+        with pytest.raises(RuntimeError, match="the cuda kernels cannot run: .*install"):
+            ask()
+    assert md.kernels.active() != "cuda" and md.Tensor([1.0]).device == "cpu"
+
+
+def test_use_leaves_the_kernels_of_numpys_arrays_alone(cp: Any) -> None:
+    with md.use("reference"), md.use("cuda"):
+        assert md.kernels.active() == "cuda" and md.kernels.serving() is md.kernels.reference
+
+
+def test_a_tensor_is_moved_as_a_copy_and_its_gradient_comes_back(cp: Any) -> None:
+    x = md.Tensor([1.0, 2.0], requires_grad=True)
+    y = x.to("cuda")
+    assert x.to("cpu") is x and y.to("cuda") is y and (x.device, y.device) == ("cpu", "cuda")
+    (y * y).sum().backward()
+    assert x.grad is not None and x.grad.device == "cpu" and x.grad.tolist() == [2.0, 4.0]
+
+
+def test_what_is_no_tensor_joins_the_tensor_that_it_meets(cp: Any) -> None:
+    t = on_gpu(1.0, 2.0)
+    pair = [1, 2]
+    for y in (t + pair, pair + t, t * np.array([2.0, 3.0]), 2**t, np.float32(3) - t, md.where([True, False], t, 0)):
+        assert y.device == "cuda" and y.dtype == np.float32
+    assert (t + pair).tolist() == [2.0, 4.0]
+    assert t[[1, 0]].tolist() == [2.0, 1.0] and t[np.array([False, True])].tolist() == [2.0]
+    assert md.concatenate([[3.0], t]).tolist() == [3.0, 1.0, 2.0]
+    assert md.embedding(t.reshape(2, 1), [1, 1]).tolist() == [[2.0], [2.0]]
+
+
+@pytest.mark.parametrize("mix", [
+    lambda a, b: a + b, lambda a, b: b * a, lambda a, b: md.maximum(a, b), lambda a, b: a @ b, md.dot,
+    lambda a, b: md.concatenate([a, b]), lambda a, b: md.where(b > 1, a, a), lambda a, b: a[b.astype(int) - 1],
+    lambda a, b: md.affine(a.reshape(1, 2), b.reshape(2, 1), [0.0]), lambda a, b: md.take(a, b.astype(int) - 1),
+    lambda a, b: md.sigmoid_cross_entropy(b, a),
+    lambda a, b: md.sparse_cross_entropy(a.reshape(1, 2), b[:1].astype(int)),
+])  # fmt: skip
+def test_tensors_of_two_devices_are_refused_and_both_are_named(mix: Callable[..., Any], cp: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"of .* on (cpu|cuda) and .* on (cpu|cuda): two devices; bring one tensor"
+    ) as e:
+        mix(on_gpu(1.0, 2.0), md.Tensor([1.0, 2.0]))
+    assert "cpu" in str(e.value) and "cuda" in str(e.value) and "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    "key", [[0, 3], [-4], (slice(None), [2]), (..., [0, -3]), (None, [3]), ([True, False, True], [2])]
+)
+def test_indices_outside_are_refused_as_on_the_processor(key: Any, cp: Any) -> None:
+    """CuPy itself would take them modulo the length."""
+    x = np.zeros((3, 2), np.float32)
+    with pytest.raises(IndexError) as expected:
+        md.Tensor(x)[key]
+    for sent in (key, cp.asarray(np.asarray(key)) if isinstance(key, list) else key):
+        with pytest.raises(IndexError) as actual:
+            md.Tensor(x, device="cuda")[sent]
+        assert str(actual.value) == str(expected.value)
+
+
+def test_numbers_that_meet_in_one_place_are_added_in_order(cp: Any) -> None:
+    key = np.random.default_rng(0).integers(0, 5, 200)
+    gradients = []
+    for device in ("cpu", "cuda"):
+        x = md.Tensor(np.zeros(5, np.float32), requires_grad=True, device=device)
+        x[key].backward(np.random.default_rng(1).standard_normal(200).astype(np.float32))
+        gradients.append(x.grad.numpy())  # type: ignore[union-attr]
+    assert_close(*gradients, slack=10)
+
+
+# ---- what a tensor on the GPU gives away --------------------------------------------------
+
+
+def test_its_numbers_come_back_as_a_copy(cp: Any) -> None:
+    t = on_gpu(1.0, 2.0)
+    for array in (t.numpy(), np.asarray(t), np.array(t), np.asarray(t, np.float64)):
+        assert type(array) is np.ndarray and array.tolist() == [1.0, 2.0]
+        array[0] = 9
+    assert t.tolist() == [1.0, 2.0] and t[0].item() == 1.0 and float(t.sum()) == 3.0 and bool(t[0] == 1)
+    with pytest.raises(ValueError, match="without a copy"):
+        np.asarray(t, copy=False)
+    assert repr(t) == "Tensor([1., 2.], device=cuda)"
+
+
+def test_data_is_the_array_itself(cp: Any) -> None:
+    t = on_gpu(1.0, 2.0, requires_grad=True)
+    assert isinstance(t.data, cp.ndarray)
+    y = (t * t).sum()
+    t.data[0] = 5
+    assert t.tolist() == [5.0, 2.0]
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+    t.data = [3.0, 4.0]
+    with md.no_grad():
+        t[1] = 6.0
+        t[:1] = np.array([7.0])
+    assert t.device == "cuda" and t.tolist() == [7.0, 6.0]
+
+
+def test_a_copy_of_it_is_its_own(cp: Any) -> None:
+    t = on_gpu(1.0, 2.0, requires_grad=True, name="w")
+    loaded = pickle.loads(pickle.dumps(t))
+    assert (loaded.tolist(), loaded.requires_grad, loaded.name) == ([1.0, 2.0], True, "w")
+
+
+def test_an_array_on_the_gpu_is_taken_over_without_a_copy(cp: Any) -> None:
+    array = cp.asarray(np.ones(3, np.float32))
+    t = md.as_tensor(array)
+    array[0] = 4
+    assert t.tolist() == [4.0, 1.0, 1.0]
+
+
+def test_anomalies_are_found_on_the_gpu_too(cp: Any) -> None:
+    x = on_gpu(1.0, 0.0)
+    with md.detect_anomaly(), pytest.raises(FloatingPointError, match=r"log gave -inf at position \(1,\)"):
+        md.log(x)
+
+
+def test_want_of_memory_says_what_holds_it_and_breaks_nothing(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = on_gpu(1.0, 2.0, requires_grad=True)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError("Out of memory allocating 1,000 bytes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(md.kernels.cuda, "tanh", full)
+        with pytest.raises(MemoryError, match="allocating 1,000 bytes") as caught:
+            md.tanh(x)
+    notes = " ".join(caught.value.__notes__)
+    assert "in arrays of this process" in notes and "in tanh of float32[2]" in notes
+    assert md.tanh(x).device == "cuda" and x.tolist() == [1.0, 2.0]
+
+
+# ---- layers and models --------------------------------------------------------------------
+
+
+def classifier() -> md.Sequential:
+    md.random.set_seed(3)
+    return md.Sequential(
+        [
+            layers.Embedding(20, 4, mask_zero=True),
+            layers.LSTM(5, return_sequences=True),
+            layers.Dropout(0.3),
+            layers.Bidirectional(layers.LSTM(3)),
+            layers.Dense(4, activation="gelu"),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+
+
+def data() -> tuple[Array, Array]:
+    x = np.random.default_rng(0).integers(1, 20, (24, 6))
+    x[:, :2] = 0
+    return x, (x.sum(1) % 2).astype(np.float32)
+
+
+def trained(**options: Any) -> tuple[md.Sequential, dict[str, list[float]]]:
+    model = classifier()
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    history = model.fit(*data(), epochs=3, batch_size=8, verbose=0, validation_split=0.25, **options)
+    return model, history.history
+
+
+def test_a_model_trains_as_it_does_on_the_processor(cp: Any) -> None:
+    expected, history = trained()
+    with md.use("cuda"):
+        model, on_cuda = trained()
+    assert {w.device for w in model.weights} == {"cuda"}
+    for name, values in history.items():
+        assert_close(np.array(on_cuda[name], np.float32), np.array(values, np.float32), slack=100)
+    x, y = data()
+    outputs = model.predict(x, verbose=0)  # its data follows it, with or without use()
+    assert type(outputs) is np.ndarray
+    assert_close(outputs, expected.predict(x, verbose=0), slack=100)
+    assert_close(np.array(model.evaluate(x, y, verbose=0)), np.array(expected.evaluate(x, y, verbose=0)), slack=1e9)
+
+
+def test_training_twice_gives_the_same_bits(cp: Any) -> None:
+    with md.use("cuda"):
+        (first, _), (second, _) = trained(), trained()
+    assert all(map(np.array_equal, first.get_weights(), second.get_weights()))
+
+
+def test_a_model_moves_with_its_optimizer(cp: Any) -> None:
+    x, y = data()
+    stays, _ = trained()
+    moves, _ = trained()
+    for device in ("cuda", "cpu", "cuda"):
+        assert moves.to(device) is moves and {w.device for w in moves.weights} == {device}
+        for model in (stays, moves):
+            md.random.set_seed(5)  # of the order of the samples, and of dropout
+            model.fit(x, y, verbose=0)
+    for a, b in zip(moves.get_weights(), stays.get_weights(), strict=True):
+        assert_close(a, b, slack=1000)
+
+
+def test_a_saved_model_goes_on_on_either_device(cp: Any, tmp_path: Path) -> None:
+    with md.use("cuda"):
+        model, _ = trained()
+    model.save(tmp_path / "model.minidl")
+    on_processor = load_model(tmp_path / "model.minidl")
+    with md.use("cuda"):
+        on_cuda = load_model(tmp_path / "model.minidl")
+    assert {w.device for w in on_processor.weights} == {"cpu"} and {w.device for w in on_cuda.weights} == {"cuda"}
+    x, y = data()
+    for loaded in (on_processor, on_cuda):
+        assert_close(loaded.predict(x, verbose=0), model.predict(x, verbose=0), slack=100)
+        loaded.fit(x, y, verbose=0)
+
+
+def test_data_on_the_gpu_trains_a_model_there_and_no_other(cp: Any) -> None:
+    x, y = (cp.asarray(a) for a in data())
+    with md.use("cuda"):
+        model, _ = trained()
+    model.fit(x, y, verbose=0)
+    model.to("cpu")
+    with pytest.raises(TypeError, match=r"on cpu and .* on cuda: two devices"):
+        model.fit(x, y, verbose=0)
+
+
+def test_a_stateful_layer_takes_its_state_along(cp: Any) -> None:
+    x = np.ones((2, 3, 2), np.float32)
+    stays, moves = (
+        layers.LSTM(4, kernel_initializer="ones", recurrent_initializer="ones", stateful=True) for _ in "ab"
+    )
+    stays(x), moves(x)
+    moves.to("cuda")
+    assert_close(moves(x).numpy(), stays(x).numpy(), slack=10)
