@@ -13,13 +13,18 @@ from pathlib import Path
 
 from benchmarks.setting import Setting
 
-NAMES = ("seed_model", "lstm_scaling", "ops", "overhead", "footprint", "stages")
+NAMES = ("seed_model", "lstm_scaling", "ops", "overhead", "footprint", "stages")  # "all" of a machine without a GPU
+ON_GPU = ("gpu",)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure minidl beside its peers.")
     parser.add_argument(
-        "names", nargs="*", choices=[*NAMES, "all", []], metavar="NAME", help="none lists them, all runs them all"
+        "names",
+        nargs="*",
+        choices=[*NAMES, *ON_GPU, "all", []],
+        metavar="NAME",
+        help="none lists them, all runs them all",
     )
     parser.add_argument("--quick", action="store_true", help="a few cases of each")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant, over which medians are taken")
@@ -32,7 +37,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     if not arguments.names:
-        for name in NAMES:
+        for name in NAMES + ON_GPU:
             print(f"{name:14}{_module(name).__doc__}")
         return
     setting = Setting(arguments.quick, arguments.rounds, _threads(arguments.threads), _split(arguments.peers))

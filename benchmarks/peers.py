@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+
+DEVICE = os.environ.get("BENCHMARK_DEVICE", "cpu")  # where a contestant computes: this one, or "cuda"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,15 @@ PEERS = (
     Peer("keras/torch", "keras_model", ("keras", "torch"), {"KERAS_BACKEND": "torch"}),
     Peer("autograd", "hips_autograd", ("autograd",)),
     Peer("numpy", "plain_numpy", ("numpy",)),
+)
+
+
+ON_GPU = {"BENCHMARK_DEVICE": "cuda"}
+GPU_PEERS = (
+    Peer("minidl", "ours", ("minidl", "cupy"), ON_GPU),
+    Peer("pytorch", "pytorch", ("torch",), ON_GPU),
+    Peer("pytorch, graph", "pytorch_graph", ("torch",), ON_GPU),
+    Peer("pytorch, tf32", "pytorch", ("torch",), {**ON_GPU, "BENCHMARK_TF32": "1"}),
 )
 
 

@@ -25,6 +25,7 @@ def main(contestant: str, threads: int) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints must not end up among the answers
     module = importlib.import_module(f"benchmarks.contestants.{contestant}")
+    wait: Step = getattr(module, "wait", lambda: None)  # until a GPU has done what it was asked
     step: Step = lambda: None  # noqa: E731
     for line in sys.stdin:
         command = json.loads(line)
@@ -33,20 +34,27 @@ def main(contestant: str, threads: int) -> None:
                 step = getattr(module, command["prepare"])(**command["with"])
                 answer: Any = None
             elif "values" in command:
-                answer = [float(np.mean(np.abs(np.asarray(step())))) for _ in range(command["values"])]
+                answer = [float(np.mean(np.abs(_on_host(step())))) for _ in range(command["values"])]
             else:
-                answer = _times(step, command["run"])
+                answer = _times(step, wait, command["run"])
             reply = {"answer": answer, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
         except Exception as error:
             reply = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), file=answers)
 
 
-def _times(step: Step, n: int) -> list[float]:
+def _on_host(values: Any) -> Any:
+    for method in ("get", "cpu"):  # of CuPy's arrays and of PyTorch's tensors
+        values = getattr(values, method, lambda values=values: values)()
+    return np.asarray(values)
+
+
+def _times(step: Step, wait: Step, n: int) -> list[float]:
     times = []
     for _ in range(n):
         start = time.perf_counter()
         step()
+        wait()
         times.append(time.perf_counter() - start)
     return times
 

@@ -1,4 +1,4 @@
-"""minidl."""
+"""minidl, on the processor or on the GPU."""
 
 from __future__ import annotations
 
@@ -10,10 +10,24 @@ import numpy as np
 
 import minidl as md
 from benchmarks import inputs, scalars
-from minidl import kernels
+from benchmarks.peers import DEVICE
+from minidl import devices, kernels
 from minidl.layers import LSTM, Dense, Dropout, Embedding
 
 Step = Callable[[], Any]
+Array = Any
+
+if DEVICE == "cuda":
+    md.use("cuda")
+    wait = devices.synchronize
+
+
+def _uniform(*shape: int, scale: float = 1.0, seed: int = 0) -> Array:
+    return devices.send(inputs.uniform(*shape, scale=scale, seed=seed), devices.current())
+
+
+def _ids(rows: int, n: int) -> Array:
+    return devices.send(np.random.default_rng(0).integers(0, rows, n), devices.current())
 
 
 # ---- the document's model -----------------------------------------------------------------
@@ -81,13 +95,13 @@ def lstm_infer(batch: int, time: int, features: int, units: int) -> Step:
 
 
 def matmul(m: int, n: int, k: int) -> Step:
-    a, b = inputs.uniform(m, k), inputs.uniform(k, n, seed=1)
+    a, b = _uniform(m, k), _uniform(k, n, seed=1)
     return lambda: kernels.of(a).matmul(a, b)
 
 
 def _elementwise(name: str) -> Callable[[int], Step]:
     def task(n: int) -> Step:
-        x = inputs.uniform(n, scale=4)
+        x = _uniform(n, scale=4)
         kernel = getattr(kernels.of(x), name)
         return lambda: kernel(x)
 
@@ -98,18 +112,18 @@ exp, tanh, sigmoid = _elementwise("exp"), _elementwise("tanh"), _elementwise("si
 
 
 def sum(n: int) -> Step:  # the name of the task
-    x = md.Tensor(inputs.uniform(n))
+    x = md.Tensor(_uniform(n))
     return lambda: x.sum()
 
 
 def softmax(batch: int, classes: int) -> Step:
-    x = inputs.uniform(batch, classes, scale=4)
+    x = _uniform(batch, classes, scale=4)
     return lambda: kernels.of(x).softmax_forward(x)
 
 
 def softmax_cross_entropy(batch: int, classes: int) -> Step:
-    x = md.Tensor(inputs.uniform(batch, classes, scale=4), requires_grad=True)
-    labels = np.arange(batch) % classes
+    x = md.Tensor(_uniform(batch, classes, scale=4), requires_grad=True)
+    labels = devices.send(np.arange(batch) % classes, devices.current())
 
     def step() -> Any:
         x.zero_grad()
@@ -120,23 +134,23 @@ def softmax_cross_entropy(batch: int, classes: int) -> Step:
 
 
 def dropout(n: int) -> Step:
-    x, stream = inputs.uniform(n), md.random.Generator(0)
+    x, stream = _uniform(n), md.random.Generator(0)
     return lambda: kernels.of(x).dropout(x, 0.5, stream.seed, stream.take(n))
 
 
 def embedding_forward(rows: int, units: int, n: int) -> Step:
-    table, ids = inputs.uniform(rows, units), np.random.default_rng(0).integers(0, rows, n)
+    table, ids = _uniform(rows, units), _ids(rows, n)
     return lambda: kernels.of(table).embedding_forward(table, ids)
 
 
 def embedding_backward(rows: int, units: int, n: int) -> Step:
-    dy, ids = inputs.uniform(n, units), np.random.default_rng(0).integers(0, rows, n)
+    dy, ids = _uniform(n, units), _ids(rows, n)
     return lambda: kernels.of(dy).embedding_backward(dy, ids, rows)
 
 
 def adam(n: int) -> Step:
-    weight = md.Tensor(inputs.uniform(n), requires_grad=True)
-    gradient = md.Tensor(inputs.uniform(n, seed=1))
+    weight = md.Tensor(_uniform(n), requires_grad=True)
+    gradient = md.Tensor(_uniform(n, seed=1))
     optimizer = _optimizer("adam")
 
     def step() -> Any:

@@ -1,4 +1,4 @@
-"""PyTorch, as its manual shows it: nn.LSTM (oneDNN on a CPU), fused Adam, inference_mode."""
+"""PyTorch, as its manual shows it: nn.LSTM (oneDNN on a CPU, cuDNN on a GPU), fused Adam, inference_mode."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ import torch
 from torch import nn
 
 from benchmarks import inputs, scalars
+from benchmarks.peers import DEVICE
 
 Step = Callable[[], Any]
 torch.set_num_threads(len(os.sched_getaffinity(0)))
+if DEVICE == "cuda":
+    wait = torch.cuda.synchronize
+    # cuDNN multiplies with 10 bits unless it is told not to, which no other contestant does
+    torch.backends.cudnn.allow_tf32 = "BENCHMARK_TF32" in os.environ
+
+
+def tensor(array: Any) -> torch.Tensor:
+    return torch.from_numpy(array).to(DEVICE)
 
 
 class DocumentModel(nn.Module):
@@ -26,7 +35,7 @@ class DocumentModel(nn.Module):
         self.lstm_2 = nn.LSTM(inputs.UNITS, inputs.UNITS, batch_first=True)
         self.dropout = nn.Dropout(rate)
         self.dense = nn.Linear(inputs.UNITS, 1)
-        table, w1, r1, b1, w2, r2, b2, kernel, bias = map(torch.from_numpy, inputs.document_weights())
+        table, w1, r1, b1, w2, r2, b2, kernel, bias = map(tensor, inputs.document_weights())
         _set(self.embedding.weight, table)
         _set_lstm(self.lstm_1, w1, r1, b1)
         _set_lstm(self.lstm_2, w2, r2, b2)
@@ -74,16 +83,16 @@ def _training_step(model: Any, stepper: torch.optim.Optimizer, loss_of: Any, x: 
 
 
 def document_train(batch: int, time: int, rate: float, optimizer: str) -> Step:
-    model = DocumentModel(rate)
+    model = DocumentModel(rate).to(DEVICE)
     stepper, loss_of = _optimizer(optimizer, model.parameters()), nn.BCEWithLogitsLoss()
-    x, y = map(torch.from_numpy, inputs.document_batch(batch, time))
+    x, y = map(tensor, inputs.document_batch(batch, time))
 
     return _training_step(model, stepper, loss_of, x, y)
 
 
 def document_infer(batch: int, time: int) -> Step:
-    model = DocumentModel(0.5).eval()
-    x, _ = map(torch.from_numpy, inputs.document_batch(batch, time))
+    model = DocumentModel(0.5).to(DEVICE).eval()
+    x, _ = map(tensor, inputs.document_batch(batch, time))
 
     def step() -> Any:
         with torch.inference_mode():
@@ -96,15 +105,15 @@ def document_infer(batch: int, time: int) -> Step:
 
 
 def _lstm(features: int, units: int) -> nn.LSTM:
-    layer = nn.LSTM(features, units, batch_first=True)
-    _set_lstm(layer, *map(torch.from_numpy, inputs.lstm_weights(features, units)))
+    layer = nn.LSTM(features, units, batch_first=True).to(DEVICE)
+    _set_lstm(layer, *map(tensor, inputs.lstm_weights(features, units)))
     return layer
 
 
 def lstm_train(batch: int, time: int, features: int, units: int) -> Step:
     layer = _lstm(features, units)
-    x = torch.from_numpy(inputs.uniform(batch, time, features)).requires_grad_()
-    dy = torch.from_numpy(inputs.uniform(batch, time, units))
+    x = tensor(inputs.uniform(batch, time, features)).requires_grad_()
+    dy = tensor(inputs.uniform(batch, time, units))
 
     def step() -> Any:
         x.grad = None
@@ -117,7 +126,7 @@ def lstm_train(batch: int, time: int, features: int, units: int) -> Step:
 
 
 def lstm_infer(batch: int, time: int, features: int, units: int) -> Step:
-    layer, x = _lstm(features, units).eval(), torch.from_numpy(inputs.uniform(batch, time, features))
+    layer, x = _lstm(features, units).eval(), tensor(inputs.uniform(batch, time, features))
 
     def step() -> Any:
         with torch.inference_mode():
@@ -130,13 +139,13 @@ def lstm_infer(batch: int, time: int, features: int, units: int) -> Step:
 
 
 def matmul(m: int, n: int, k: int) -> Step:
-    a, b = torch.from_numpy(inputs.uniform(m, k)), torch.from_numpy(inputs.uniform(k, n, seed=1))
+    a, b = tensor(inputs.uniform(m, k)), tensor(inputs.uniform(k, n, seed=1))
     return lambda: a @ b
 
 
 def _elementwise(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[int], Step]:
     def task(n: int) -> Step:
-        x = torch.from_numpy(inputs.uniform(n, scale=4))
+        x = tensor(inputs.uniform(n, scale=4))
         return lambda: function(x)
 
     return task
@@ -146,18 +155,18 @@ exp, tanh, sigmoid = _elementwise(torch.exp), _elementwise(torch.tanh), _element
 
 
 def sum(n: int) -> Step:  # the name of the task
-    x = torch.from_numpy(inputs.uniform(n))
+    x = tensor(inputs.uniform(n))
     return lambda: x.sum()
 
 
 def softmax(batch: int, classes: int) -> Step:
-    x = torch.from_numpy(inputs.uniform(batch, classes, scale=4))
+    x = tensor(inputs.uniform(batch, classes, scale=4))
     return lambda: torch.softmax(x, 1)
 
 
 def softmax_cross_entropy(batch: int, classes: int) -> Step:
-    x = torch.from_numpy(inputs.uniform(batch, classes, scale=4)).requires_grad_()
-    labels = torch.arange(batch) % classes
+    x = tensor(inputs.uniform(batch, classes, scale=4)).requires_grad_()
+    labels = torch.arange(batch, device=DEVICE) % classes
 
     def step() -> Any:
         x.grad = None
@@ -168,29 +177,29 @@ def softmax_cross_entropy(batch: int, classes: int) -> Step:
 
 
 def dropout(n: int) -> Step:
-    x = torch.from_numpy(inputs.uniform(n))
+    x = tensor(inputs.uniform(n))
     return lambda: nn.functional.dropout(x, 0.5)
 
 
 def _ids(rows: int, n: int) -> torch.Tensor:
     import numpy as np
 
-    return torch.from_numpy(np.random.default_rng(0).integers(0, rows, n))
+    return tensor(np.random.default_rng(0).integers(0, rows, n))
 
 
 def embedding_forward(rows: int, units: int, n: int) -> Step:
-    table, ids = torch.from_numpy(inputs.uniform(rows, units)), _ids(rows, n)
+    table, ids = tensor(inputs.uniform(rows, units)), _ids(rows, n)
     return lambda: nn.functional.embedding(ids, table)
 
 
 def embedding_backward(rows: int, units: int, n: int) -> Step:
-    dy, ids = torch.from_numpy(inputs.uniform(n, units)), _ids(rows, n)
+    dy, ids = tensor(inputs.uniform(n, units)), _ids(rows, n)
     return lambda: torch.ops.aten.embedding_dense_backward(dy, ids, rows, -1, False)
 
 
 def adam(n: int) -> Step:
-    weight = nn.Parameter(torch.from_numpy(inputs.uniform(n)))
-    weight.grad = torch.from_numpy(inputs.uniform(n, seed=1))
+    weight = nn.Parameter(tensor(inputs.uniform(n)))
+    weight.grad = tensor(inputs.uniform(n, seed=1))
     stepper = _optimizer("adam", [weight])
 
     def step() -> Any:
@@ -217,9 +226,9 @@ def tiny_op() -> Step:
 def mlp_train(optimizer: str) -> Step:
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
     for parameter, value in zip(model.parameters(), inputs.mlp_weights(), strict=True):
-        _set(parameter, torch.from_numpy(value.T))
+        _set(parameter, tensor(value.T))
     stepper, loss_of = _optimizer(optimizer, model.parameters()), nn.CrossEntropyLoss()
-    x, y = map(torch.from_numpy, inputs.mlp_batch())
+    x, y = map(tensor, inputs.mlp_batch())
 
     return _training_step(model, stepper, loss_of, x, y)
 
