@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import on_device
@@ -20,6 +24,23 @@ def pytest_report_header() -> str:
     missing = "" if "cpu" in KERNELS else f"; THE COMPILED KERNELS ARE MISSING: {md.kernels.cpu_missing}"
     cuda = f"cuda on {on_device.WHERE}" if on_device.WHERE else "cuda NOT TESTED, for want of a GPU or g++"
     return f"minidl kernels: {', '.join(KERNELS)}, {cuda}{missing}"
+
+
+ALL_TESTS = 5000  # at least
+_ahead: list[subprocess.Popen[bytes]] = []
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Where all tests are run a second processor compiles ahead of them."""
+    if on_device.WHERE == "the processor" and len(session.items) > ALL_TESTS and (os.cpu_count() or 1) > 1:
+        command = [sys.executable, str(Path(__file__).with_name("ahead.py"))]
+        _ahead.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+
+def pytest_unconfigure() -> None:
+    for process in _ahead:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(params=[*KERNELS, "cuda"])

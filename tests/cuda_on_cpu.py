@@ -13,6 +13,7 @@ is `np.uintp(0)`; None is refused, for CuPy makes the address 0xffffffff of it (
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -21,7 +22,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,15 +113,29 @@ def _built(content: str, program: str, kind: str, options: list[str]) -> Path:
     flags = [*FLAGS, *_sanitizer_flags(kind), f"-I{SHIM}"]
     stamp = hashlib.sha256("\0".join([content, *flags, *options]).encode()).hexdigest()[:32]
     target = CACHE / f"{stamp}.{kind}"
-    if not target.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        source = target.with_suffix(".cpp")
-        source.write_text(program, "utf-8")  # kept, for the debugger
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            built = Path(folder, target.name)
-            _run(["g++", *flags, str(source), *options, "-o", str(built)])
-            built.replace(target)
+    with made_once(target) as made:
+        if not made:
+            source = target.with_suffix(".cpp")
+            source.write_text(program, "utf-8")  # kept, for the debugger
+            with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+                built = Path(folder, target.name)
+                _run(["g++", *flags, str(source), *options, "-o", str(built)])
+                built.replace(target)
     return target
+
+
+@contextlib.contextmanager
+def made_once(target: Path) -> Iterator[bool]:
+    """Whether the file is there; if not, nobody else makes it in this block. The lock ends with the process."""
+    import fcntl  # which Windows lacks, where nothing is built either
+
+    if target.exists():
+        yield True
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield target.exists()
 
 
 def _run(command: list[str], text: str = "") -> str:

@@ -7,6 +7,8 @@ nothing spills, that enough threads fit on a multiprocessor, that memory is read
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import re
 import sys
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 from platform import machine
 
 import pytest
+from cuda_on_cpu import made_once
 
 from minidl.kernels import _cuda, cuda
 
@@ -22,6 +25,7 @@ if (sys.platform, machine()) == ("linux", "x86_64"):
 else:
     nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="NVIDIA has no NVRTC for this platform")
 
+CACHE = Path(__file__).parent.parent / ".pytest_cache" / "nvrtc"
 FOLDER = Path(cuda.__file__).with_name("cuda")
 FAMILIES = sorted(path.stem for path in FOLDER.glob("*.cu"))
 ARCHITECTURES = (75, 80, 90, 100)
@@ -79,11 +83,24 @@ REPORT = re.compile(
 )
 
 
+def compiled(text: str, *options: str) -> tuple[bool, str, str]:
+    """`compile_source`, asked once for the same text: it takes a second."""
+    content = "\0".join([text, *options, str(nvrtc.nvrtcVersion())])
+    target = CACHE / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.json"
+    with made_once(target) as made:
+        if not made:
+            found = compile_source(text, *options)
+            target.with_suffix(".part").write_text(json.dumps(found), "utf-8")
+            target.with_suffix(".part").replace(target)
+    done, log, ptx = json.loads(target.read_text("utf-8"))
+    return done, log, ptx
+
+
 @functools.cache
 def kernels(family: str, architecture: int, definitions: tuple[str, ...] = ()) -> dict[str, Kernel]:
     given = (f"-arch=sm_{architecture}", *(f"-D{definition}" for definition in definitions))
     options = (*_cuda.OPTIONS, *AS_CUPY_DOES, *STRICT, *given)
-    done, log, ptx = compile_source(_cuda._source(f"{family}.cu"), *options)
+    done, log, ptx = compiled(_cuda._source(f"{family}.cu"), *options)
     assert done, log
     assert "warning" not in log.lower()
     bodies = {text.split("(")[0].strip(): text for text in ptx.split(".visible .entry ")[1:]}
@@ -171,12 +188,16 @@ REALS = ("REAL=float", "REAL=double")
 FORMS = [(32, 1), (32, 4), (32, 8), (16, 32), (8, 128)]  # units of a block, blocks
 
 
+def definitions(real: str, units: int, blocks: int) -> tuple[str, ...]:
+    return real, f"UNITS={units}", f"BLOCKS={blocks}"
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(("units", "blocks"), FORMS)
 def test_r_stays_in_registers(units: int, blocks: int, architecture: int) -> None:
     """64 of them; the rest must do for all else, with nothing put aside in memory."""
     for real in REALS:
-        found = kernels("lstm", architecture, (real, f"UNITS={units}", f"BLOCKS={blocks}"))
+        found = kernels("lstm", architecture, definitions(real, units, blocks))
         for name in ("persistent_forward", "persistent_backward"):
             kernel = found[name]
             assert (kernel.spilled, kernel.stack) == (0, 0), (real, name)
@@ -188,7 +209,7 @@ def test_r_stays_in_registers(units: int, blocks: int, architecture: int) -> Non
 def test_states_and_slopes_are_read_16_bytes_at_a_time(units: int, blocks: int) -> None:
     """What a thread multiplies R by: one number at a time would keep shared memory busy four times as long."""
     for real, pack, most in (("REAL=float", "v4.f32", 16), ("REAL=double", "v2.f64", 8)):
-        found = kernels("lstm", 90, (real, f"UNITS={units}", f"BLOCKS={blocks}"))
+        found = kernels("lstm", 90, definitions(real, units, blocks))
         forward, backward = found["persistent_forward"].ptx, found["persistent_backward"].ptx
         assert "ld.shared.f" not in forward and "ld.shared.b" not in forward
         assert forward.count(f"ld.shared.{pack}") >= most // 4
