@@ -251,7 +251,7 @@ class SparseCategoricalAccuracy(MeanMetric):
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
         y_pred = on_host(y_pred)
-        return targets.labels(self.name, y_true, y_pred.shape) == y_pred.argmax(-1)
+        return targets.labels(self.name, on_host(y_true), y_pred.shape) == y_pred.argmax(-1)
 
 
 class InferredAccuracy(MeanMetric):

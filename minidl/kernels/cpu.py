@@ -395,9 +395,8 @@ def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> Non
 
 
 def _check_step(kernel: str, **arrays: Array) -> None:
-    if not _cpu.apart(
-        *arrays.values()
-    ):  # a look at the addresses; what is wrong, if anything, is found with more patience
+    """A look at the addresses; what is wrong, if anything, is found with more patience."""
+    if not _cpu.apart(*arrays.values()):
         validate.step(kernel, **arrays)
 
 

@@ -28,8 +28,8 @@ def to(x: Any, device: str) -> Tensor:
     >>> md.Tensor([1.0]).to("cpu").device
     'cpu'
     """
-    x, device = as_tensor(x), devices.checked(device)
-    return x if x.device == device else To.apply(x, device=device)
+    x = as_tensor(x)
+    return x if x.device == device else To.apply(x, device=devices.checked(device))
 
 
 METHODS = {"to": to}
