@@ -22,6 +22,7 @@ from minidl import devices, ops, targets
 from minidl.hyperparameters import number
 from minidl.naming import resolve, snake_case
 from minidl.ops.coercion import floating
+from minidl.ops.placement import To
 from minidl.ops.probabilities import logits_of
 from minidl.tensor import Tensor, as_tensor
 
@@ -455,7 +456,8 @@ def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "") -> tuple[Ten
     y_true, y_pred = targets.fit(loss, y_true, y_pred)
     if fractions:
         targets.check_fractions(loss, "y_true", y_true._array, fractions)
-    return y_true.to("cuda") if y_pred.device == "cuda" else y_true, y_pred
+    follows = y_pred.device == "cuda" != y_true.device
+    return To.apply(y_true, device="cuda") if follows else y_true, y_pred  # .to() would ask the driver at every step
 
 
 def _on_host(y_true: Any, dtype: Any = None) -> Tensor:
