@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl import devices
+from minidl import devices, kernels
 from minidl.autograd import anomaly
 from minidl.autograd.engine import backpropagate
 from minidl.autograd.memory import Memory
@@ -502,7 +502,7 @@ def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Te
             f"{op.name()} makes complex numbers of real ones that require a gradient, and gradients are real here; "
             f"keep real and imaginary parts in two tensors, or detach()"
         )
-    view = array.base is not None
+    view = array.base is not None and not kernels.owns(array.base)
     for x in inputs:  # a view of an input, or the input itself, shares its fate
         if isinstance(x, Tensor) and (x._array is array or (view and np.may_share_memory(x._array, array))):
             t._memory = x._shared_memory()
@@ -560,7 +560,7 @@ def seed_of(root: Tensor, gradient: Any, create_graph: bool) -> Any:
                 f"backward() of a tensor of shape {root.shape} needs the gradient of something with respect to it: "
                 f"pass gradient=, or make it one number first, as in .sum().backward()"
             )
-        seed = np.ones_like(root._array)
+        seed = devices.full(root.shape, 1, root._array)
         return wrap(seed) if create_graph else seed
     seed = as_tensor(gradient, root.dtype, root.device)
     if seed.shape != root.shape:

@@ -42,7 +42,7 @@ def backpropagate(
         with enable_grad():
             return backpropagate(roots, seeds, targets, retain_graph=True, create_graph=True, boundary=boundary)
     graph = Graph(roots, {id(t) for t in boundary})
-    wanted = {id(t) for t in targets} if targets is not None else graph.keepers()
+    wanted = {id(t) for t in targets} if targets is not None else graph.asked | graph.leaves.keys()
     graph.mark_needs(wanted, all_leaves=targets is None or graph.leaves.keys() <= wanted)
     graph.check_unchanged(create_graph)
     gradients: dict[int, Any] = {}
@@ -79,6 +79,7 @@ class Graph:
     def __init__(self, roots: Iterable[Tensor], boundary: set[int]) -> None:
         self.outputs: dict[Op, list[Tensor | None]] = {}
         self.leaves: dict[int, Tensor] = {}
+        self.asked: set[int] = set()  # of the tensors that are no leaves and retain their gradient
         stack = list(roots)
         while stack:
             t = stack.pop()
@@ -93,13 +94,10 @@ class Graph:
                 slots = self.outputs[op] = [None] * op.n_outputs
                 stack += [p for p in op.parents if getattr(p, "_needs", False)]
             slots[t._slot] = t
+            if t._retains:
+                self.asked.add(id(t))
         self.needs: dict[Op, tuple[bool, ...]] = {}
         self.ops: list[Op] = sorted(self.outputs, key=attrgetter("order"), reverse=True)
-
-    def keepers(self) -> set[int]:
-        """The tensors whose .grad a plain backward() fills: leaves, and those that asked to retain it."""
-        asked = {id(t) for outputs in self.outputs.values() for t in outputs if t is not None and t._retains}
-        return asked | self.leaves.keys()
 
     def mark_needs(self, wanted: set[int], all_leaves: bool) -> None:
         """Find for each op for which of its inputs a gradient leads to something wanted, or to any leaf."""

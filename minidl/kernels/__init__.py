@@ -44,6 +44,11 @@ def of(array: Any) -> ModuleType:
     raise TypeError(f"no kernels serve {type(array).__name__}; pass an array of NumPy or of CuPy")
 
 
+def owns(base: Any) -> bool:
+    """Whether the memory that an array looks at was made for it by a kernel: then nobody else looks at it."""
+    return cpu is not None and type(base) is cpu.Block
+
+
 def on_gpu(array: Any) -> bool:
     """Whether it is an array of CuPy, found out without importing it: whoever has one has imported it."""
     if type(array) is np.ndarray:  # nearly always

@@ -25,6 +25,7 @@ Array = Any
 LSTMCache = tuple[Array, ...]
 
 BLOCK_BYTES = 1 << 16  # outputs from this size on come from memory that is used again
+Block = _cpu.Block  # such memory
 
 
 # ---- what they run on -------------------------------------------------------------------
@@ -100,7 +101,7 @@ def _strided(array: Array) -> Array:
 def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
     size = math.prod(shape) * dtype.itemsize
     if BLOCK_BYTES <= size <= sys.maxsize:
-        return np.ndarray(shape, dtype, _cpu.Block(size))
+        return np.ndarray(shape, dtype, Block(size))
     return np.empty(shape, dtype)  # NumPy's error, where no machine could have so much
 
 

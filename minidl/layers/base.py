@@ -286,10 +286,9 @@ class Layer:
 
     def _descendants(self) -> list[Layer]:
         """This layer and all inside it, each once, parents first."""
-        return _unique(self._walk())
-
-    def _walk(self) -> list[Layer]:
-        return [self, *(layer for child in self._children() for layer in child._walk())]
+        found: dict[int, Layer] = {}
+        _visit(self, found)
+        return list(found.values())
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{'' if self.built else ', not built'}>"
@@ -362,22 +361,33 @@ def _unique_name(cls: type) -> str:
     return f"{base}_{n}" if n else base
 
 
+def _visit(layer: Layer, found: dict[int, Layer]) -> None:
+    found[id(layer)] = layer
+    for child in layer._children():
+        if id(child) not in found:
+            _visit(child, found)
+
+
+class _Holders(dict[type, bool]):
+    """Which types may hold layers: known of each after the first look, for they are asked for at every step."""
+
+    def __missing__(self, kind: type) -> bool:
+        self[kind] = issubclass(kind, (Layer, list, tuple, dict))
+        return self[kind]
+
+
+_holders = _Holders()
+
+
 def _layers_in(values: Iterable[Any]) -> list[Layer]:
-    """The layers among the values, and within the lists, tuples and dicts among them. Asked for at every step."""
+    """The layers among the values, and within the lists, tuples and dicts among them."""
     found: list[Layer] = []
-    for value in values:
-        if not _may_hold_layers(type(value)):  # type: ignore[arg-type]
-            continue
+    for value in [value for value in values if _holders[type(value)]]:
         if isinstance(value, Layer):
             found.append(value)
         elif value:
             found += _layers_in(value.values() if isinstance(value, dict) else value)
     return found
-
-
-@functools.cache
-def _may_hold_layers(kind: type) -> bool:
-    return issubclass(kind, (Layer, list, tuple, dict))
 
 
 def _unique(items: Iterable[Any]) -> list[Any]:
