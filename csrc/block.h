@@ -25,16 +25,10 @@
 
 #define LINE (64 / (ptrdiff_t)sizeof(real)) /* of the cache */
 
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__)
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
 #if defined(__GNUC__)
 #define FETCH(address) __builtin_prefetch(address, 0, 2) /* into the second-level cache, to be read */
 #define FETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 3)
 #else
-#define UNROLL
 #define FETCH(address) ((void)(address))
 #define FETCH_TO_WRITE(address) ((void)(address))
 #endif

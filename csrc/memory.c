@@ -11,7 +11,7 @@
 
 #define ALIGNMENT 64
 #define LARGE_PAGE ((size_t)2 << 20)
-#define CACHE_BYTES ((size_t)256 << 20)
+#define CACHE_BYTES ((size_t)512 << 20)
 #define CLASSES (8 * 64)
 
 /* Before each block, in a line of its own. */

@@ -44,6 +44,14 @@ typedef int64_t integer;
 #define INLINE static __forceinline
 #endif
 
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 8")
+#else
+#define UNROLL
+#endif
+
 /* ---- the vector type ---------------------------------------------------------------------------- */
 
 #if defined(__AVX512F__)
@@ -108,10 +116,10 @@ INLINE vmask vless(vec a, vec b) { return a < b; }
 INLINE vec vselect(vmask m, vec a, vec b) { return vfrom_bits((m & vbits(a)) | (~m & vbits(b))); }
 INLINE vmask vfirst(ptrdiff_t n)
 {
-    vmask m;
-    for (int i = 0; i < LANES; i++)
-        m[i] = i < n ? -1 : 0;
-    return m;
+    static const integer count[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    ivec lane;
+    memcpy(&lane, count, sizeof lane);
+    return lane < (integer)n - (ivec){0};
 }
 INLINE int vany(vmask m)
 {
@@ -132,6 +140,17 @@ INLINE vmask vfirst(ptrdiff_t n) { return n > 0; }
 INLINE int vany(vmask m) { return m; }
 #endif
 
+/* to[i] = from[i] for i < n < LANES, in as few pieces as n has bits: a memcpy of unknown length would be a call. */
+INLINE void copy_lanes(real *to, const real *from, ptrdiff_t n)
+{
+    UNROLL for (int piece = LANES / 2; piece; piece /= 2)
+        if (n & piece) {
+            memcpy(to, from, (size_t)piece * sizeof(real));
+            to += piece;
+            from += piece;
+        }
+}
+
 /* The first n lanes, 0 <= n <= LANES; the others are `rest`. */
 INLINE vec vload_or(const real *p, ptrdiff_t n, vec rest)
 {
@@ -139,9 +158,14 @@ INLINE vec vload_or(const real *p, ptrdiff_t n, vec rest)
         return vload(p);
 #if defined(__AVX512F__)
     return X86(mask_loadu)(rest, vfirst(n), p);
+#elif defined(__AVX__)
+    const vmask first = vfirst(n);
+    return vselect(first, X86(maskload)(p, (__m256i)first), rest);
 #else
-    memcpy(&rest, p, (size_t)n * sizeof(real));
-    return rest;
+    real lane[LANES];
+    vstore(lane, rest);
+    copy_lanes(lane, p, n);
+    return vload(lane);
 #endif
 }
 
@@ -156,7 +180,9 @@ INLINE void vstore_n(real *p, vec v, ptrdiff_t n)
 #if defined(__AVX512F__)
     X86(mask_storeu)(p, vfirst(n), v);
 #else
-    memcpy(p, &v, (size_t)n * sizeof(real));
+    real lane[LANES];
+    vstore(lane, v);
+    copy_lanes(p, lane, n);
 #endif
 }
 

@@ -75,9 +75,8 @@ def full(shape: tuple[int, ...], value: Any, beside: Array, dtype: Any = None) -
     """A new array of one value on the device of another one, of its type if no other is named."""
     dtype = beside.dtype if dtype is None else dtype
     if not on_gpu(beside):
-        array = np.zeros(shape, dtype)
-        if value:
-            array.fill(value)
+        array = kernels.empty(shape, np.dtype(dtype))
+        array.fill(value)
         return array
     return np.full_like(beside, value, dtype, "C", shape=shape or 1).reshape(shape)  # to CuPy () would be no shape
 

@@ -44,6 +44,11 @@ def of(array: Any) -> ModuleType:
     raise TypeError(f"no kernels serve {type(array).__name__}; pass an array of NumPy or of CuPy")
 
 
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """A new array of NumPy's; a large one in memory of the kernels, which lies in large pages where there are any."""
+    return np.empty(shape, dtype) if cpu is None else cpu.empty(shape, dtype)
+
+
 def owns(base: Any) -> bool:
     """Whether the memory that an array looks at was made for it by a kernel: then nobody else looks at it."""
     return cpu is not None and type(base) is cpu.Block

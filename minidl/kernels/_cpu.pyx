@@ -11,7 +11,10 @@ from cpython.buffer cimport (
 )
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport strchr
-from numpy import ndarray
+from numpy import empty as numpy_empty, ndarray
+
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
 
 cdef extern from "memory.h" nogil:
     void *memory_take(size_t bytes)
@@ -119,6 +122,9 @@ def get_num_threads():
 
 # ---- memory -------------------------------------------------------------------------------
 
+cdef enum:
+    BLOCK_BYTES = 1 << 16  # below, asking the C library costs less than a block
+
 
 cdef class Block:
     """Memory that memory.c keeps for the next block of its size, once no array looks at it."""
@@ -137,6 +143,27 @@ cdef class Block:
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         PyBuffer_FillInfo(view, self, self.memory, self.bytes, 0, flags)
+
+
+def empty(tuple shape, dtype):
+    """A new array; from BLOCK_BYTES on its memory has been used before, and is warm."""
+    cdef Py_ssize_t size = dtype.itemsize
+    for n in shape:
+        if n < 0 or size > PY_SSIZE_T_MAX // max(n, 1):
+            return numpy_empty(shape, dtype)  # NumPy's error
+        size *= n
+    return ndarray(shape, dtype, Block(size)) if size >= BLOCK_BYTES else numpy_empty(shape, dtype)
+
+
+cdef bint describe(array, Py_buffer *view) except -1:
+    """Get the view of a NumPy array, for the caller to release; False, and nothing to release, if it has none."""
+    if type(array) is not ndarray:
+        return False
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    except (BufferError, ValueError):  # a type that no buffer can describe
+        return False
+    return True
 
 
 cdef inline bint is_aligned(const Py_buffer *view) noexcept:
@@ -173,6 +200,36 @@ cdef inline void *results(array, int bits, Py_ssize_t n) except NULL:
 
 cdef inline const int64_t *indices(array, Py_ssize_t n) except NULL:
     return <const int64_t *>address(array, b"lq", 8, n, 0)
+
+
+cdef uint64_t largest_32(const uint32_t *values, Py_ssize_t n) noexcept nogil:
+    cdef uint32_t most = 0
+    for i in range(n):
+        most = max(most, values[i])
+    return most
+
+
+cdef uint64_t largest_64(const uint64_t *values, Py_ssize_t n) noexcept nogil:
+    cdef uint64_t most = 0
+    for i in range(n):
+        most = max(most, values[i])
+    return most
+
+
+def outside(ids, Py_ssize_t limit):
+    """Whether one of dense int32 or int64 ids is not in [0, limit). A negative one is huge as unsigned."""
+    cdef Py_ssize_t n = ids.size
+    cdef const void *pids
+    cdef uint64_t most
+    if ids.itemsize == 4:
+        pids = address(ids, b"il", 4, n, 0)
+        with nogil:
+            most = largest_32(<const uint32_t *>pids, n)
+    else:
+        pids = indices(ids, n)
+        with nogil:
+            most = largest_64(<const uint64_t *>pids, n)
+    return n > 0 and most >= <uint64_t>limit
 
 
 cdef int check(int status) except -1:
@@ -238,7 +295,8 @@ cdef struct Matrix:
 cdef int bits_of_matrix(array, Matrix *matrix) except -1:
     """Look at a matrix of any strides: 32 or 64, or 0 for what C cannot take as it is. The caller holds the array."""
     cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    if not describe(array, &view):
+        return 0
     cdef Py_ssize_t size = view.itemsize
     cdef bint good = (
         view.ndim == 2 and view.format[1] == 0 and is_aligned(&view)
@@ -269,8 +327,8 @@ def matmul(a, b, c):
     multiply(bits, &ma, &mb, c)
 
 
-def product(a, b, empty):
-    """a b of two matrices as most of them are, in an array made by empty(shape, dtype); None for all others."""
+def product(a, b):
+    """a b of two matrices as most of them are; None for all others."""
     cdef Matrix ma, mb
     cdef int bits = bits_of_matrix(a, &ma)
     if bits == 0 or bits != bits_of_matrix(b, &mb) or ma.columns != mb.rows:
@@ -285,7 +343,18 @@ def product(a, b, empty):
 # ---- sums ---------------------------------------------------------------------------------
 
 
-def sum_rows(Py_ssize_t batch, Py_ssize_t n, x, y):
+cdef Py_ssize_t rows_of(array, Py_ssize_t *length) except -1:
+    """How many rows the last axis makes, and their length."""
+    cdef Py_ssize_t rows = 1
+    cdef tuple shape = array.shape
+    for n in shape[:-1]:
+        rows *= n
+    length[0] = shape[-1]
+    return rows
+
+
+def sum_rows(x, y):
+    cdef Py_ssize_t n, batch = rows_of(x, &n)
     cdef int bits = bits_of(x), status
     cdef const void *px = reals(x, bits, batch * n)
     cdef void *py = results(y, bits, batch)
@@ -297,7 +366,8 @@ def sum_rows(Py_ssize_t batch, Py_ssize_t n, x, y):
 # ---- softmax and the cross-entropies ------------------------------------------------------
 
 
-def softmax_forward(Py_ssize_t batch, Py_ssize_t classes, x, y):
+def softmax_forward(x, y):
+    cdef Py_ssize_t classes, batch = rows_of(x, &classes)
     cdef int bits = bits_of(x), status
     cdef const void *px = reals(x, bits, batch * classes)
     cdef void *py = results(y, bits, batch * classes)
@@ -306,7 +376,8 @@ def softmax_forward(Py_ssize_t batch, Py_ssize_t classes, x, y):
     check(status)
 
 
-def softmax_backward(Py_ssize_t batch, Py_ssize_t classes, dy, y, dx):
+def softmax_backward(dy, y, dx):
+    cdef Py_ssize_t classes, batch = rows_of(dy, &classes)
     cdef int bits = bits_of(dy), status
     cdef const void *pdy = reals(dy, bits, batch * classes)
     cdef const void *py = reals(y, bits, batch * classes)
@@ -316,7 +387,8 @@ def softmax_backward(Py_ssize_t batch, Py_ssize_t classes, dy, y, dx):
     check(status)
 
 
-def softmax_cross_entropy_forward(Py_ssize_t batch, Py_ssize_t classes, logits, targets, loss, probabilities):
+def softmax_cross_entropy_forward(logits, targets, loss, probabilities):
+    cdef Py_ssize_t classes, batch = rows_of(logits, &classes)
     cdef int bits = bits_of(logits), status
     cdef const void *plogits = reals(logits, bits, batch * classes)
     cdef const void *ptargets = reals(targets, bits, batch * classes)
@@ -327,7 +399,8 @@ def softmax_cross_entropy_forward(Py_ssize_t batch, Py_ssize_t classes, logits, 
     check(status)
 
 
-def softmax_cross_entropy_backward(Py_ssize_t batch, Py_ssize_t classes, dloss, probabilities, targets, dlogits):
+def softmax_cross_entropy_backward(dloss, probabilities, targets, dlogits):
+    cdef Py_ssize_t classes, batch = rows_of(targets, &classes)
     cdef int bits = bits_of(dloss), status
     cdef const void *pdloss = reals(dloss, bits, batch)
     cdef const void *pprobabilities = reals(probabilities, bits, batch * classes)
@@ -339,7 +412,8 @@ def softmax_cross_entropy_backward(Py_ssize_t batch, Py_ssize_t classes, dloss, 
     check(status)
 
 
-def sparse_cross_entropy_forward(Py_ssize_t batch, Py_ssize_t classes, logits, labels, loss, probabilities):
+def sparse_cross_entropy_forward(logits, labels, loss, probabilities):
+    cdef Py_ssize_t classes, batch = rows_of(logits, &classes)
     cdef int bits = bits_of(logits), status
     cdef const void *plogits = reals(logits, bits, batch * classes)
     cdef const int64_t *plabels = indices(labels, batch)
@@ -350,7 +424,8 @@ def sparse_cross_entropy_forward(Py_ssize_t batch, Py_ssize_t classes, logits, l
     check(status)
 
 
-def sparse_cross_entropy_backward(Py_ssize_t batch, Py_ssize_t classes, dloss, probabilities, labels, dlogits):
+def sparse_cross_entropy_backward(dloss, probabilities, labels, dlogits):
+    cdef Py_ssize_t classes, batch = rows_of(probabilities, &classes)
     cdef int bits = bits_of(dloss), status
     cdef const void *pdloss = reals(dloss, bits, batch)
     cdef const void *pprobabilities = reals(probabilities, bits, batch * classes)
@@ -386,6 +461,36 @@ def sigmoid_cross_entropy_backward(dloss, logits, targets, dlogits):
 
 
 # ---- embedding ----------------------------------------------------------------------------
+
+
+def lookup(table, ids):
+    """Rows of a table as most are asked for: dense, by int64 ids that it has. None for all others."""
+    cdef Matrix matrix
+    cdef int bits = bits_of_matrix(table, &matrix), status
+    if bits == 0 or matrix.column != 1 or matrix.row != matrix.columns or not are_ids(ids):
+        return None
+    if outside(ids, matrix.rows):
+        return None
+    cdef Py_ssize_t n = ids.size
+    y = empty((*ids.shape, matrix.columns), table.dtype)
+    cdef const int64_t *pids = indices(ids, n)
+    cdef void *py = results(y, bits, n * matrix.columns)
+    with nogil:
+        status = kernel_embedding_forward(bits, n, matrix.columns, matrix.data, pids, py)
+    check(status)
+    return y
+
+
+cdef bint are_ids(array) except -1:
+    cdef Py_buffer view
+    if not describe(array, &view):
+        return False
+    cdef bint good = (
+        view.itemsize == 8 and view.format[1] == 0 and strchr(b"lq", view.format[0]) != NULL
+        and PyBuffer_IsContiguous(&view, b"C"[0]) and is_aligned(&view)
+    )
+    PyBuffer_Release(&view)
+    return good
 
 
 def embedding_forward(Py_ssize_t rows, Py_ssize_t units, table, ids, y):
@@ -530,11 +635,7 @@ def apart(*arrays):
 
 cdef bint look(array, Py_buffer *view) except -1:
     """Get the view of an array of dense reals, for the caller to release; False, and nothing to release, if it is none."""
-    if type(array) is not ndarray:
-        return False
-    try:
-        PyObject_GetBuffer(array, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
-    except (BufferError, ValueError):  # a type that no buffer can describe
+    if not describe(array, view):
         return False
     if view.format[1] == 0 and view.format[0] in b"fd" and PyBuffer_IsContiguous(view, b"C"[0]) and is_aligned(view):
         return True

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +23,8 @@ from minidl.kernels import validate
 Array = Any
 LSTMCache = tuple[Array, ...]
 
-BLOCK_BYTES = 1 << 16  # outputs from this size on come from memory that is used again
-Block = _cpu.Block  # such memory
+Block = _cpu.Block  # memory that is used again, for large outputs
+empty = _cpu.empty
 
 
 # ---- what they run on -------------------------------------------------------------------
@@ -98,16 +97,8 @@ def _strided(array: Array) -> Array:
     return array if isinstance(array, np.ndarray) and array.flags.aligned and whole else np.array(array, order="C")
 
 
-def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    size = math.prod(shape) * dtype.itemsize
-    if BLOCK_BYTES <= size <= sys.maxsize:
-        return np.ndarray(shape, dtype, Block(size))
-    return np.empty(shape, dtype)  # NumPy's error, where no machine could have so much
-
-
-def _rows(x: Array) -> tuple[int, int]:
-    """How many rows the last axis makes, and their length."""
-    return math.prod(x.shape[:-1]), x.shape[-1]
+def _outside(ids: Array, limit: int) -> bool:
+    return _cpu.outside(_dense(ids), limit)
 
 
 # ---- elementary functions ---------------------------------------------------------------
@@ -146,13 +137,13 @@ def relu_forward(x: Array) -> Array:
 def relu_backward(dy: Array, x: Array) -> Array:
     """dx = dy where x > 0, else 0"""
     validate.elementwise("relu_backward", dy=dy, x=x)
-    dx = _empty(x.shape, x.dtype)
+    dx = empty(x.shape, x.dtype)
     _cpu.relu_backward(_dense(dy), _dense(x), dx)
     return dx
 
 
 def _map(kernel: Callable[[Array, Array], None], x: Array) -> Array:
-    y = _empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     kernel(_dense(x), y)
     return y
 
@@ -162,18 +153,17 @@ def _map(kernel: Callable[[Array, Array], None], x: Array) -> Array:
 
 def matmul(a: Array, b: Array) -> Array:
     """c = a b, over the last two axes; the others broadcast. Transposed and sliced views are not copied."""
-    if type(a) is type(b) is np.ndarray and a.dtype == b.dtype and a.dtype.kind == "f":
-        c = _cpu.product(a, b, _empty)
-        if c is not None:
-            return c
+    c = _cpu.product(a, b)
+    if c is not None:
+        return c
     validate.matmul(a, b)
     a, b = _strided(a), _strided(b)
     if b.ndim == 2:
-        c = _empty((*a.shape[:-1], b.shape[1]), a.dtype)
-        _cpu.matmul(a if a.ndim == 2 else a.reshape(_rows(a)), b, c)
+        c = empty((*a.shape[:-1], b.shape[1]), a.dtype)
+        _cpu.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b, c)
         return c
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    c = _empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
+    c = empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
     a, b = np.broadcast_to(a, (*stack, *a.shape[-2:])), np.broadcast_to(b, (*stack, *b.shape[-2:]))
     for index in np.ndindex(*stack):
         _cpu.matmul(a[index], b[index], c[index])
@@ -186,8 +176,8 @@ def matmul(a: Array, b: Array) -> Array:
 def sum_rows(x: Array) -> Array:
     """y = Σ x over the last axis."""
     validate.axes("sum_rows", x)
-    y = _empty(x.shape[:-1], x.dtype)
-    _cpu.sum_rows(*_rows(x), _dense(x), y)
+    y = empty(x.shape[:-1], x.dtype)
+    _cpu.sum_rows(_dense(x), y)
     return y
 
 
@@ -197,8 +187,8 @@ def sum_rows(x: Array) -> Array:
 def softmax_forward(x: Array) -> Array:
     """y = e^(x − max x) / Σ e^(x − max x), over the last axis."""
     validate.rows("softmax_forward", x)
-    y = _empty(x.shape, x.dtype)
-    _cpu.softmax_forward(*_rows(x), _dense(x), y)
+    y = empty(x.shape, x.dtype)
+    _cpu.softmax_forward(_dense(x), y)
     return y
 
 
@@ -206,16 +196,16 @@ def softmax_backward(dy: Array, y: Array) -> Array:
     """dx = y (dy − Σ dy y)"""
     validate.rows("softmax_backward", y)
     validate.elementwise("softmax_backward", dy=dy, y=y)
-    dx = _empty(y.shape, y.dtype)
-    _cpu.softmax_backward(*_rows(y), _dense(dy), _dense(y), dx)
+    dx = empty(y.shape, y.dtype)
+    _cpu.softmax_backward(_dense(dy), _dense(y), dx)
     return dx
 
 
 def softmax_cross_entropy_forward(logits: Array, targets: Array) -> tuple[Array, Array]:
     """loss = −Σ targets log softmax(logits), with the probabilities that backward needs."""
     validate.softmax_cross_entropy("softmax_cross_entropy_forward", logits, targets)
-    loss, probabilities = _empty(logits.shape[:-1], logits.dtype), _empty(logits.shape, logits.dtype)
-    _cpu.softmax_cross_entropy_forward(*_rows(logits), _dense(logits), _dense(targets), loss, probabilities)
+    loss, probabilities = empty(logits.shape[:-1], logits.dtype), empty(logits.shape, logits.dtype)
+    _cpu.softmax_cross_entropy_forward(_dense(logits), _dense(targets), loss, probabilities)
     return loss, probabilities
 
 
@@ -223,34 +213,32 @@ def softmax_cross_entropy_backward(dloss: Array, probabilities: Array, targets: 
     """dlogits = dloss (p Σ targets − targets)"""
     validate.softmax_cross_entropy("softmax_cross_entropy_backward", probabilities, targets)
     validate.loss_gradient("softmax_cross_entropy_backward", dloss, probabilities)
-    dlogits = _empty(targets.shape, targets.dtype)
-    _cpu.softmax_cross_entropy_backward(*_rows(targets), _dense(dloss), _dense(probabilities), _dense(targets), dlogits)
+    dlogits = empty(targets.shape, targets.dtype)
+    _cpu.softmax_cross_entropy_backward(_dense(dloss), _dense(probabilities), _dense(targets), dlogits)
     return dlogits
 
 
 def sparse_cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, Array]:
     """loss = −log softmax(logits)[label], with the probabilities that backward needs."""
-    validate.sparse_cross_entropy("sparse_cross_entropy_forward", logits, labels)
-    loss, probabilities = _empty(logits.shape[:-1], logits.dtype), _empty(logits.shape, logits.dtype)
-    _cpu.sparse_cross_entropy_forward(*_rows(logits), _dense(logits), _dense(labels, np.int64), loss, probabilities)
+    validate.sparse_cross_entropy("sparse_cross_entropy_forward", logits, labels, _outside)
+    loss, probabilities = empty(logits.shape[:-1], logits.dtype), empty(logits.shape, logits.dtype)
+    _cpu.sparse_cross_entropy_forward(_dense(logits), _dense(labels, np.int64), loss, probabilities)
     return loss, probabilities
 
 
 def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Array) -> Array:
     """dlogits = dloss (p − onehot(label))"""
-    validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels)
+    validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels, _outside)
     validate.loss_gradient("sparse_cross_entropy_backward", dloss, probabilities)
-    dlogits = _empty(probabilities.shape, probabilities.dtype)
-    _cpu.sparse_cross_entropy_backward(
-        *_rows(probabilities), _dense(dloss), _dense(probabilities), _dense(labels, np.int64), dlogits
-    )
+    dlogits = empty(probabilities.shape, probabilities.dtype)
+    _cpu.sparse_cross_entropy_backward(_dense(dloss), _dense(probabilities), _dense(labels, np.int64), dlogits)
     return dlogits
 
 
 def sigmoid_cross_entropy_forward(logits: Array, targets: Array) -> Array:
     """loss = max(x, 0) − x t + log(1 + e^(−|x|))"""
     validate.elementwise("sigmoid_cross_entropy_forward", logits=logits, targets=targets)
-    loss = _empty(logits.shape, logits.dtype)
+    loss = empty(logits.shape, logits.dtype)
     _cpu.sigmoid_cross_entropy_forward(_dense(logits), _dense(targets), loss)
     return loss
 
@@ -258,7 +246,7 @@ def sigmoid_cross_entropy_forward(logits: Array, targets: Array) -> Array:
 def sigmoid_cross_entropy_backward(dloss: Array, logits: Array, targets: Array) -> Array:
     """dx = dloss (σ(x) − t)"""
     validate.elementwise("sigmoid_cross_entropy_backward", dloss=dloss, logits=logits, targets=targets)
-    dlogits = _empty(logits.shape, logits.dtype)
+    dlogits = empty(logits.shape, logits.dtype)
     _cpu.sigmoid_cross_entropy_backward(_dense(dloss), _dense(logits), _dense(targets), dlogits)
     return dlogits
 
@@ -268,16 +256,19 @@ def sigmoid_cross_entropy_backward(dloss: Array, logits: Array, targets: Array) 
 
 def embedding_forward(table: Array, ids: Array) -> Array:
     """y[…] = table[ids[…]]"""
-    validate.embedding(table, ids)
-    y = _empty((*ids.shape, table.shape[1]), table.dtype)
+    y = _cpu.lookup(table, ids)
+    if y is not None:
+        return y
+    validate.embedding(table, ids, _outside)
+    y = empty((*ids.shape, table.shape[1]), table.dtype)
     _cpu.embedding_forward(*table.shape, _dense(table), _dense(ids, np.int64), y)
     return y
 
 
 def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
     """dtable[i] = Σ dy over the places where ids = i, added in order."""
-    rows = validate.embedding_backward(dy, ids, rows)
-    dtable = _empty((rows, dy.shape[-1]), dy.dtype)
+    rows = validate.embedding_backward(dy, ids, rows, _outside)
+    dtable = empty((rows, dy.shape[-1]), dy.dtype)
     _cpu.embedding_backward(*dtable.shape, _dense(dy), _dense(ids, np.int64), dtable)
     return dtable
 
@@ -296,7 +287,7 @@ def random_bits(n: int, seed: int, offset: int) -> Array:
 def dropout(x: Array, rate: float, seed: int, offset: int) -> Array:
     """y = x / (1 − rate) where the element's random word ≥ rate · 2³², else 0."""
     rate, seed, offset = validate.dropout(x, rate, seed, offset)
-    y = _empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     _cpu.dropout(int(rate * 2**32), 1 / (1 - rate) if rate < 1 else 0.0, seed, offset, _dense(x), y)
     return y
 
@@ -317,8 +308,8 @@ def lstm_forward(
     """Run an LSTM over a whole sequence; the equations stand in `reference.lstm_forward`."""
     validate.lstm("lstm_forward", x, h0, c0, kernel, recurrent, bias, mask)
     units, dtype = len(recurrent), x.dtype
-    y, h, c = _empty((*x.shape[:2], units), dtype), _empty(h0.shape, dtype), _empty(c0.shape, dtype)
-    cache = tuple(_empty(shape, dtype) for shape in _lstm_cache_shapes(x, units))
+    y, h, c = empty((*x.shape[:2], units), dtype), empty(h0.shape, dtype), empty(c0.shape, dtype)
+    cache = tuple(empty(shape, dtype) for shape in _lstm_cache_shapes(x, units))
     dense = map(_dense, (x, h0, c0, kernel, recurrent, bias))
     _cpu.lstm_forward(units, *dense, None if mask is None else _dense(mask), reverse, y, h, c, *cache)
     return y, h, c, cache
@@ -343,7 +334,7 @@ def lstm_backward(
     validate.lstm_gradients(x, recurrent, dy, dh, dc)
     units = len(recurrent)
     validate.lstm_cache("cpu", cache, x, _lstm_cache_shapes(x, units))
-    gradients = tuple(_empty(array.shape, x.dtype) for array in (x, h0, c0, kernel, recurrent, bias))
+    gradients = tuple(empty(array.shape, x.dtype) for array in (x, h0, c0, kernel, recurrent, bias))
     given = (None if array is None else _dense(array) for array in (dy, dh, dc, x, kernel, recurrent, mask))
     _cpu.lstm_backward(units, *given, reverse, *map(_dense, cache), *gradients)
     return gradients
