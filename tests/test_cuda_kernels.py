@@ -5,6 +5,7 @@ The values of each kernel are held to the reference in test_kernel_parity.py and
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import re
 import subprocess
@@ -397,7 +398,6 @@ INSTALL = r"pip install 'minidl\[cuda\]', or 'minidl\[cuda12\]'"
 @pytest.mark.parametrize(
     ("cupy", "message"),
     [
-        (None, f"^CuPy is not installed; {INSTALL}"),
         (machine(driver=0, devices="cudaErrorInsufficientDriver: version"), "^there is no NVIDIA driver; install one"),
         (machine(devices=0), "^the NVIDIA driver finds no GPU; see what nvidia-smi lists$"),
         (machine(devices="cudaErrorNoDevice: no CUDA-capable device is detected"), "^the NVIDIA driver finds no GPU"),
@@ -409,17 +409,28 @@ INSTALL = r"pip install 'minidl\[cuda\]', or 'minidl\[cuda12\]'"
     ],
 )  # fmt: skip
 def test_what_is_missing_is_said_with_the_way_to_get_it(
-    cupy: ModuleType | None, message: str, monkeypatch: pytest.MonkeyPatch
+    cupy: ModuleType, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.delitem(sys.modules, "cupy", raising=False)
-    if cupy is None:
-        monkeypatch.setattr(sys, "path", [])
-    else:
-        monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
     found = cuda.missing()
     assert re.search(message, found), found
     assert "\n" not in found
+
+
+def test_without_cupy_the_driver_is_looked_for_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    libraries: list[str] = []
+    with monkeypatch.context() as there:
+        there.setattr(ctypes, "CDLL", libraries.append)
+        there.setattr(sys, "path", [])
+        assert re.match(f"CuPy is not installed; {INSTALL}", cuda.missing())
+    assert libraries == ["nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"]
+    with monkeypatch.context() as absent:
+        absent.setattr(ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(f"{name}: cannot open")))
+        absent.setattr(sys, "path", [])
+        found = cuda.missing()
+    assert re.match(rf"there is no NVIDIA driver; install one .*\. CuPy is not installed either; {INSTALL}", found)
 
 
 def test_a_cupy_that_does_not_load_and_gpus_that_are_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

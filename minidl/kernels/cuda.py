@@ -50,8 +50,11 @@ def missing() -> str:
     try:
         import cupy
     except ImportError as error:
-        absent = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
-        return f"CuPy {'is not installed' if absent else f'does not load ({error})'}; {INSTALL}"
+        if not isinstance(error, ModuleNotFoundError) or error.name != "cupy":
+            return f"CuPy does not load ({error}); {INSTALL}"
+        if _has_driver():
+            return f"CuPy is not installed; {INSTALL}"
+        return f"there is no NVIDIA driver; {DRIVER}. CuPy is not installed either; {INSTALL}"
     runtime = cupy.cuda.runtime
     try:
         driver = runtime.driverGetVersion()
@@ -71,6 +74,17 @@ def missing() -> str:
     except RuntimeError as error:
         return f"CUDA's compiler NVRTC does not load ({' '.join(str(error).split())}); {INSTALL}"
     return ""
+
+
+def _has_driver() -> bool:
+    """Whether NVIDIA's driver is there, asked without CuPy, which is too large to install for nothing."""
+    import ctypes
+
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _no_device() -> str:
