@@ -83,7 +83,7 @@ def test_train_learns_each_kind_of_table(
     assert "54 texts to learn from, 6 held out for validation" in out
     assert "2 classes: no, yes" in out
     assert re.search(r"validation accuracy 100\.0%; saying '(no|yes)' of every text gives 50\.0%", out)
-    assert "val_accuracy" in out
+    assert "val_loss" in out
     typed(f"{GOOD}\n{BAD}\n")
     assert cli.main(["predict", str(tmp_path / "m")]) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
@@ -187,7 +187,18 @@ def test_training_ends_when_validation_gets_no_better(tmp_path: Path, capsys: py
     rng = np.random.default_rng(0)
     rows = [(f"w{rng.integers(9)} w{rng.integers(9)}", str(rng.integers(2))) for _ in range(60)]
     assert train(table(tmp_path / "noise.csv", rows), tmp_path / "m", "--epochs", "50") == 0
-    assert "val_accuracy did not improve, stopped" in capsys.readouterr().out
+    assert "val_loss did not improve, stopped" in capsys.readouterr().out
+
+
+def test_training_waits_for_a_small_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its few steps an epoch lower the loss long before they turn an answer."""
+    good = ("a wonderful film", "I loved it", "great acting and a moving story", "a film to treasure", "superb")
+    bad = ("a boring film", "I hated it", "bad acting and a dull story", "a film to forget", "awful")
+    rng = np.random.default_rng(0)
+    rows = [(good[i], "yes") if likes else (bad[i], "no") for i, likes in rng.integers((5, 2), size=(200, 2))]
+    assert train(table(tmp_path / "small.csv", rows), tmp_path / "m", "--epochs", "10") == 0
+    accuracy = re.search(r"validation accuracy ([\d.]+)%", capsys.readouterr().out)
+    assert accuracy is not None and float(accuracy[1]) >= 85
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
@@ -354,7 +365,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["numpy"] == np.__version__
     assert rows["Python"].startswith(sys.version.split()[0])
     assert rows["threads"].startswith(str(md.kernels.get_num_threads()))
-    assert {"instruction set", "compiler", "GPU", "CUDA kernels", "tqdm", "cython", "pytest", "torch"} <= rows.keys()
+    assert {"instruction set", "compiler", "GPU", "CUDA kernels", "tqdm", "pytest", "torch"} <= rows.keys()
     if md.kernels.cpu is not None:
         assert rows["instruction set"].startswith(md.kernels.cpu.isa())
 

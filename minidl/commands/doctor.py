@@ -15,7 +15,6 @@ from minidl import __version__, kernels
 
 NEEDED = ("numpy", "tqdm")
 OPTIONAL = {
-    "cython": "building minidl from source",
     "pytest": "the tests",
     "hypothesis": "the tests",
     "torch": "the tests that compare with PyTorch",

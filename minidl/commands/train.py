@@ -17,7 +17,7 @@ from minidl.commands.engine import engine
 from minidl.saving.archive import destination, try_out
 from minidl.tables import Table, read_table, split
 
-PATIENCE = 2  # epochs that may pass before validation gets better
+PATIENCE = 4  # epochs that may pass before validation gets better
 
 
 def run(options: argparse.Namespace) -> int:
@@ -79,7 +79,7 @@ def _fit(classifier: TextClassifier, train: Table, held_out: Table, options: arg
     callbacks: list[Callback] = []
     if held_out.texts:
         validation = held_out.texts, _labels(held_out)
-        callbacks = [EarlyStopping("val_accuracy", patience=PATIENCE, restore_best_weights=True, verbose=1)]
+        callbacks = [EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True, verbose=1)]
     try:
         classifier.fit(
             train.texts,
