@@ -139,11 +139,18 @@ _LAZY_NAMES = {
     "gradcheck": "testing",
     "gradgradcheck": "testing",
 }
-# What programs written for TensorFlow look for.
+# What programs written for TensorFlow and PyTorch look for.
 _INSTEAD = {
-    "GradientTape": "every operation is recorded without one: gradients(loss, model.trainable_weights)",
+    "GradientTape": "every operation is recorded without one: minidl.gradients(loss, model.trainable_weights)",
     "Variable": "Tensor(value, requires_grad=True) is one, in a layer add_weight makes it",
     "constant": "Tensor(value) is one",
+    "nn": "layers are in minidl.layers, losses in minidl.losses",
+    "cat": "it is concatenate",
+    "reduce_mean": "it is mean",
+    "reduce_sum": "it is sum",
+    "manual_seed": "it is random.set_seed",
+    "float32": "types have NumPy's names, as in Tensor(value, dtype='float32')",
+    "float64": "types have NumPy's names, as in Tensor(value, dtype='float64')",
 }
 
 

@@ -94,6 +94,15 @@ class Optimizer:
 
         A gradient is a Tensor or an array in the shape of its weight. Where it is None, the weight
         stays as it is, with a warning; if all of them are, that is an error.
+
+        >>> import minidl as md
+        >>> model, optimizer = md.Sequential([md.layers.Dense(1, "tanh"), md.layers.Dense(1)]), SGD(0.1)
+        >>> for step in range(100):
+        ...     loss = md.losses.mean_squared_error([[3.0]], model([[1.0]], training=True))
+        ...     gradients = md.gradients(loss, model.trainable_weights)
+        ...     optimizer.apply_gradients(zip(gradients, model.trainable_weights))
+        >>> round(model([[1.0]]).item(), 3)
+        3.0
         """
         pairs = list(grads_and_weights)
         weights, grads = _checked(pairs)
@@ -377,7 +386,10 @@ def _checked(pairs: list[tuple[Any, Tensor]]) -> tuple[list[Tensor], list[Array]
     if not pairs:
         raise ValueError("a step needs at least one pair of a gradient and its weight")
     weights, grads, without, seen = [], [], [], set()
-    for i, (g, w) in enumerate(pairs):
+    for i, pair in enumerate(pairs):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"pair {i} must be (gradient, weight), as from zip(gradients, weights), got {pair!r:.60}")
+        g, w = pair
         _check_weight(i, w)
         if id(w) in seen:
             raise ValueError(f"{_title(i, w)} is given twice; add up its gradients")

@@ -369,9 +369,10 @@ class Op:
     """One operation of the graph: how to compute it, and how to go back. Subclass it for your own.
 
     `forward` gets arrays (and constants) and returns an array, or a tuple of them. `backward`
-    gets d(result)/d(output) for each output and returns the same for each input, or None; it
-    finds the inputs in `self.inputs`, the output in `self.output`, and in `self.needs` which
-    gradients are asked for. Write it with operators and methods: it runs on arrays in a plain
+    gets d(result)/d(output) for each output and returns the same for each input, in its shape, or
+    None; it finds the inputs in `self.inputs`, and in `self.needs` which gradients are asked for.
+    One that looks at `self.output` sets `reads_output = True`, so that an output that was changed
+    in the meantime is refused. Write it with operators and methods: it runs on arrays in a plain
     backward pass, and on Tensors under `create_graph`, which makes it differentiable again.
 
     >>> import minidl as md

@@ -403,6 +403,7 @@ def read_only() -> md.Tensor:
         (lambda: ([1.0, 2.0, 3.0], md.Tensor([1.0, 2.0])), r"gradient of weight 1 \(2,\) has shape \(3,\)"),
         (lambda: ([1j, 1j], md.Tensor([1.0, 2.0])), "must hold real numbers"),
         (lambda: ([1.0, 2.0], np.ones(2)), r"pair 1 must be \(gradient, weight\)"),
+        (lambda: md.Tensor([[1.0], [2.0]]), r"pair 1 must be \(gradient, weight\), as from zip\(gradients, weights\)"),
         (lambda: ([1.0, 2.0], md.Tensor([1, 2])), "only floating-point weights"),
         (lambda: ([1.0, 2.0], md.Tensor([1.0, 2.0], requires_grad=True) * 2), "result of an operation"),
         (lambda: ([1.0, 1.0], read_only()), "read-only"),

@@ -1,4 +1,4 @@
-"""Layers: what models are made of. Each stands in the file of its family; `base` tells how to write one."""
+"""Layers: what models are made of. Each stands in the file of its family; `Layer` tells how to write one."""
 
 from __future__ import annotations
 

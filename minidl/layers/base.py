@@ -1,21 +1,4 @@
-"""Layer: weights, and a function of them. Subclass it for your own.
-
-Write `build` to make the weights once the shape of the input is known, and `call` to compute
-the output from Tensors. Layers kept as attributes, or in lists and dicts that are attributes,
-are found by themselves: their weights belong to the layer.
-
->>> import minidl as md
->>> class Scale(md.layers.Layer):
-...     def build(self, input_shape):
-...         self.factor = self.add_weight((input_shape[-1],), initializer="ones", name="factor")
-...     def call(self, x):
-...         return x * self.factor
->>> layer = Scale()
->>> layer([[1.0, 2.0]])
-Tensor([[1., 2.]], op=multiply)
->>> layer.count_params()
-2
-"""
+"""Layer: weights, and a function of them."""
 
 from __future__ import annotations
 
@@ -48,13 +31,29 @@ _names_given: dict[str, int] = {}
 
 
 class Layer:
-    """A function with weights.
+    """A function with weights. Subclass it for your own.
+
+    Write `build` to make the weights once the shape of the input is known, and `call` to compute
+    the output from Tensors. Layers kept as attributes, or in lists and dicts that are attributes,
+    are found by themselves: their weights belong to the layer.
 
     Args:
         name: the layer's name in summaries and errors; made from the class if left out (`lstm`, `lstm_1`).
         dtype: of the weights and of the computation, "float32" (the default) or "float64".
         trainable: whether training changes the weights.
         input_shape: the shape of one sample, for a first layer: the model is then built at once.
+
+    >>> import minidl as md
+    >>> class Scale(md.layers.Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight((input_shape[-1],), initializer="ones", name="factor")
+    ...     def call(self, x):
+    ...         return x * self.factor
+    >>> layer = Scale()
+    >>> layer([[1.0, 2.0]])
+    Tensor([[1., 2.]], op=multiply)
+    >>> layer.count_params()
+    2
     """
 
     supports_masking = False  # whether a mask that comes in goes on unchanged
@@ -187,7 +186,11 @@ class Layer:
         regularizer: Any = None,
         dtype: Any = None,
     ) -> Tensor:
-        """A new weight of this layer. Keep it as an attribute; training updates it if `trainable`."""
+        """A new weight of this layer, of its type unless `dtype` is given. Keep it as an attribute.
+
+        `initializer` and `regularizer` are names or functions, see `minidl.initializers` and
+        `minidl.regularizers`; training updates the weight if `trainable`.
+        """
         self._check_begun()
         if not isinstance(shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) for n in shape):
             raise TypeError(
