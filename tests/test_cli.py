@@ -204,12 +204,19 @@ def test_training_waits_for_a_small_table(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_ctrl_c_saves_what_there_is(tmp_path: Path) -> None:
     arguments = ["--text", "text", "--label", "label", "--output", str(tmp_path / "m"), "--validation", "0"]
-    running = started("train", str(table(tmp_path / "reviews.csv")), *arguments, "--epochs", "100000")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background hands down its deafness
+    try:
+        running = started("train", str(table(tmp_path / "reviews.csv")), *arguments, "--epochs", "100000")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert running.stdout is not None
-    while "epoch 2/" not in running.stdout.readline():
-        assert running.poll() is None
-    running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    try:
+        while "epoch 2/" not in running.stdout.readline():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()  # else it would train for hours
     assert running.returncode == 130
     assert "stopped; what there is will be saved" in err
     assert "Traceback" not in err
