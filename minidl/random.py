@@ -51,7 +51,7 @@ class Generator:
         return kernels.serving().random_bits(n, self.seed, self.take(n))
 
     def uniform(self, shape: Shape = (), low: float = 0.0, high: float = 1.0, dtype: Any = np.float32) -> Any:
-        """Uniform in [low, high)."""
+        """An array of this shape, uniform in [low, high)."""
         if not low <= high:
             raise ValueError(f"uniform: high must not be below low, got [{low}, {high})")
         values = (low + (high - low) * self._unit(shape)).astype(dtype)
@@ -59,7 +59,7 @@ class Generator:
         return np.minimum(values, below)  # rounding may have reached high
 
     def normal(self, shape: Shape = (), mean: float = 0.0, std: float = 1.0, dtype: Any = np.float32) -> Any:
-        """Normal, from pairs of uniform numbers (Box and Muller 1958)."""
+        """An array of this shape, normal, from pairs of uniform numbers (Box and Muller 1958)."""
         if not std >= 0:
             raise ValueError(f"normal: std must not be negative, got {std}")
         n = int(np.prod(shape))
