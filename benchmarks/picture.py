@@ -15,16 +15,16 @@ from matplotlib.figure import Figure  # noqa: E402  (after the choice of what dr
 
 
 def draw(result: Result, path: Path) -> None:
-    rows = [row for row in result.rows if row.ratio is not None]
-    cases = list(dict.fromkeys(row.case for row in rows))
-    names = list(dict.fromkeys(row.contestant for row in rows))
+    rows = [(row.contestant, row.case, row.ratio) for row in result.rows if row.ratio is not None]
+    names = list(dict.fromkeys(name for name, _, _ in rows))
+    cases = list(dict.fromkeys(case for _, case, _ in rows))
     if not rows:
         return
     figure = Figure(figsize=(8, 1 + 0.18 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     height = 0.8 / len(names)
     for i, name in enumerate(names):
-        found = {row.case: row.ratio for row in rows if row.contestant == name}
+        found = {case: ratio for who, case, ratio in rows if who == name}
         places = [cases.index(case) + i * height for case in found]
         axes.barh(places, list(found.values()), height, label=name)
     axes.axvline(1, color="black", linewidth=0.8)
