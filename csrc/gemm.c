@@ -3,10 +3,10 @@
    1. Blocks. c is cut into tiles and a tile into register blocks (block.h). The sum over k is cut into
       runs of DEPTH, so that a sliver of b, DEPTH rows by SLIVER columns, stays in the first-level cache
       while it meets every row of the tile.
-   2. Copies. A sliver is copied to [k][column] when its turn comes, unless the caller has b packed. A tile's run of a
-      is copied to [row][k], or if its rows are not dense to [block][k][row], where a block reads whole lines, unless
-      it lies well enough to stay in the cache as it is. So no strides are slow, and transposed views are never made
-      dense as a whole.
+   2. Copies. A sliver is copied to [k][column] when its turn comes; all of b at the beginning, where several tiles
+      of rows will meet it, if the caller has not packed it. A tile's run of a is copied to [row][k], or if its rows
+      are not dense to [block][k][row], where a block reads whole lines, unless it lies well enough to stay in the
+      cache as it is. So no strides are slow.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
    4. Few rows. Where b meets no more than FEW_ROWS rows of a, a copy would cost as much as the product: b is
       read once, from row to row, and the sums wait in the first-level cache.
@@ -452,6 +452,18 @@ static int tiles(Gemm *g)
     return 0;
 }
 
+/* Where b meets several tiles of rows it is packed once, not by each, if there is room for that. */
+static int many_tiles(Gemm *g)
+{
+    real *packed = memory_take((size_t)NAME(gemm_packed_size)(g->n, g->k) * sizeof(real));
+    if (packed)
+        NAME(gemm_pack)(g->n, g->k, g->b, g->b_row, g->b_col, packed);
+    g->packed = packed;
+    const int failed = tiles(g);
+    memory_give(packed);
+    return failed;
+}
+
 /* ---- few rows ------------------------------------------------------------------------------------ */
 
 #define FEW_ROWS 8
@@ -613,7 +625,7 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
         parallel_for(n, round_up(1 + (ptrdiff_t)THREAD_WORK / (m * k), SLIVER), multiply_few_rows, &g);
         return 0;
     }
-    return tiles(&g);
+    return m > TILE_ROWS ? many_tiles(&g) : tiles(&g);
 }
 
 int NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
