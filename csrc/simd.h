@@ -47,7 +47,7 @@ typedef int64_t integer;
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 24") /* as many as a block has sums: a loop of more would leave them in memory */
 #else
 #define UNROLL
 #endif
