@@ -7,7 +7,8 @@
    vec holds LANES reals and ivec as many integers of the same width. They are GCC and Clang vector
    types: a + b, a * b and -a work on whole vectors, also with a scalar. A compiler without such types
    gets LANES 1 and the same sources. Products and sums are fused where the machine can
-   (-ffp-contract=fast), and where it matters which, vfma says so. */
+   (-ffp-contract=fast), and where it matters which, vfma says so. Integers have no sign: the exponent
+   of a lane that is not selected may overflow, and only unsigned it is allowed to. */
 #ifndef MINIDL_SIMD_H
 #define MINIDL_SIMD_H
 
@@ -30,11 +31,13 @@
 
 #if MINIDL_REAL == 32
 typedef float real;
-typedef int32_t integer;
+typedef uint32_t integer;
+typedef int32_t flag;
 #define IF32(f32, f64) f32
 #else
 typedef double real;
-typedef int64_t integer;
+typedef uint64_t integer;
+typedef int64_t flag;
 #define IF32(f32, f64) f64
 #endif
 
@@ -100,7 +103,7 @@ INLINE vec vfrom_bits(ivec i)
     return v;
 }
 
-#define SIGN_BIT ((integer)IF32(0x80000000u, 0x8000000000000000u))
+#define SIGN_BIT IF32(0x80000000u, 0x8000000000000000u)
 
 /* A mask has a lane for each lane of a vec. vselect gives a where it is set, else b; vfirst sets the
    first n lanes; vany says whether any is set. */
@@ -111,22 +114,22 @@ INLINE vec vselect(vmask m, vec a, vec b) { return X86(mask_blend)(m, b, a); }
 INLINE vmask vfirst(ptrdiff_t n) { return (vmask)((1u << n) - 1); }
 INLINE int vany(vmask m) { return m != 0; }
 #elif defined(__GNUC__)
-typedef ivec vmask;
+typedef flag vmask __attribute__((vector_size(VECTOR_BYTES)));
 INLINE vmask vless(vec a, vec b) { return a < b; }
-INLINE vec vselect(vmask m, vec a, vec b) { return vfrom_bits((m & vbits(a)) | (~m & vbits(b))); }
+INLINE vec vselect(vmask m, vec a, vec b) { return vfrom_bits(((ivec)m & vbits(a)) | (~(ivec)m & vbits(b))); }
 INLINE vmask vfirst(ptrdiff_t n)
 {
-    static const integer count[] = {0, 1, 2, 3, 4, 5, 6, 7};
-    ivec lane;
+    static const flag count[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    vmask lane;
     memcpy(&lane, count, sizeof lane);
-    return lane < (integer)n - (ivec){0};
+    return lane < (flag)n - (vmask){0};
 }
 INLINE int vany(vmask m)
 {
 #if defined(__SSE2__)
-    return X86(movemask)(vfrom_bits(m)) != 0;
+    return X86(movemask)(vfrom_bits((ivec)m)) != 0;
 #else
-    integer any = 0;
+    flag any = 0;
     for (int i = 0; i < LANES; i++)
         any |= m[i];
     return any != 0;

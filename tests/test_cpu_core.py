@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -269,6 +270,31 @@ def test_an_instruction_set_that_the_machine_lacks_is_refused(monkeypatch: pytes
 
 def test_it_says_what_it_was_compiled_with() -> None:
     assert any(name in cpu.compiler().lower() for name in ("gcc", "clang", "msvc"))
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc, whose sanitizer sees the integers of a vector overflow")
+@pytest.mark.parametrize("real", [32, 64])
+def test_no_integer_overflows_not_even_in_a_lane_that_is_not_selected(real: int, tmp_path: Path) -> None:
+    """Where it has a sign that is undefined, and only flags that Python happens to bring along may hide it."""
+    source, program = tmp_path / "sweep.c", tmp_path / "sweep"
+    source.write_text("""
+        #include "simd.h"
+        int main(void)
+        {
+            volatile real sink;
+            for (double x = 1e-9; x < 1e6; x *= 1.001)
+                for (int sign = -1; sign < 2; sign += 2) {
+                    const vec v = vset((real)(sign * x));
+                    sink = vsum(vexp(v)) + vsum(vtanh(v)) + vsum(vsigmoid(v)) + vsum(vlog1p(vexp(-vabs(v))));
+                }
+            return 0 * (sink != 0);
+        }
+    """)
+    flags = ["-std=gnu11", "-O1", "-fno-wrapv", "-fsanitize=signed-integer-overflow"]
+    trap = ["-fsanitize-undefined-trap-on-error", f"-DMINIDL_REAL={real}", "-DMINIDL_ISA=plain"]
+    csrc = HERE.parent / "csrc"
+    subprocess.run(["gcc", *flags, *trap, f"-I{csrc}", source, "-o", program, "-lm"], check=True, timeout=60)
+    assert subprocess.run([program], timeout=60).returncode == 0
 
 
 # ---- denormal numbers --------------------------------------------------------------------
