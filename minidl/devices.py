@@ -41,11 +41,16 @@ def of(array: Array) -> str:
     return "cuda" if on_gpu(array) else "cpu"
 
 
-def checked(name: Any) -> str:
-    """The name of a device, refused if there is no such device."""
+def known(name: Any) -> str:
+    """The name of a device, refused if it is none."""
     if name not in NAMES:
         raise ValueError(f"unknown device {name!r}: expected 'cpu', or 'cuda' for the GPU")
-    if name == "cuda":
+    return name
+
+
+def checked(name: Any) -> str:
+    """The name of a device, refused if it is none or not there: the driver is asked, which is too slow for every op."""
+    if known(name) == "cuda":
         kernels.check_usable("cuda")
     return name
 

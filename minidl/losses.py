@@ -24,7 +24,7 @@ from minidl.naming import resolve, snake_case
 from minidl.ops.coercion import floating
 from minidl.ops.placement import To
 from minidl.ops.probabilities import logits_of
-from minidl.tensor import Tensor, as_tensor
+from minidl.tensor import Tensor, as_tensor, wrap
 
 EPSILON = 1e-7  # probabilities are held in [ε, 1 − ε] before their logarithm is taken
 REDUCTIONS = ("sum_over_batch_size", "sum", "none")
@@ -436,7 +436,7 @@ def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Te
         raise ValueError(f"the loss of no samples: the losses have shape {losses.shape}")
     if reduction == "sum":
         return ops.sum(losses)
-    return ops.mean(losses) if count is None else ops.sum(losses) / count
+    return ops.mean(losses) if count is None else ops.sum(losses) / wrap(count)  # as an array it would be watched
 
 
 # ---- targets and logits -----------------------------------------------------------------
@@ -463,7 +463,7 @@ def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "") -> tuple[Ten
 def _on_host(y_true: Any, dtype: Any = None) -> Tensor:
     """A copy of targets, which stays with the processor until it was looked at; on the GPU if it lives there."""
     array = devices.as_array(y_true)
-    return Tensor(array, dtype=dtype, device=devices.of(array))
+    return Tensor(array, dtype=dtype, device=None if devices.on_gpu(array) else "cpu")
 
 
 def _logits(loss: str, y_pred: Any, from_logits: bool, made_by: str) -> Tensor | None:

@@ -7,6 +7,7 @@ which writes to the weight and to its moments in place.
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -146,7 +147,7 @@ class Optimizer:
         if self.clipnorm is not None:
             return [_scaled(g, self.clipnorm, _norm(g)) for g in grads]
         if self.global_clipnorm is not None:
-            norm = math.hypot(*map(_norm, grads))
+            norm = _norm_of_all([_norm(g) for g in grads])
             return [_scaled(g, self.global_clipnorm, norm) for g in grads]
         return grads
 
@@ -438,9 +439,17 @@ def _title(i: int, w: Tensor) -> str:
     return f"weight {w.name or i} {w.shape}"
 
 
-def _norm(g: Array) -> float:
-    return math.sqrt(np.square(g, dtype=np.float64).sum())
+def _norm(g: Array) -> Any:
+    """A number in float64. On the GPU it stays there: to compare it here the processor would have to wait."""
+    total = np.square(g, dtype=np.float64).sum()
+    return np.sqrt(total) if devices.on_gpu(g) else math.sqrt(total)
 
 
-def _scaled(g: Array, limit: float, norm: float) -> Array:
+def _norm_of_all(norms: list[Any]) -> Any:
+    return functools.reduce(np.hypot, norms) if all(map(devices.on_gpu, norms)) else math.hypot(*norms)
+
+
+def _scaled(g: Array, limit: float, norm: Any) -> Array:
+    if devices.on_gpu(norm):
+        return g * (limit / np.maximum(norm, limit)).astype(g.dtype)
     return g if norm <= limit else g * (limit / norm)

@@ -67,7 +67,7 @@ class Tensor:
         name: str | None = None,
         device: str | None = None,
     ) -> None:
-        self._array = _to_array(data, dtype, copy=True, device=device)
+        self._array = _to_array(data, dtype, copy=True, device=None if device is None else devices.checked(device))
         self.name = name
         if requires_grad:
             self.requires_grad = True
@@ -541,7 +541,7 @@ def _to_array(data: Any, dtype: Any, copy: bool, device: str | None = None) -> A
         raise TypeError(f"a Tensor holds numbers; {type(data).__name__} gives an array of {array.dtype}")
     if dtype is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
         dtype = np.float32
-    device = _device_for(array) if device is None else devices.checked(device)
+    device = _device_for(array) if device is None else devices.known(device)
     if device != "cpu" or type(array) is not np.ndarray:
         moved = devices.place(array, device)
         return moved.astype(dtype or array.dtype, copy=copy and moved is array)

@@ -3,7 +3,8 @@
 `installed()` puts it in CuPy's place. Kernels are compiled by tests/cuda_on_cpu.py and run on the memory of its arrays,
 which are strict where a GPU would be: NumPy cannot read them and they cannot be mixed with NumPy's; a kernel gets only
 dense ones; new memory holds NaN, and a kernel that writes beside an array is found out after its launch. float32
-kernels run with denormal numbers flushed, as CuPy compiles them, where the processor can do that.
+kernels run with denormal numbers flushed, as CuPy compiles them, where the processor can do that. `waited` lists what
+the processor would have waited for the GPU for, `asked` the questions to the driver.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import functools
 import math
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -29,6 +30,8 @@ REFUSED = "Implicit conversion to a NumPy array is not allowed. Please use `.get
 
 reverse = False  # run blocks, warps and lanes in the opposite order
 launched: list[str] = []  # the names of the kernels, in order
+waited: list[str] = []  # numbers that came back, and what CuPy waits for inside
+asked: list[str] = []
 
 
 class _Memory:
@@ -67,8 +70,10 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         return SimpleNamespace(c_contiguous=of.c_contiguous, f_contiguous=of.f_contiguous, owndata=of.owndata)
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "item", "tolist"}:
+        if name in {"shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides"}:
             return getattr(self._host, name)
+        if name in {"item", "tolist"}:
+            return getattr(self._came_back(name), name)
         if name == "T":
             return self.transpose()
         if name in METHODS:
@@ -98,16 +103,20 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
-        return bool(self._host)
+        return bool(self._came_back("bool"))
 
     def __int__(self) -> int:
-        return int(self._host)
+        return int(self._came_back("int"))
 
     def __float__(self) -> float:
-        return float(self._host)
+        return float(self._came_back("float"))
 
     def get(self) -> Any:
-        return self._host.copy()
+        return self._came_back("get").copy()
+
+    def _came_back(self, how: str) -> Any:
+        waited.append(f"{how} of {self.dtype}{list(self.shape)}")
+        return self._host
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(REFUSED)
@@ -214,17 +223,26 @@ class Device:
 
     def synchronize(self) -> None:
         """All that was launched is done."""
+        waited.append("synchronize")
 
 
 def get_default_memory_pool() -> Any:
     return SimpleNamespace(used_bytes=lambda: 70 << 30, free_bytes=lambda: 2 << 30)
 
 
+def _driver_says(question: str, answer: int) -> Callable[[], int]:
+    def ask() -> int:
+        asked.append(question)
+        return answer
+
+    return ask
+
+
 cuda = SimpleNamespace(
     Device=Device,
     runtime=SimpleNamespace(
-        driverGetVersion=lambda: 13000,
-        getDeviceCount=lambda: 1,
+        driverGetVersion=_driver_says("driverGetVersion", 13000),
+        getDeviceCount=_driver_says("getDeviceCount", 1),
         memGetInfo=lambda: (1 << 30, 80 << 30),
         CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
     ),

@@ -9,6 +9,7 @@ below 1.2e-38 count as 0.
     MINIDL_CHECK_IDS=0      trust ids and labels. To look at them before a launch is the one time that the host waits
                             for the GPU, and keeps a call out of a CUDA graph. An id outside then reads as NaN
                             and its gradient goes nowhere. `minidl.kernels.cuda.check_ids` is the same switch.
+                            A backward trusts the array that its forward has looked at.
     CUPY_TF32=1             let products round float32 to 10 bits, which is faster. CuPy's switch, off by default.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import math
 import os
+import weakref
 from typing import Any
 
 import numpy as np
@@ -200,9 +202,22 @@ def _outside(ids: Array, limit: int) -> bool:
 
     if not check_ids:
         return False
-    ids, found = _dense(ids), cupy.zeros(1, np.int32)
-    _launch("embedding", f"outside_{ids.dtype}", _blocks(ids.size, THREADS), ids.size, limit, ids, found)
-    return bool(found)
+    dense, found = _dense(ids), cupy.zeros(1, np.int32)
+    _launch("embedding", f"outside_{ids.dtype}", _blocks(ids.size, THREADS), ids.size, limit, dense, found)
+    if found:
+        return True
+    key = id(ids)
+    _inside[key] = weakref.ref(ids, lambda _: _inside.pop(key, None)), limit
+    return False
+
+
+_inside: dict[int, tuple[Any, int]] = {}  # the arrays of ids that were looked at, by their id(), and the limit then
+
+
+def _outside_now(ids: Array, limit: int) -> bool:
+    """The same for a backward, where the host need not wait again if forward has looked at this very array."""
+    array, known = _inside.get(id(ids), (None, 0))
+    return (array is None or array() is not ids or known != limit) and _outside(ids, limit)
 
 
 # ---- elementary functions ---------------------------------------------------------------
@@ -341,7 +356,7 @@ def sparse_cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, A
 
 def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Array) -> Array:
     """dlogits = dloss (p − onehot(label))"""
-    validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels, _outside)
+    validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels, _outside_now)
     validate.loss_gradient("sparse_cross_entropy_backward", dloss, probabilities)
     dlogits = _empty(probabilities.shape, probabilities.dtype)
     labels = _dense(labels, np.int64)
@@ -384,7 +399,7 @@ def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
     """dtable[i] = Σ dy over the places where ids = i, added in order."""
     import cupy
 
-    rows = validate.embedding_backward(dy, ids, rows, _outside)
+    rows = validate.embedding_backward(dy, ids, rows, _outside_now)
     n, units = ids.size, dy.shape[-1]
     dtable = cupy.zeros((rows, units), dy.dtype)
     if dtable.size and n:

@@ -148,7 +148,7 @@ class LSTM(Layer):
         noisy = training and self.recurrent_dropout > 0
         if not noisy and self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid:
             return lstm(*arguments)
-        noise = dropout(np.ones_like(state[0]._array), self.recurrent_dropout, None, rng) if noisy else 1.0
+        noise = dropout(wrap(np.ones_like(state[0]._array)), self.recurrent_dropout, None, rng) if noisy else 1.0
         return lstm_composition(*arguments, noise, self.activation, self.recurrent_activation)
 
     def _check(self, x: Tensor, mask: Any) -> None:
@@ -233,6 +233,6 @@ def _last_output(h: Tensor, mask: Any) -> Tensor:
 
     Taking it from h, not from the outputs, spares backward the gradient of a whole sequence.
     """
-    if mask is None or mask.any(1).all():
+    if mask is None or (not devices.on_gpu(mask) and mask.any(1).all()):  # to look at one on the GPU is to wait for it
         return h
     return where(mask.any(1)[:, None], h, 0)

@@ -225,7 +225,7 @@ def weighted(batch: Batch, weights: Mapping[int, float]) -> Batch:
         raise ValueError("class_weight and sample_weight cannot be combined; multiply them into sample_weight yourself")
     if batch.y is None:
         raise ValueError("class_weight needs targets: pass y")
-    labels = batch.y
+    labels = devices.to_host(batch.y)  # at once, not one by one
     if labels.ndim > 1 and labels.shape[-1] > 1:
         labels = labels.argmax(-1)
     first = labels.reshape(len(labels), -1)[:, 0]

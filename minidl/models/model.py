@@ -308,13 +308,15 @@ class Model(Layer):
 
     def _measure(self, batch: Batch, predicted: Tensor, loss: Tensor) -> None:
         self._loss_mean.update_state(float(loss), sample_weight=batch.size)
+        if not self._metrics and not self._weighted_metrics:
+            return
         mask = getattr(predicted, "_mask", None)
         masked = {} if mask is None else {"mask": devices.to_host(mask)}  # a user's metric may know of no masks
-        outputs = devices.to_host(predicted._array) if self._metrics or self._weighted_metrics else None
+        y, weights, outputs = map(devices.to_host, (batch.y, batch.weights, predicted._array))
         for metric in self._metrics:
-            metric.update_state(batch.y, outputs, **masked)
+            metric.update_state(y, outputs, **masked)
         for metric in self._weighted_metrics:
-            metric.update_state(batch.y, outputs, sample_weight=batch.weights, **masked)
+            metric.update_state(y, outputs, sample_weight=weights, **masked)
 
     def _logs(self) -> dict[str, float]:
         return {name: metric.result() for name, metric in self._measured.items()}
