@@ -164,8 +164,8 @@ def hinge(y_true: Any, y_pred: Any) -> Tensor:
     >>> hinge([[1.0, -1.0]], [[0.5, 0.5]])
     Tensor([1.])
     """
-    y_true, y_pred = _pair("hinge", y_true, y_pred)
-    return ops.mean(ops.maximum(1 - _signs(y_true) * y_pred, 0.0), -1)
+    y_true, y_pred = _pair("hinge", y_true, y_pred, signs=True)
+    return ops.mean(ops.maximum(1 - y_true * y_pred, 0.0), -1)
 
 
 def squared_hinge(y_true: Any, y_pred: Any) -> Tensor:
@@ -174,8 +174,8 @@ def squared_hinge(y_true: Any, y_pred: Any) -> Tensor:
     >>> squared_hinge([[1.0, -1.0]], [[0.5, 0.5]])
     Tensor([1.25])
     """
-    y_true, y_pred = _pair("squared_hinge", y_true, y_pred)
-    return ops.mean(ops.square(ops.maximum(1 - _signs(y_true) * y_pred, 0.0)), -1)
+    y_true, y_pred = _pair("squared_hinge", y_true, y_pred, signs=True)
+    return ops.mean(ops.square(ops.maximum(1 - y_true * y_pred, 0.0)), -1)
 
 
 def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
@@ -436,7 +436,9 @@ def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Te
         raise ValueError(f"the loss of no samples: the losses have shape {losses.shape}")
     if reduction == "sum":
         return ops.sum(losses)
-    return ops.mean(losses) if count is None else ops.sum(losses) / wrap(count)  # as an array it would be watched
+    if count is None:
+        return ops.mean(losses)
+    return ops.sum(losses) / wrap(devices.beside(count, losses._array))  # a bare array would be watched for changes
 
 
 # ---- targets and logits -----------------------------------------------------------------
@@ -444,7 +446,7 @@ def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Te
 _NO_PROBABILITY = "that is no probability; pass from_logits=True, or end the model with {}"
 
 
-def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "") -> tuple[Tensor, Tensor]:
+def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "", signs: bool = False) -> tuple[Tensor, Tensor]:
     """Targets and predictions as tensors of one float type and one shape, the targets of `fractions` in [0, 1].
 
     Targets are looked at where they are, and then follow the predictions to the GPU: to look at them
@@ -456,6 +458,7 @@ def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "") -> tuple[Ten
     y_true, y_pred = targets.fit(loss, y_true, y_pred)
     if fractions:
         targets.check_fractions(loss, "y_true", y_true._array, fractions)
+    y_true = _signs(y_true) if signs else y_true
     follows = y_pred.device == "cuda" != y_true.device
     return To.apply(y_true, device="cuda") if follows else y_true, y_pred  # .to() would ask the driver at every step
 
@@ -491,4 +494,5 @@ def _smooth(y_true: Tensor, s: float, classes: int) -> Tensor:
 
 
 def _signs(y_true: Tensor) -> Tensor:
-    return 2 * y_true - 1 if np.isin(y_true._array, (0, 1)).all() else y_true
+    labels = (y_true._array == 0) | (y_true._array == 1)
+    return 2 * y_true - 1 if labels.all() else y_true

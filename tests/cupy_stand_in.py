@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import inspect
 import math
 import platform
 import sys
@@ -47,6 +48,13 @@ class _Memory:
 
     def intact(self) -> bool:
         return all((guard == 0xA5).all() for guard in self._guards)
+
+
+class _Lent(_Memory):
+    """Somebody else's."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
 
 
 # Of the device's arrays, as of NumPy's: what they return lives on the device.
@@ -87,14 +95,24 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         return _wrap(self._host[self._wrapped_around(index)], self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._host[self._wrapped_around(index)] = _bare(value)
+        number = isinstance(value, np.ndarray) and value.ndim == 0
+        self._host[self._wrapped_around(index)] = value if number else _bare(value)
 
     def _wrapped_around(self, index: Any) -> Any:
-        """CuPy takes an array of indices modulo the length of its axis, where NumPy refuses those outside."""
-        bare = _bare(index)
-        if isinstance(bare, np.ndarray) and bare.dtype.kind in "iu" and self.ndim:
-            return bare % max(self.shape[0], 1)
-        return bare
+        """CuPy takes arrays of indices modulo the length of their axes, where NumPy refuses those outside."""
+        parts = index if isinstance(index, tuple) else (index,)
+        bare = [np.asarray(k, None if k else int) if isinstance(k, list) else _bare(k) for k in parts]
+        if not any(k is Ellipsis for k in bare):
+            bare.append(Ellipsis)  # which also makes a view of a single number
+        dots = next(i for i, k in enumerate(bare) if k is Ellipsis)
+        taken = [k.ndim if _is_mask(k) else k is not None and k is not Ellipsis for k in bare]
+        for i, k in enumerate(bare):
+            axis = sum(taken[:i]) if i < dots else self.ndim - sum(taken[i:])
+            if _is_mask(k):
+                waited.append(f"count of {list(k.shape)}")  # of the places where it is true
+            elif isinstance(k, np.ndarray) and k.dtype.kind in "iu" and axis < self.ndim:
+                bare[i] = k % max(self.shape[axis], 1)
+        return tuple(bare)
 
     def __len__(self) -> int:
         return len(self._host)
@@ -122,20 +140,82 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         raise TypeError(REFUSED)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
+        if method == "__call__" and options.keys() - {"dtype", "casting"}:
+            raise TypeError(f"Wrong arguments {options}")
+        operands = [_operand(x, ufunc) for x in inputs]
+        if any(x is NotImplemented for x in operands):
+            return NotImplemented
         given = {} if out is None else {"out": tuple(map(_bare, out))}
-        result = getattr(ufunc, method)(*map(_bare, inputs), **given, **options)
+        result = getattr(ufunc, method)(*operands, **given, **options)
         return out[0] if out is not None else _wrap(result)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        if function.__name__ not in FUNCTIONS:
+            raise AttributeError(f"CuPy's stand-in has no {function.__name__}; add it with CuPy's own signature")
+        wants_arrays, signature = FUNCTIONS[function.__name__]
+        given = signature.bind(*arguments, **options).arguments
+        for name in wants_arrays & given.keys():
+            arrays = given[name] if name == "tup" else [given[name]]
+            if not all(isinstance(x, ndarray) for x in arrays):
+                raise TypeError(f"{function.__name__}: {name} must be arrays of CuPy, got {type(given[name])}")
+        if function.__name__ in WAITING:
+            waited.append(function.__name__)
         result = function(*map(_bare, arguments), **{name: _bare(value) for name, value in options.items()})
         return _all_wrapped(result)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {**self._host.__array_interface__, "version": 3}
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self._host.__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0
+
+
+def _signature(text: str) -> tuple[set[str], inspect.Signature]:
+    """Which arguments are arrays (with a star), and all of them by name."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = [name.removeprefix("*") for name in text.split()]
+    parameters = [inspect.Parameter(n, kind, default=None) for n in names]
+    return {name[1:] for name in text.split() if name[0] == "*"}, inspect.Signature(parameters)
+
+
+# What CuPy's functions of these names take, which is less than NumPy's do.
+FUNCTIONS = {name: _signature(text) for name, text in {
+    "arange": "start stop step dtype", "argsort": "*a axis kind", "argwhere": "*a",
+    "array_equal": "*a1 *a2 equal_nan", "broadcast_to": "*array shape", "clip": "*a a_min a_max out",
+    "concatenate": "*tup axis out dtype casting", "cumsum": "*a axis dtype out",
+    "full_like": "*a fill_value dtype order subok shape", "isin": "*element *test_elements assume_unique invert",
+    "may_share_memory": "*a *b max_work", "nonzero": "*a", "ones_like": "*a dtype order subok shape",
+    "result_type": "a b", "round": "*a decimals out", "shape": "*a", "shares_memory": "*a *b max_work",
+    "tri": "N M k dtype", "where": "*condition x y", "zeros_like": "*a dtype order subok shape",
+}.items()}  # fmt: skip
+WAITING = {"argwhere", "nonzero", "shares_memory"}  # for a count or a number, inside
+
+
+def _is_mask(key: Any) -> bool:
+    return isinstance(key, np.ndarray) and key.dtype == np.bool_
+
+
+def _operand(value: Any, ufunc: Any) -> Any:
+    """As CuPy takes the operands of a function of elements: its arrays, what has memory on the GPU, and numbers."""
+    if isinstance(value, np.ndarray) and value.ndim == 0 and ufunc.__name__ in COMPARISONS:
+        return value.item()
+    if isinstance(value, (ndarray, np.ndarray, bool, int, float, complex, np.generic)):
+        return _bare(value)
+    return asarray(value)._host if hasattr(value, "__cuda_array_interface__") else NotImplemented
+
+
+COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
 
 
 def _bare(value: Any) -> Any:
     """NumPy's array of one of the device's; NumPy's own are refused, as CuPy refuses them."""
     if isinstance(value, tuple):
         return tuple(map(_bare, value))
-    if isinstance(value, np.ndarray) and value.ndim:
+    if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}")
     return value._host if isinstance(value, ndarray) else value
 
@@ -175,10 +255,24 @@ def asarray(array: Any, dtype: Any = None) -> ndarray:
     """NumPy's arrays are copied, in Fortran's order if that is theirs."""
     if isinstance(array, ndarray):
         return array if dtype in (None, array.dtype) else array.astype(dtype)
+    if hasattr(array, "__cuda_array_interface__"):
+        lent = SimpleNamespace(__array_interface__=array.__cuda_array_interface__, owner=array)
+        return _over(np.asarray(lent))
     array = np.asarray(array, dtype)
     if array.flags.fnc:
         return asarray(array.T).transpose()
     return _wrap(array)
+
+
+def from_dlpack(array: Any) -> ndarray:
+    """Another library's array on the GPU, over the same memory."""
+    assert array.__dlpack_device__()[0] == 2, "CuPy takes arrays of CUDA alone"
+    lent = SimpleNamespace(__dlpack__=lambda **_: array.__dlpack__(), __dlpack_device__=lambda: (1, 0))
+    return _over(np.from_dlpack(lent))
+
+
+def _over(array: Any) -> ndarray:
+    return ndarray(array, _Lent())
 
 
 def broadcast_to(array: ndarray, shape: Sequence[int]) -> ndarray:

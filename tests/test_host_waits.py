@@ -151,3 +151,12 @@ def test_classes_of_labels_on_the_gpu_are_read_at_once(cp: Any) -> None:
     x, y = cp.asarray(np.ones((8, 2), np.float32)), cp.asarray(np.array([0, 1] * 4))
     waits, asked = watched(lambda: model.train_on_batch(x, y, class_weight={0: 1.0, 1: 2.0}))
     assert waits.count("get of int64[8]") == 1 and not [w for w in waits if w.startswith("int of")] and not asked
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge", "binary_crossentropy", "categorical_crossentropy", "mae"])
+def test_targets_are_looked_at_before_they_go_to_the_gpu(loss: str) -> None:
+    predictions = md.Tensor([[0.2, 0.8], [0.9, 0.1]], requires_grad=True, device="cuda")
+    logits = md.softmax(predictions) if loss == "categorical_crossentropy" else md.sigmoid(predictions)
+    targets = np.array([[0.0, 1.0], [1.0, 0.0]])
+    waits, _ = watched(lambda: losses.get(loss)(targets, logits))
+    assert waits == []
