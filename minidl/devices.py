@@ -18,7 +18,7 @@ from minidl.kernels import cuda, on_gpu
 Array = Any
 
 NAMES = ("cpu", "cuda")
-DLPACK_CUDA = 2  # kDLCUDA, what DLPack calls an NVIDIA GPU
+DLPACK_CUDA = (2, 13)  # kDLCUDA and kDLCUDAManaged, what DLPack calls the memory of an NVIDIA GPU
 
 
 def current() -> str:
@@ -89,7 +89,7 @@ def to_host(array: Array) -> Array:
 
 def from_dlpack(value: Any) -> Array:
     """The array of another library over the same memory, on the processor or on the GPU."""
-    return cuda.from_dlpack(value) if value.__dlpack_device__()[0] == DLPACK_CUDA else np.from_dlpack(value)
+    return cuda.from_dlpack(value) if value.__dlpack_device__()[0] in DLPACK_CUDA else np.from_dlpack(value)
 
 
 def check_indices(indices: Array, axis: int, length: int) -> None:
@@ -103,7 +103,7 @@ def check_indices(indices: Array, axis: int, length: int) -> None:
 
 def explain(error: Exception, arrays: Iterable[Any]) -> None:
     """Add to an error for want of memory on the GPU what holds it."""
-    if isinstance(error, MemoryError) and any(map(on_gpu, arrays)):
+    if isinstance(error, MemoryError) and any(on_gpu(getattr(x, "_array", x)) for x in arrays):
         error.add_note(cuda.memory())
 
 

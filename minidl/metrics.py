@@ -546,9 +546,9 @@ def _weights(shape: tuple[int, ...], sample_weight: Any, mask: Any) -> Array:
     """The weight of each element; 0 where a mask hides it."""
     weights = np.ones(shape)
     if sample_weight is not None:
-        weights = weights * targets.spread("sample_weight", sample_weight, shape)
+        weights = weights * targets.spread("sample_weight", on_host(sample_weight), shape)
     if mask is not None:
-        weights = weights * targets.spread("mask", mask, shape).astype(bool)
+        weights = weights * targets.spread("mask", on_host(mask), shape).astype(bool)
     return weights
 
 

@@ -423,7 +423,7 @@ def _check_weight(i: int, w: Any) -> None:
 
 
 def _gradient(i: int, g: Any, w: Tensor) -> Array:
-    array = constant_beside(g, w)
+    array = constant_beside("a step", g, w)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"the gradient of {_title(i, w)} holds {array.dtype}; it must hold real numbers")
     if array.shape != w.shape:

@@ -10,7 +10,6 @@ import itertools
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
-from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,6 +81,7 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
+        check_one_device("assignment to .data", self, value)
         new = _to_array(value, self.dtype, copy=False, device=self.device)
         if new.shape != self.shape:
             raise ValueError(f"data of shape {new.shape} cannot replace data of shape {self.shape}; make a new Tensor")
@@ -108,6 +108,7 @@ class Tensor:
         if value is None:
             self._grad = None
             return
+        check_one_device("assignment to .grad", self, value)
         value = as_tensor(value, device=self.device)
         if value.shape != self.shape:
             raise ValueError(f"a gradient of shape {value.shape} does not fit a tensor of shape {self.shape}")
@@ -244,22 +245,15 @@ class Tensor:
 
     @property
     def __cuda_array_interface__(self) -> Any:
+        if self._needs and devices.on_gpu(self._array):  # CuPy would take it for an array of its own: array * t
+            raise TypeError(
+                f"{_brief(self)} requires a gradient, which another library would lose; lend it t.detach(), "
+                f"or make its array a tensor with as_tensor() to compute with both"
+            )
         return self.data.__cuda_array_interface__  # NumPy's arrays have none, and say so
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._array.__dlpack_device__()
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if modes.get().recording and (self._needs or getattr(value, "_needs", False)):
-            raise RuntimeError(
-                "assignment to part of a tensor is not differentiable, and a gradient is required; use where() or "
-                "stack(), or write to .data, or under no_grad(), if the change is no part of the computation"
-            )
-        array = value._array if isinstance(value, Tensor) else value
-        if not isinstance(array, Number):
-            array = devices.beside(devices.as_array(array), self._array)
-        self._array[_plain_key(key)] = array
-        self._changed()
 
     def __len__(self) -> int:
         return len(self._array)
@@ -300,15 +294,15 @@ class Tensor:
         return f"Tensor({text})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Tensor, (devices.to_host(self._array), self._needs and self.is_leaf, self.dtype, self.name)
+        data = devices.to_host(self._array)
+        return Tensor, (data, self._needs and self.is_leaf, self.dtype, self.name, self.device)
 
-    def _move(self, device: str) -> None:
-        """To another device, in place: for weights, which everybody holds by this name."""
-        array = devices.place(self._array, device)
+    def _move(self, array: Array) -> None:
+        """To where its numbers were copied to, in place: for weights, which everybody holds by this name."""
         if array is not self._array:
             self._memory, self._array = Memory(array, self._version()), array
             self._changed()
-            self._grad = None if self._grad is None else self._grad.to(device)
+            self._grad = None if self._grad is None else self._grad.to(self.device)
 
     # ---- changes in place, see autograd/memory.py
 
@@ -328,6 +322,7 @@ class Tensor:
 
         def alias(self) -> Tensor: ...
         def __getitem__(self, key: Any) -> Tensor: ...
+        def __setitem__(self, key: Any, value: Any) -> None: ...
         def __add__(self, other: Any) -> Tensor: ...
         def __radd__(self, other: Any) -> Tensor: ...
         def __sub__(self, other: Any) -> Tensor: ...
@@ -563,6 +558,7 @@ def seed_of(root: Tensor, gradient: Any, create_graph: bool) -> Any:
             )
         seed = devices.full(root.shape, 1, root._array)
         return wrap(seed) if create_graph else seed
+    check_one_device("backward", root, gradient)
     seed = as_tensor(gradient, root.dtype, root.device)
     if seed.shape != root.shape:
         raise ValueError(f"the gradient has shape {seed.shape} and the tensor {root.shape}; they must agree")
@@ -580,11 +576,19 @@ def without_gradient(function: str, inputs: Any, result: Any) -> Any:
 
 
 def check_one_device(operation: str, *inputs: Any) -> None:
-    """Refuse tensors of two devices. Asked only where something went wrong, or would."""
-    tensors = [x for x in inputs if isinstance(x, Tensor)]
-    for other in tensors[1:]:
-        if other.device != tensors[0].device:
-            a, b = (f"{_brief(t)} on {t.device}" for t in (tensors[0], other))
+    """Refuse tensors of two devices, and arrays on the GPU beside those of the processor; NumPy's are free to follow.
+
+    Asked only where something went wrong, or would.
+    """
+    first = None
+    for x in inputs:
+        array = x._array if isinstance(x, Tensor) else x
+        if array is x and not devices.on_gpu(x):
+            continue
+        if first is None:
+            first = array
+        elif devices.of(array) != devices.of(first):
+            a, b = (f"{_brief(y)} on {devices.of(y)}" for y in (first, array))
             raise TypeError(
                 f"{operation} of {a} and {b}: two devices; bring one tensor to the other's with .to(device)"
             )
@@ -607,12 +611,6 @@ def _opened(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
         return type(x)(map(_opened, x)) if type(x) in (list, tuple) else x
     return x.data if isinstance(x, Tensor) else x
-
-
-def _plain_key(key: Any) -> Any:
-    if isinstance(key, tuple):
-        return tuple(_plain_key(k) for k in key)
-    return key._array if isinstance(key, Tensor) else key
 
 
 def _brief(x: Any) -> str:

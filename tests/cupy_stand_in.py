@@ -167,8 +167,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {**self._host.__array_interface__, "version": 3}
 
-    def __dlpack__(self, **_: Any) -> Any:
-        return self._host.__dlpack__()
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._host.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 2, 0
@@ -267,7 +267,7 @@ def asarray(array: Any, dtype: Any = None) -> ndarray:
 def from_dlpack(array: Any) -> ndarray:
     """Another library's array on the GPU, over the same memory."""
     assert array.__dlpack_device__()[0] == 2, "CuPy takes arrays of CUDA alone"
-    lent = SimpleNamespace(__dlpack__=lambda **_: array.__dlpack__(), __dlpack_device__=lambda: (1, 0))
+    lent = SimpleNamespace(__dlpack__=array.__dlpack__, __dlpack_device__=lambda: (1, 0))
     return _over(np.from_dlpack(lent))
 
 

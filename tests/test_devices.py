@@ -5,6 +5,7 @@ The GPU is the real one where there is one, else the one behind tests/cupy_stand
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -286,3 +287,191 @@ def test_a_stateful_layer_takes_its_state_along(cp: Any) -> None:
     stays(x), moves(x)
     moves.to("cuda")
     assert_close(moves(x).numpy(), stays(x).numpy(), slack=10)
+
+
+# ---- what would go astray -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("assign", [
+    lambda t, other: setattr(t, "data", other),
+    lambda t, other: setattr(t, "grad", other),
+    md.no_grad()(lambda t, other: t.__setitem__(slice(None), other)),
+    lambda t, other: (t * 2).backward(other),
+    lambda t, other: md.gradients(t * 2, t, other),
+    lambda t, other: md.optimizers.SGD().apply_gradients([(other, t)]),
+])  # fmt: skip
+@pytest.mark.parametrize("other", ["tensor", "array"])
+def test_nothing_of_another_device_comes_into_a_tensor(assign: Callable[..., Any], other: str, cp: Any) -> None:
+    here, there = md.Tensor([1.0, 2.0], requires_grad=True), cp.asarray(np.array([3.0, 4.0], np.float32))
+    pairs = [(here, there if other == "array" else md.Tensor(there))]
+    if other == "tensor":  # a tensor of the processor is no loose data, which would follow
+        pairs.append((on_gpu(1.0, 2.0, requires_grad=True), md.Tensor([3.0, 4.0])))
+    for t, given in pairs:
+        with pytest.raises(TypeError, match=r"of float32\[2\] on \w+ and float32\[2\] on \w+: two devices"):
+            assign(t, given)
+        assert t.tolist() == [1.0, 2.0] and t.grad is None and t.device == ("cpu" if t is here else "cuda")
+
+
+@pytest.mark.parametrize("key", [[0, 3], np.array([-4]), (slice(None), [2]), (..., [0, -3]), 3, (0, 2)])
+def test_assignment_refuses_indices_outside_as_on_the_processor(key: Any, cp: Any) -> None:
+    x = np.zeros((3, 2), np.float32)
+    with pytest.raises(IndexError) as expected:
+        md.Tensor(x)[key] = 1.0
+    t = md.Tensor(x, device="cuda")
+    with pytest.raises(IndexError) as actual:
+        t[key] = 1.0
+    assert str(actual.value).lower() == str(expected.value).lower() and not t.numpy().any()
+
+
+@pytest.mark.parametrize("key", [[0, 2], np.array([True, False, True]), (slice(None), [1]), 1, np.int64(1), [], None])
+def test_assignment_writes_where_the_processor_writes(key: Any, cp: Any) -> None:
+    results = []
+    for device in ("cpu", "cuda"):
+        t = md.Tensor(np.zeros((3, 2), np.float32), device=device)
+        t[key] = 5.0
+        t[md.Tensor([2], device=device)] = [[7.0, 8.0]]
+        results.append(t.numpy())
+    assert np.array_equal(*results)
+
+
+def test_a_number_of_numpys_indexes_as_a_python_number(cp: Any) -> None:
+    for device in ("cpu", "cuda"):
+        t = md.Tensor([[1.0, 2.0], [3.0, 4.0]], device=device)
+        row = t[np.int64(1)]
+        row.data[...] = 0  # a view, as t[1] is one
+        assert t.tolist() == [[1.0, 2.0], [0.0, 0.0]] and t[np.int32(0), np.uint8(1)].item() == 2.0
+
+
+def test_a_condition_on_the_gpu_takes_numbers_and_arrays_there(cp: Any) -> None:
+    condition = on_gpu(1.0, -1.0) > 0
+    for raw in (condition, condition.data):
+        for a, b in ((1.0, 0.0), ([1.0, 1.0], 0), (1.0, np.zeros(2))):
+            y = md.where(raw, a, b)
+            assert y.device == "cuda" and y.tolist() == [1.0, 0.0]
+
+
+def test_an_array_of_the_gpu_beside_a_tensor_loses_no_gradient(cp: Any) -> None:
+    """CuPy computes with whatever lends it memory, and knows of no gradient."""
+    array = cp.asarray(np.array([3.0, 4.0], np.float32))
+    t = on_gpu(1.0, 2.0, requires_grad=True)
+    (t * array).sum().backward()
+    assert t.grad is not None and t.grad.tolist() == [3.0, 4.0]
+    for lend in (lambda: array * t, lambda: cp.asarray(t)):
+        with pytest.raises(TypeError, match=r"requires a gradient, which another library would lose.*detach"):
+            lend()
+    shared = cp.asarray(t.detach())
+    shared[0] = 9
+    assert t.tolist() == [9.0, 2.0]
+
+
+def test_memory_is_shared_through_dlpack_both_ways(cp: Any) -> None:
+    array = cp.asarray(np.array([1.0, 2.0], np.float32))
+    t = md.from_dlpack(array)
+    array[0] = 5
+    cp.from_dlpack(t)[1] = 6
+    assert t.device == "cuda" and t.tolist() == [5.0, 6.0]
+
+
+def test_copies_stay_on_the_device_of_what_was_copied(cp: Any) -> None:
+    t = on_gpu(1.0, 2.0, requires_grad=True, name="w")
+    for made in (copy.copy(t), copy.deepcopy(t), pickle.loads(pickle.dumps(t))):
+        assert (made.device, made.tolist(), made.requires_grad, made.name) == ("cuda", [1.0, 2.0], True, "w")
+    with md.use("cuda"):
+        assert pickle.loads(pickle.dumps(md.Tensor([1.0], device="cpu"))).device == "cpu"
+    model, _ = trained()
+    twin = copy.deepcopy(model.to("cuda"))
+    x, y = data()
+    assert {w.device for w in twin.weights} == {"cuda"}
+    assert np.array_equal(twin.predict(x, verbose=0), model.predict(x, verbose=0))
+    twin.fit(x, y, verbose=0)
+
+
+def test_a_model_that_does_not_fit_stays_where_it_is(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = trained()
+    send, sent = md.kernels.cuda.to_device, []
+
+    def full(array: Array) -> Any:
+        if len(sent) == 3:
+            raise MemoryError("Out of memory allocating 1,000 bytes")
+        sent.append(array)
+        return send(array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(md.kernels.cuda, "to_device", full)
+        with pytest.raises(MemoryError):
+            model.to("cuda")
+    assert {w.device for w in model.weights} == {"cpu"} and model.device == "cpu"
+    model.fit(*data(), verbose=0)
+
+
+def test_want_of_memory_is_explained_in_backward_and_on_the_way_to_the_gpu(
+    cp: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError("Out of memory allocating 1,000 bytes")
+
+    x = on_gpu(1.0, 2.0, requires_grad=True)
+    y = (x * x).sum()
+    with monkeypatch.context() as patch:
+        patch.setattr(md.ops.arithmetic.Multiply, "backward", full)
+        with pytest.raises(MemoryError) as caught:
+            y.backward()
+    assert "in arrays of this process" in " ".join(caught.value.__notes__) and x.grad is None
+    with monkeypatch.context() as patch:
+        patch.setattr(cp, "asarray", full)
+        with pytest.raises(MemoryError) as caught:
+            md.Tensor([1.0], device="cuda")
+    assert "in arrays of this process" in " ".join(caught.value.__notes__)
+
+
+@pytest.mark.skipif(on_device.ON_GPU, reason="there is a GPU")
+def test_memory_on_the_gpu_without_cupy_says_what_is_missing() -> None:
+    class Lender:
+        __cuda_array_interface__: dict[str, Any] = {}
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return 2, 0
+
+    for ask in (
+        lambda: md.Tensor(Lender()),
+        lambda: md.from_dlpack(Lender()),
+        lambda: md.as_tensor(1.0, device="cuda"),
+    ):
+        with pytest.raises(RuntimeError, match="the cuda kernels cannot run: .*install"):
+            ask()
+    with pytest.raises(ValueError, match="unknown device 'gpu'"):
+        md.as_tensor([1.0], device="gpu")
+
+
+def test_repeats_and_weights_of_metrics_may_live_on_the_gpu(cp: Any) -> None:
+    assert md.repeat(on_gpu(1.0, 2.0), md.Tensor([1, 2], device="cuda")).tolist() == [1.0, 2.0, 2.0]
+    half = cp.asarray(np.array([True, False]))
+    assert md.metrics.MeanSquaredError()(np.zeros(2), on_gpu(2.0, 5.0), sample_weight=half, mask=half) == 4.0
+
+
+def test_metrics_and_weights_take_data_of_the_gpu(cp: Any) -> None:
+    x, y = data()
+    weights = np.linspace(0.5, 1.5, len(y))
+    results = []
+    for device, send in (("cpu", np.asarray), ("cuda", cp.asarray)):
+        model, _ = trained()
+        model.compile(
+            "sgd", "binary_crossentropy",
+            metrics=["mse", "binary_crossentropy", lambda y, p: abs(y - p).mean(-1)],
+            weighted_metrics=["accuracy", "AUC"],
+        )  # fmt: skip
+        model.to(device)
+        stop = md.callbacks.EarlyStopping("loss", restore_best_weights=True)
+        model.fit(send(x), send(y), sample_weight=send(weights), verbose=0, callbacks=[stop], epochs=2)
+        batches = ((send(x[i : i + 4]), send(y[i : i + 4])) for i in range(0, len(x), 4))
+        results.append([*model.evaluate(batches, verbose=0), *model.evaluate(send(x), send(y), verbose=0)])
+    assert_close(np.array(results[1]), np.array(results[0]), slack=1e10)
+
+
+def test_weights_of_another_device_change_none(cp: Any) -> None:
+    model, _ = trained()
+    before = model.get_weights()
+    with pytest.raises(TypeError, match="two devices"):
+        model.set_weights([w if i == 0 else cp.asarray(w) for i, w in enumerate(before)])
+    assert all(map(np.array_equal, model.get_weights(), before))
+    model.to("cuda").set_weights(list(map(cp.asarray, before)))  # there it is at home

@@ -144,6 +144,7 @@ def _gradients_of_inputs(
         fused = create_graph and op.composition is not None
         gradients = _through_composition(op, dys) if fused else op.backward(*dys)
     except Exception as error:
+        devices.explain(error, dys)
         error.add_note(f"in the backward of {op.name()}")
         raise
     if not isinstance(gradients, (tuple, list)):

@@ -15,9 +15,11 @@ below 1.2e-38 count as 0.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -117,16 +119,31 @@ check_ids = _choice("MINIDL_CHECK_IDS")
 
 def to_device(array: Any) -> Array:
     """An array of NumPy's copied to the GPU; one of another library that lives there already as CuPy's, uncopied."""
-    import cupy
+    with _explained():
+        import cupy
 
-    return cupy.asarray(array)
+        return cupy.asarray(array)
 
 
 def from_dlpack(array: Any) -> Array:
     """Another library's array on the GPU as CuPy's, over the same memory."""
-    import cupy
+    with _explained():
+        import cupy
 
-    return cupy.from_dlpack(array)
+        return cupy.from_dlpack(array)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """An error says what is missing, or what holds the memory; asked only then, for the driver takes its time."""
+    try:
+        yield
+    except Exception as error:
+        if why := missing():
+            raise RuntimeError(f"the cuda kernels cannot run: {why}") from error
+        if isinstance(error, MemoryError):
+            error.add_note(memory())
+        raise
 
 
 def memory() -> str:

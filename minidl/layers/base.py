@@ -15,7 +15,7 @@ from minidl import devices, initializers, regularizers
 from minidl.autograd.modes import no_grad
 from minidl.naming import snake_case, unexpected
 from minidl.ops.coercion import constant
-from minidl.tensor import Tensor, as_tensor
+from minidl.tensor import Tensor, as_tensor, check_one_device
 
 Shape = tuple[int | None, ...]
 
@@ -242,10 +242,11 @@ class Layer:
         Data of NumPy's then goes there by itself. A layer begins where `use` sends new tensors.
         """
         device = devices.checked(device)
+        arrays = [devices.place(w._array, device) for w in self.weights]  # all of them first, or there is no room
         for layer in self._descendants():
             layer.device = device
-        for weight in self.weights:
-            weight._move(device)
+        for weight, array in zip(self.weights, arrays, strict=True):
+            weight._move(array)
         return self
 
     # Keras has both names for each.
@@ -275,6 +276,7 @@ class Layer:
         for i, (weight, array) in enumerate(zip(weights, arrays, strict=True)):
             if weight.shape != array.shape:
                 raise ValueError(f"{self.name}: weight {i} ({weight.name}) has shape {weight.shape}, got {array.shape}")
+            check_one_device(f"{self.name}: the new value of weight {i}, {weight.name},", weight, array)
         for weight, array in zip(weights, arrays, strict=True):
             weight.data = array
 

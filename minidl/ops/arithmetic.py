@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import devices
 from minidl.autograd.modes import is_recording
 from minidl.ops.coercion import constant, constant_beside, floating, operands
 from minidl.ops.elementary import Log
@@ -99,7 +100,7 @@ class Remainder(Op):
         return a % b
 
     def backward(self, dy: Any) -> Any:
-        a, b = map(constant, self.inputs)
+        a, b = map(_bare, self.inputs)
         return dy, -dy * (a // b) if self.needs[1] else None
 
 
@@ -160,7 +161,7 @@ class Maximum(Op):
         return np.maximum(a, b)
 
     def backward(self, dy: Any) -> Any:
-        a, b = map(constant, self.inputs)
+        a, b = map(_bare, self.inputs)
         return dy * _share(a > b, a == b, dy.dtype), dy * _share(b > a, a == b, dy.dtype)
 
 
@@ -173,8 +174,13 @@ class Minimum(Op):
         return np.minimum(a, b)
 
     def backward(self, dy: Any) -> Any:
-        a, b = map(constant, self.inputs)
+        a, b = map(_bare, self.inputs)
         return dy * _share(a < b, a == b, dy.dtype), dy * _share(b < a, a == b, dy.dtype)
+
+
+def _bare(x: Any) -> Any:
+    """The array in an operand; a number stays one, for CuPy takes no array of NumPy's in its place."""
+    return x._array if isinstance(x, Tensor) else x
 
 
 def _share(wins: Any, ties: Any, dtype: Any) -> Any:
@@ -299,9 +305,11 @@ def square(x: Any) -> Tensor:
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition holds, else b; all three broadcast. No gradient flows through the condition."""
+    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+        a = as_tensor(a, device="cuda" if devices.on_gpu(getattr(condition, "_array", condition)) else None)
     a, b = operands(a, b)
     beside = a if isinstance(a, Tensor) else b
-    return Where.apply(constant_beside(condition, beside).copy(), a, b)  # backward reads it again
+    return Where.apply(constant_beside("where", condition, beside).copy(), a, b)  # backward reads it again
 
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
@@ -341,7 +349,7 @@ def _discrete(ufunc: np.ufunc) -> Any:
 
     def of_two(a: Any, b: Any) -> Tensor:
         a, b = operands(a, b)
-        return wrap(ufunc(*(x._array if isinstance(x, Tensor) else x for x in (a, b))))
+        return wrap(ufunc(*map(_bare, (a, b))))
 
     function = of_one if ufunc.nin == 1 else of_two
     function.__name__ = ufunc.__name__

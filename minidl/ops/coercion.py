@@ -58,14 +58,11 @@ def constant(x: Any) -> Any:
     return x._array if isinstance(x, Tensor) else devices.as_array(x)
 
 
-def constant_beside(x: Any, t: Tensor) -> Any:
+def constant_beside(operation: str, x: Any, t: Tensor) -> Any:
     """The array in x, on the device of a tensor."""
-    if isinstance(x, Tensor):
-        check_one_device("an operation", t, x)
-        return x._array
-    array = devices.beside(devices.as_array(x), t._array)
+    array = x._array if isinstance(x, Tensor) else devices.beside(devices.as_array(x), t._array)
     if devices.of(array) != t.device:
-        check_one_device("an operation", t, wrap(array))
+        check_one_device(operation, t, x if isinstance(x, Tensor) else array)
     return array
 
 

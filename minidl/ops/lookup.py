@@ -47,4 +47,4 @@ def embedding(table: Any, ids: Any) -> Tensor:
             [3., 4.]])
     """
     table = as_tensor(table)
-    return Embedding.apply(table, ids=constant_beside(ids, table).copy())
+    return Embedding.apply(table, ids=constant_beside("embedding", ids, table).copy())

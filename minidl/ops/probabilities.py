@@ -159,7 +159,7 @@ def softmax_cross_entropy(logits: Any, targets: Any) -> Tensor:
 def sparse_cross_entropy(logits: Any, labels: Any) -> Tensor:
     """−log softmax(logits)[label] over the last axis. Logits (…, K), integer labels (…,) → (…,)"""
     logits = floating(logits)
-    return SparseCrossEntropy.apply(logits, constant_beside(labels, logits).copy())
+    return SparseCrossEntropy.apply(logits, constant_beside("sparse_cross_entropy", labels, logits).copy())
 
 
 def sigmoid_cross_entropy(logits: Any, targets: Any) -> Tensor:

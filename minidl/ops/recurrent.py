@@ -50,7 +50,7 @@ def lstm(
     x (B, T, D), h0 and c0 (B, U), kernel (D, 4U), recurrent (U, 4U), bias (4U,), mask (B, T)
     → outputs (B, T, U), last h (B, U), last c (B, U)
     """
-    mask = None if mask is None else constant_beside(mask, x).copy()
+    mask = None if mask is None else constant_beside("the mask of lstm", mask, x).copy()
     h0, c0 = as_tensor(h0, device=x.device), as_tensor(c0, device=x.device)
     return LSTM.apply(x, h0, c0, kernel, recurrent, bias, mask=mask, reverse=reverse)
 

@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices
 from minidl.ops.arithmetic import where
-from minidl.ops.coercion import constant
+from minidl.ops.coercion import constant, on_host
 from minidl.ops.shapes import AddAt, broadcast_to, flatten, getitem, reshape
 from minidl.tensor import FUNCTIONS, Tensor, as_tensor, check_one_device, wrap
 
@@ -73,7 +73,7 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Ten
     """Each element several times in a row along an axis; all elements in order if none is given."""
     x = flatten(x) if axis is None else as_tensor(x)
     axis = normalize_axis_index(axis or 0, x.ndim)
-    return take(x, np.repeat(np.arange(x.shape[axis]), constant(repeats)), axis)
+    return take(x, np.repeat(np.arange(x.shape[axis]), on_host(repeats)), axis)
 
 
 def tile(x: Any, reps: int | Sequence[int]) -> Tensor:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
+from minidl.autograd.modes import modes
 from minidl.kernels.validate import FLOATS
 from minidl.ops.coercion import operands
 from minidl.tensor import FUNCTIONS, Op, Tensor, as_tensor, check_one_device
@@ -168,11 +170,21 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
 def getitem(x: Any, key: Any) -> Tensor:
     """x[key], for slices, integers, masks and arrays of integers."""
     x = as_tensor(x)
-    key = _frozen(key, x)
-    if x.device == "cuda":
-        _check_indices(key, x.shape)
-        key = _sent(key, x.device)
-    return GetItem.apply(x, key=key)
+    return GetItem.apply(x, key=_usable(key, x))
+
+
+def _setitem(t: Tensor, key: Any, value: Any) -> None:
+    if modes.get().recording and (t._needs or getattr(value, "_needs", False)):
+        raise RuntimeError(
+            "assignment to part of a tensor is not differentiable, and a gradient is required; use where() or "
+            "stack(), or write to .data, or under no_grad(), if the change is no part of the computation"
+        )
+    check_one_device("assignment to a part", t, value)
+    array = value._array if isinstance(value, Tensor) else value
+    if not isinstance(array, Number):
+        array = devices.beside(devices.as_array(array), t._array)
+    t._array[_usable(key, t)] = array
+    t._changed()
 
 
 def flip(x: Any, axis: int | None = None) -> Tensor:
@@ -218,6 +230,15 @@ def _alike(function: str, tensors: Sequence[Any]) -> list[Tensor]:
     return [operands(leader, t)[1] if t.dtype != leader.dtype else t for t in given]
 
 
+def _usable(key: Any, x: Tensor) -> Any:
+    """A key that x's array takes, and refuses where NumPy's would."""
+    key = _frozen(key, x)
+    if x.device == "cuda":
+        _check_indices(key, x.shape)
+        key = _sent(key, x.device)
+    return key
+
+
 def _frozen(key: Any, x: Tensor) -> Any:
     """A key of x that the caller cannot change before backward uses it again."""
     if isinstance(key, tuple):
@@ -227,6 +248,8 @@ def _frozen(key: Any, x: Tensor) -> Any:
     if isinstance(key, Tensor):
         check_one_device("indexing", x, key)
         return key._array.copy()
+    if isinstance(key, np.generic):
+        return key.item()
     return devices.as_array(key).copy() if isinstance(key, list) or devices.is_array(key) else key
 
 
@@ -271,6 +294,7 @@ def _may_repeat(key: Any) -> bool:
 
 METHODS = {f.__name__: f for f in (reshape, flatten, transpose, swapaxes, squeeze, expand_dims)} | {
     "__getitem__": getitem,
+    "__setitem__": _setitem,
     "ravel": flatten,
     "T": property(transpose),
     "mT": property(lambda x: swapaxes(x, -1, -2)),
