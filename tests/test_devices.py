@@ -51,6 +51,35 @@ def test_a_tensor_goes_where_it_is_told(cp: Any) -> None:
         assert like(on_gpu(1.0)).device == "cuda"
 
 
+MAKERS: dict[str, Callable[..., md.Tensor]] = {
+    "zeros": lambda **on: md.zeros(2, **on), "ones": lambda **on: md.ones((2,), **on),
+    "full": lambda **on: md.full(2, 3.0, **on), "eye": lambda **on: md.eye(2, **on),
+    "arange": lambda **on: md.arange(2.0, **on), "linspace": lambda **on: md.linspace(0, 1, 2, **on),
+    "zeros_like": lambda **on: md.zeros_like(md.Tensor([1.0, 2.0], device="cpu"), **on),
+    "ones_like": lambda **on: md.ones_like(md.Tensor([1.0, 2.0], device="cpu"), **on),
+    "full_like": lambda **on: md.full_like(md.Tensor([1.0, 2.0], device="cpu"), 3, **on),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_makers_take_a_device(maker: str, cp: Any) -> None:
+    make = MAKERS[maker]
+    here, there = make(), make(device="cuda", requires_grad=True)
+    assert (here.device, there.device) == ("cpu", "cuda") and here.tolist() == there.tolist()
+    assert there.dtype == here.dtype and there.requires_grad and there.is_leaf
+    with md.use("cuda"):
+        assert make(device="cpu").device == "cpu"
+        assert make().device == ("cpu" if maker.endswith("_like") else "cuda")
+    with pytest.raises(ValueError, match="unknown device 'gpu'"):
+        make(device="gpu")
+
+
+def test_what_is_made_like_another_is_made_beside_it(cp: Any) -> None:
+    x = on_gpu(1.0, 2.0)
+    assert md.zeros_like(x).device == "cuda" and md.full_like(x, 2, device="cpu").device == "cpu"
+    assert md.full(2, md.Tensor(3.0, device="cuda"), device="cpu").tolist() == [3.0, 3.0]
+
+
 def test_unknown_devices_are_refused(cp: Any) -> None:
     with pytest.raises(ValueError, match="unknown device 'gpu': expected 'cpu', or 'cuda' for the GPU"):
         md.Tensor([1.0], device="gpu")
