@@ -32,6 +32,36 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 
+def _array_ufunc(t: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+    """np.exp(t) is md.exp(t), and so on; with out= (as in `array -= t`) plain arithmetic on the arrays."""
+    if out is None and method == "__call__" and not kwargs and ufunc.__name__ in UFUNCS:
+        return UFUNCS[ufunc.__name__](*inputs)
+    name = f"np.{ufunc.__name__}"
+    check_one_device(name, *inputs)
+    arrays = [_opened(x, t.device) if isinstance(x, np.ndarray) else getattr(x, "_array", x) for x in inputs]
+    if out is not None:
+        if any(isinstance(x, Tensor) for x in out):
+            raise TypeError(f"{name} cannot write into a Tensor; write into its .data")
+        if t.device == "cuda" and not all(map(devices.on_gpu, out)):
+            raise TypeError(
+                f"{name} cannot write what it makes of a tensor on cuda into an array of NumPy's; use .numpy()"
+            )
+        kwargs["out"] = out
+        return getattr(ufunc, method)(*arrays, **kwargs)
+    return without_gradient(name, inputs, getattr(ufunc, method)(*arrays, **kwargs))
+
+
+class _Ufuncs:
+    """What a Tensor is to NumPy, which asks its type, and to CuPy, which asks the tensor itself for the same name.
+
+    CuPy computes with whatever lends it memory: `array - t` would be an array of its own, without the gradient.
+    None tells it to leave operators to the tensor.
+    """
+
+    def __get__(self, t: Tensor | None, kind: type) -> Any:
+        return _array_ufunc if t is None else None
+
+
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
@@ -217,17 +247,7 @@ class Tensor:
             raise ValueError(f"a {self.dtype} tensor cannot become {np.dtype(dtype)} without a copy")
         return self._array.astype(dtype)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        """np.exp(t) is md.exp(t), and so on; with out= (as in `array -= t`) plain arithmetic on the arrays."""
-        if out is None and method == "__call__" and not kwargs and ufunc.__name__ in UFUNCS:
-            return UFUNCS[ufunc.__name__](*inputs)
-        arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
-        if out is not None:
-            if any(isinstance(x, Tensor) for x in out):
-                raise TypeError(f"np.{ufunc.__name__} cannot write into a Tensor; write into its .data")
-            kwargs["out"] = out
-            return getattr(ufunc, method)(*arrays, **kwargs)
-        return without_gradient(f"np.{ufunc.__name__}", inputs, getattr(ufunc, method)(*arrays, **kwargs))
+    __array_ufunc__ = _Ufuncs()
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         """np.sum(t) is md.sum(t), and so on; a function that is no op of minidl gets the arrays."""
@@ -237,7 +257,8 @@ class Tensor:
             return FUNCTIONS[function](*args, **kwargs)
         if isinstance(kwargs.get("out"), Tensor):
             raise TypeError(f"np.{function.__name__} cannot write into a Tensor; write into its .data")
-        arrays = function(*_opened(args), **{name: _opened(value) for name, value in kwargs.items()})
+        follow = self.device
+        arrays = function(*_opened(args, follow), **{name: _opened(value, follow) for name, value in kwargs.items()})
         return without_gradient(f"np.{function.__name__}", (args, *kwargs.values()), arrays)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
@@ -606,10 +627,15 @@ def _floats_within(x: Any) -> bool:
     return isinstance(x, float) or (hasattr(x, "dtype") and x.dtype.kind in "fc")
 
 
-def _opened(x: Any) -> Any:
-    """With the arrays in place of the tensors, watched: a function such as np.copyto writes to them."""
+def _opened(x: Any, device: str) -> Any:
+    """With the arrays in place of the tensors, watched: a function such as np.copyto writes to them.
+
+    NumPy's arrays follow the tensors to the GPU.
+    """
     if isinstance(x, (list, tuple)):
-        return type(x)(map(_opened, x)) if type(x) in (list, tuple) else x
+        return type(x)([_opened(y, device) for y in x]) if type(x) in (list, tuple) else x
+    if isinstance(x, np.ndarray):
+        return devices.send(x, device)
     return x.data if isinstance(x, Tensor) else x
 
 

@@ -184,7 +184,8 @@ def _signature(text: str) -> tuple[set[str], inspect.Signature]:
 
 # What CuPy's functions of these names take, which is less than NumPy's do.
 FUNCTIONS = {name: _signature(text) for name, text in {
-    "arange": "start stop step dtype", "argsort": "*a axis kind", "argwhere": "*a",
+    "allclose": "*a *b rtol atol equal_nan", "arange": "start stop step dtype", "argsort": "*a axis kind",
+    "argwhere": "*a",
     "array_equal": "*a1 *a2 equal_nan", "broadcast_to": "*array shape", "clip": "*a a_min a_max out",
     "concatenate": "*tup axis out dtype casting", "cumsum": "*a axis dtype out",
     "full_like": "*a fill_value dtype order subok shape", "isin": "*element *test_elements assume_unique invert",

@@ -379,18 +379,47 @@ def test_a_condition_on_the_gpu_takes_numbers_and_arrays_there(cp: Any) -> None:
             assert y.device == "cuda" and y.tolist() == [1.0, 0.0]
 
 
-def test_an_array_of_the_gpu_beside_a_tensor_loses_no_gradient(cp: Any) -> None:
-    """CuPy computes with whatever lends it memory, and knows of no gradient."""
-    array = cp.asarray(np.array([3.0, 4.0], np.float32))
+@pytest.mark.parametrize("compute", [
+    lambda a, t: a * t, lambda a, t: t * a, lambda a, t: a - t, lambda a, t: a / t,
+    lambda a, t: a @ t, lambda a, t: a**t,
+])  # fmt: skip
+def test_an_array_of_the_gpu_beside_a_tensor_loses_no_gradient(compute: Callable[..., Any], cp: Any) -> None:
+    """CuPy would compute with whatever lends it memory as with its own, and knows of no gradient."""
+    expected, actual = [], []
+    for results, send, device in ((expected, np.asarray, "cpu"), (actual, cp.asarray, "cuda")):
+        t = md.Tensor([1.0, 2.0], requires_grad=True, device=device)
+        y = compute(send(np.array([3.0, 4.0], np.float32)), t)
+        assert y.device == device and isinstance(compute(send(np.array([3.0, 4.0])), t.detach()), md.Tensor)
+        y.sum().backward()
+        results += [y.numpy(), t.grad.numpy()]  # type: ignore[union-attr]
+    for a, b in zip(actual, expected, strict=True):
+        assert_close(a, b, slack=10)
+
+
+def test_comparisons_with_an_array_of_the_gpu_are_tensors(cp: Any) -> None:
+    array, t = cp.asarray(np.array([1.0, 5.0])), on_gpu(2.0, 2.0)
+    for y in (array < t, t > array, array != t):
+        assert isinstance(y, md.Tensor) and y.device == "cuda"
+    assert (array < t).tolist() == [True, False]
+
+
+def test_memory_is_lent_to_others_without_a_gradient_alone(cp: Any) -> None:
     t = on_gpu(1.0, 2.0, requires_grad=True)
-    (t * array).sum().backward()
-    assert t.grad is not None and t.grad.tolist() == [3.0, 4.0]
-    for lend in (lambda: array * t, lambda: cp.asarray(t)):
-        with pytest.raises(TypeError, match=r"requires a gradient, which another library would lose.*detach"):
-            lend()
+    with pytest.raises(TypeError, match=r"requires a gradient, which another library would lose.*detach"):
+        cp.asarray(t)
     shared = cp.asarray(t.detach())
     shared[0] = 9
     assert t.tolist() == [9.0, 2.0]
+
+
+def test_functions_of_numpys_take_its_arrays_beside_a_tensor_on_the_gpu(cp: Any) -> None:
+    t, array = on_gpu(3.0, 4.0), np.array([4.0, 3.0], np.float32)
+    assert np.hypot(t, array).tolist() == [5.0, 5.0] and bool(np.allclose(t, np.array([3.0, 4.0])))
+    assert md.clip(t, array - 1, [3.5, 3.5]).tolist() == [3.0, 3.5]
+    with pytest.raises(TypeError, match=r"np.subtract cannot write .* on cuda into an array of NumPy's"):
+        array -= t
+    with pytest.raises(TypeError, match=r"np.hypot of .* on cuda and .* on cpu: two devices"):
+        np.hypot(t, md.Tensor([1.0, 2.0]))
 
 
 def test_memory_is_shared_through_dlpack_both_ways(cp: Any) -> None:

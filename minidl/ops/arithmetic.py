@@ -317,8 +317,9 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
     if isinstance(low, Tensor) or isinstance(high, Tensor):
         x = x if low is None else maximum(x, low)
         return as_tensor(x) if high is None else minimum(x, high)
-    x = floating(x) if isinstance(low, float) or isinstance(high, float) else x
-    return Clip.apply(as_tensor(x), low=low, high=high)
+    x = as_tensor(floating(x) if isinstance(low, float) or isinstance(high, float) else x)
+    low, high = (b if b is None or isinstance(b, Number) else constant_beside("clip", b, x) for b in (low, high))
+    return Clip.apply(x, low=low, high=high)
 
 
 def astype(x: Any, dtype: Any) -> Tensor:
