@@ -302,6 +302,35 @@ def test_the_switch_in_the_environment(value: str, expected: str) -> None:
 # ---- devices --------------------------------------------------------------------------------
 
 
+def digest_of(x: Array) -> int:
+    """The same sum, in NumPy."""
+    raw = np.ascontiguousarray(x).reshape(-1).view(np.uint32 if x.itemsize % 4 == 0 else np.uint8).astype(np.uint64)
+    places = np.arange(raw.size, dtype=np.uint64)
+    z = (places << np.uint64(32) | places >> np.uint64(32)) ^ raw
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return int((z ^ (z >> np.uint64(31))).sum(dtype=np.uint64))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int64, np.bool_, np.complex64])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 5), (7001,)])
+def test_the_digest_of_memory(shape: tuple[int, ...], dtype: Any, cp: Any) -> None:
+    x = draw(*shape, low=-9.0, high=9.0).astype(dtype)
+    assert int(cuda.digest(cp.asarray(x))) == digest_of(x)
+
+
+def test_the_digest_sees_a_bit_a_permutation_and_a_part_of_an_array(cp: Any) -> None:
+    x = np.arange(4000, dtype=np.float32)
+    one_bit, swapped = x.copy(), x.copy()
+    one_bit.view(np.uint32)[3777] ^= 1
+    swapped[[5, 3001]] = swapped[[3001, 5]]
+    device = cp.asarray(x)
+    arrays = [device, cp.asarray(one_bit), cp.asarray(swapped), device[1:], device[::-1], device[:-1]]
+    digests = [int(cuda.digest(a)) for a in arrays]
+    assert len(set(digests)) == len(arrays) and int(cuda.digest(cp.asarray(x))) == digests[0]
+    assert digests[3] == digest_of(x[1:]) and digests[4] == digest_of(x[::-1])
+
+
 def test_arrays_of_numpy_are_refused_and_not_copied(cp: Any) -> None:
     x = draw(3)
     for call in (lambda: cuda.exp(x), lambda: cuda.matmul(x[None], x[:, None]), lambda: cuda.sgd_step(x, x + 1, 0.1)):

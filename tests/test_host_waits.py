@@ -160,3 +160,17 @@ def test_targets_are_looked_at_before_they_go_to_the_gpu(loss: str) -> None:
     targets = np.array([[0.0, 1.0], [1.0, 0.0]])
     waits, _ = watched(lambda: losses.get(loss)(targets, logits))
     assert waits == []
+
+
+def test_an_array_of_cupys_is_watched_where_it_is(cp: Any) -> None:
+    """Whoever holds it may write to it. An op that takes it, and its backward, wait for a bit, not for the array."""
+    array = cp.asarray(np.array([3.0, 4.0], np.float32))
+    x = md.Tensor([1.0, 2.0], requires_grad=True, device="cuda")
+    bit = "bool of bool[]"
+    assert watched(lambda: (x * array).sum().backward()) == ([bit, bit], [])
+    with md.no_grad():
+        assert watched(lambda: x * array) == ([], [])
+    y = (x * array).sum()
+    array[0] = 9
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()

@@ -9,10 +9,7 @@ asked for. Tensors that nobody looked into, which is nearly all of them, cost no
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
-
-import numpy as np
 
 from minidl import devices
 
@@ -25,29 +22,24 @@ class Memory:
     def __init__(self, array: Any, changes: int = 0) -> None:
         self._array = array
         self._changes = changes
-        self._digest: int | None = None
+        self._digest: Any = None
 
     def expose(self) -> None:
         """Somebody is about to hold the array: remember what it holds."""
         if self._digest is None:
-            self._digest = _digest(self._array)
+            self._digest = devices.digest(self._array)
 
     def changed(self) -> None:
         """The bytes were changed by minidl itself."""
         self._changes += 1
         if self._digest is not None:
-            self._digest = _digest(self._array)
+            self._digest = devices.digest(self._array)
 
     def version(self) -> int:
         """How many changes were seen so far; looks for new ones if the array is exposed."""
         if self._digest is not None:
-            digest = _digest(self._array)
+            digest = devices.digest(self._array)
             if digest != self._digest:
                 self._changes += 1
                 self._digest = digest
         return self._changes
-
-
-def _digest(array: Any) -> int:
-    # A sum of the bytes would miss a permutation of them; a CRC does not.
-    return zlib.crc32(np.ascontiguousarray(devices.to_host(array)).view(np.uint8).data) if array.size else 0
