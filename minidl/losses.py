@@ -234,6 +234,8 @@ class Loss:
             y_true = y_true.astype(y_pred.dtype)
         if y_true.ndim < y_pred.ndim:
             y_true = targets.beside(y_true, y_pred)
+        if type(self) not in _LOOKING:
+            y_true = _following(y_true, y_pred)
         losses = self.call(y_true, y_pred)
         if losses is None:
             raise TypeError(f"the loss {self.name} returned None; it must return one loss a sample")
@@ -403,6 +405,7 @@ CLASSES: dict[Any, type[Loss]] = {
     squared_hinge: SquaredHinge,
     categorical_hinge: CategoricalHinge,
 }
+_LOOKING = frozenset(CLASSES.values())  # at their targets, before these follow the predictions to the GPU
 NAMES: dict[str, type[Loss]] = {
     "mse": MeanSquaredError, "mae": MeanAbsoluteError, "bce": BinaryCrossentropy, "kld": KLDivergence,
 } | {name: cls for function, cls in CLASSES.items() for name in (function.__name__, cls.__name__)}  # fmt: skip
@@ -459,8 +462,12 @@ def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "", signs: bool 
     if fractions:
         targets.check_fractions(loss, "y_true", y_true._array, fractions)
     y_true = _signs(y_true) if signs else y_true
-    follows = y_pred.device == "cuda" != y_true.device
-    return To.apply(y_true, device="cuda") if follows else y_true, y_pred  # .to() would ask the driver at every step
+    return _following(y_true, y_pred), y_pred
+
+
+def _following(y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """The targets on the GPU if the predictions are there; .to() would ask the driver at every step."""
+    return To.apply(y_true, device="cuda") if y_pred.device == "cuda" != y_true.device else y_true
 
 
 def _on_host(y_true: Any, dtype: Any = None) -> Tensor:

@@ -132,6 +132,15 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
     def get(self) -> Any:
         return self._came_back("get").copy()
 
+    def __repr__(self) -> str:
+        return repr(self.get())
+
+    def __str__(self) -> str:
+        return str(self.get())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.get(), spec)
+
     def _came_back(self, how: str) -> Any:
         waited.append(f"{how} of {self.dtype}{list(self.shape)}")
         return self._host

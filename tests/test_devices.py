@@ -533,3 +533,35 @@ def test_weights_of_another_device_change_none(cp: Any) -> None:
         model.set_weights([w if i == 0 else cp.asarray(w) for i, w in enumerate(before)])
     assert all(map(np.array_equal, model.get_weights(), before))
     model.to("cuda").set_weights(list(map(cp.asarray, before)))  # there it is at home
+
+
+class Quartic(md.losses.Loss):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return ((y_pred - y_true) ** 4).mean(-1)
+
+
+class DoubledError(md.losses.MeanSquaredError):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return 2 * super().call(y_true, y_pred) + 0 * (y_true - y_pred).sum()
+
+
+@pytest.mark.parametrize("loss", [lambda y, p: np.mean(np.square(y - p), -1), Quartic(), DoubledError()])
+def test_a_loss_of_the_users_own_gets_both_on_one_device(loss: Any, cp: Any) -> None:
+    x, y = np.ones((4, 3), np.float32), np.array([1, 2, 3, 4])
+    results = []
+    for device, send in (("cpu", np.asarray), ("cuda", np.asarray), ("cuda", cp.asarray)):
+        md.random.set_seed(0)
+        model = md.Sequential([layers.Dense(1)])
+        model.compile("sgd", loss)
+        model.build((None, 3))
+        results.append(model.to(device).train_on_batch(send(x), send(y)))
+    assert_close(np.array(results[1:]), np.array(results[:1] * 2), slack=1e10)
+
+
+def test_bad_numbers_on_the_gpu_are_named_by_their_value(cp: Any) -> None:
+    model = md.Sequential([layers.Embedding(5, 2)]).to("cuda")
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"got 2.5 at position \(0, 1\)"):
+        model(cp.asarray(np.array([[1.0, 2.5]])))
+    with pytest.raises(ValueError, match=r"x holds nan at position \(0, 0\)"):
+        model.train_on_batch(cp.asarray(np.array([[np.nan, 2.5]])), [1.0])
