@@ -184,6 +184,8 @@ class Optimizer:
         for name, array in slots.items():
             if np.shape(state[name]) != array.shape:
                 raise ValueError(f"{self.name}: {name} has shape {np.shape(state[name])}, expected {array.shape}")
+            if devices.on_gpu(state[name]) and not devices.on_gpu(array):
+                raise TypeError(f"{self.name}: {name} is on cuda and its weight on cpu; pass state[{name!r}].get()")
         iterations = integer("iterations", state["iterations"], 0)
         if "learning_rate" in state:
             self.learning_rate = state["learning_rate"]

@@ -565,3 +565,14 @@ def test_bad_numbers_on_the_gpu_are_named_by_their_value(cp: Any) -> None:
         model(cp.asarray(np.array([[1.0, 2.5]])))
     with pytest.raises(ValueError, match=r"x holds nan at position \(0, 0\)"):
         model.train_on_batch(cp.asarray(np.array([[np.nan, 2.5]])), [1.0])
+
+
+def test_a_state_of_another_device_changes_no_optimizer(cp: Any) -> None:
+    w = md.Tensor([1.0, 2.0])
+    optimizer = md.optimizers.Adam(0.5)
+    optimizer.apply_gradients([([1.0, 1.0], w)])
+    before = optimizer.get_state()
+    wrong = before | {"iterations": np.array(7), "0/velocity": cp.asarray(np.ones(2, np.float32))}
+    with pytest.raises(TypeError, match="0/velocity is on cuda and its weight on cpu"):
+        optimizer.set_state(wrong)
+    assert all(np.array_equal(value, before[name]) for name, value in optimizer.get_state().items())
