@@ -22,6 +22,9 @@ NAMES = ("cpu", "cuda")
 DLPACK_CUDA = (2, 13)  # kDLCUDA and kDLCUDAManaged, what DLPack calls the memory of an NVIDIA GPU
 
 
+owns = kernels.owns
+
+
 def current() -> str:
     """Where new tensors go: to "cuda" under use("cuda"), else to the "cpu"."""
     return "cuda" if kernels.active() == "cuda" else "cpu"

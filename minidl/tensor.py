@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl import devices, kernels
+from minidl import devices
 from minidl.autograd import anomaly
 from minidl.autograd.engine import backpropagate
 from minidl.autograd.memory import Memory
@@ -519,7 +519,7 @@ def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Te
             f"{op.name()} makes complex numbers of real ones that require a gradient, and gradients are real here; "
             f"keep real and imaginary parts in two tensors, or detach()"
         )
-    view = array.base is not None and not kernels.owns(array.base)
+    view = array.base is not None and not devices.owns(array.base)
     for x in inputs:  # a view of an input, or the input itself, shares its fate
         if isinstance(x, Tensor) and (x._array is array or (view and np.may_share_memory(x._array, array))):
             t._memory = x._shared_memory()
