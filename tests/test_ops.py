@@ -69,7 +69,7 @@ def test_every_public_op_has_a_case() -> None:
     public = {name for name, value in vars(ops).items() if inspect.isfunction(value) and not name.startswith("_")}
     methods = {f.__name__ for family in FAMILIES for f in family.METHODS.values() if inspect.isfunction(f)}
     named = {case.name for case in CASES}
-    assert public | methods - {"<lambda>"} <= named
+    assert public | methods - {"<lambda>", "_setitem"} <= named  # an assignment has no derivative
     assert len(public) > 55
 
 
