@@ -468,20 +468,25 @@ static int many_tiles(Gemm *g)
 
 #define FEW_ROWS 8
 #define SUMS 8000 /* that wait at a time; not a power of two, or their rows would share the sets of the cache */
-#define ABREAST 4 /* rows of b that go by together */
+#define ABREAST(rows) ((rows) == 1 ? 8 : 4) /* rows of b that go by together: twice as many where each is used once */
 
 /* sum[r][j] += a[r][k] b[k][j] for `depth` values of k, in order */
 INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, const Gemm *g, const real *a,
                          const real *b, real *sum)
 {
-    FOR_VECTORS(0, columns, {
-        vec row[ABREAST];
+    const ptrdiff_t b_row = g->b_row;
+    real entry[FEW_ROWS * 4]; /* in one place: so many addresses would fill the registers */
+    UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int k = 0; k < depth; k++)
-            row[k] = vload_n(b + k * g->b_row + i, n);
+            entry[r * depth + k] = a[r * g->a_row + k * g->a_col];
+    FOR_VECTORS(0, columns, {
+        vec row[8];
+        UNROLL for (int k = 0; k < depth; k++)
+            row[k] = vload_n(b + k * b_row + i, n);
         UNROLL for (int r = 0; r < rows; r++) {
             vec total = vload_n(sum + r * (SUMS / rows) + i, n);
             UNROLL for (int k = 0; k < depth; k++)
-                total = vfma(vset(a[r * g->a_row + k * g->a_col]), row[k], total);
+                total = vfma(vset(entry[r * depth + k]), row[k], total);
             vstore_n(sum + r * (SUMS / rows) + i, total, n);
         }
     });
@@ -491,11 +496,12 @@ INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, con
 INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
                            const real *b, real *c, int accumulate)
 {
+    const int abreast = ABREAST(rows);
     real sum[SUMS];
     for (int r = 0; r < rows; r++)
         memset(sum + r * (SUMS / rows), 0, (size_t)columns * sizeof(real));
-    for (; k >= ABREAST; k -= ABREAST, a += ABREAST * g->a_col, b += ABREAST * g->b_row)
-        add_products(rows, ABREAST, columns, g, a, b, sum);
+    for (; k >= abreast; k -= abreast, a += abreast * g->a_col, b += abreast * g->b_row)
+        add_products(rows, abreast, columns, g, a, b, sum);
     for (; k > 0; k--, a += g->a_col, b += g->b_row)
         add_products(rows, 1, columns, g, a, b, sum);
     for (int r = 0; r < rows; r++)
