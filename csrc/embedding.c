@@ -34,11 +34,18 @@ static void scatter_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
+static void zero(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Job job = *(const Job *)context;
+    memset(job.to + begin, 0, (size_t)(end - begin) * sizeof(real));
+}
+
 int NAME(embedding_backward)(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t units, const real *dy, const int64_t *ids,
                              real *dtable)
 {
     const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(real);
-    memset(dtable, 0, (size_t)(rows * units) * sizeof(real));
-    parallel_for(units, n < 512 ? units : line, scatter_columns, &(Job){n, units, dy, ids, dtable});
+    Job job = {n, units, dy, ids, dtable};
+    parallel_for(rows * units, 1 << 17, zero, &job);
+    parallel_for(units, n < 512 ? units : line, scatter_columns, &job);
     return 0;
 }

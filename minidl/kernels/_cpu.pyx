@@ -147,9 +147,9 @@ cdef class Block:
 
 def empty(tuple shape, dtype):
     """A new array; from BLOCK_BYTES on its memory has been used before, and is warm."""
-    cdef Py_ssize_t size = dtype.itemsize
+    cdef Py_ssize_t size = dtype.itemsize, n
     for n in shape:
-        if n < 0 or size > PY_SSIZE_T_MAX // max(n, 1):
+        if n < 0 or n > 0 and size > PY_SSIZE_T_MAX // n:
             return numpy_empty(shape, dtype)  # NumPy's error
         size *= n
     return ndarray(shape, dtype, Block(size)) if size >= BLOCK_BYTES else numpy_empty(shape, dtype)
@@ -345,10 +345,10 @@ def product(a, b):
 
 cdef Py_ssize_t rows_of(array, Py_ssize_t *length) except -1:
     """How many rows the last axis makes, and their length."""
-    cdef Py_ssize_t rows = 1
+    cdef Py_ssize_t rows = 1, axis
     cdef tuple shape = array.shape
-    for n in shape[:-1]:
-        rows *= n
+    for axis in range(len(shape) - 1):
+        rows *= <Py_ssize_t>shape[axis]
     length[0] = shape[-1]
     return rows
 
@@ -466,31 +466,26 @@ def sigmoid_cross_entropy_backward(dloss, logits, targets, dlogits):
 def lookup(table, ids):
     """Rows of a table as most are asked for: dense, by int64 ids that it has. None for all others."""
     cdef Matrix matrix
+    cdef Py_buffer view
     cdef int bits = bits_of_matrix(table, &matrix), status
-    if bits == 0 or matrix.column != 1 or matrix.row != matrix.columns or not are_ids(ids):
+    if bits == 0 or matrix.column != 1 or matrix.row != matrix.columns or not describe(ids, &view):
         return None
-    if outside(ids, matrix.rows):
+    cdef Py_ssize_t n = view.len // 8
+    cdef const int64_t *pids = <const int64_t *>view.buf
+    cdef bint good = (
+        view.itemsize == 8 and view.format[1] == 0 and strchr(b"lq", view.format[0]) != NULL
+        and PyBuffer_IsContiguous(&view, b"C"[0]) and is_aligned(&view)
+        and (n == 0 or largest_64(<const uint64_t *>pids, n) < <uint64_t>matrix.rows)
+    )
+    PyBuffer_Release(&view)
+    if not good:
         return None
-    cdef Py_ssize_t n = ids.size
     y = empty((*ids.shape, matrix.columns), table.dtype)
-    cdef const int64_t *pids = indices(ids, n)
     cdef void *py = results(y, bits, n * matrix.columns)
     with nogil:
         status = kernel_embedding_forward(bits, n, matrix.columns, matrix.data, pids, py)
     check(status)
     return y
-
-
-cdef bint are_ids(array) except -1:
-    cdef Py_buffer view
-    if not describe(array, &view):
-        return False
-    cdef bint good = (
-        view.itemsize == 8 and view.format[1] == 0 and strchr(b"lq", view.format[0]) != NULL
-        and PyBuffer_IsContiguous(&view, b"C"[0]) and is_aligned(&view)
-    )
-    PyBuffer_Release(&view)
-    return good
 
 
 def embedding_forward(Py_ssize_t rows, Py_ssize_t units, table, ids, y):
