@@ -528,6 +528,8 @@ def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Te
 
 def _outputs(op: Op, result: Any) -> Any:
     """What a forward returned as an array, or as a tuple of them."""
+    if isinstance(result, np.generic):  # what NumPy makes of two arrays of no axes
+        return np.asarray(result)
     if devices.is_array(result) or isinstance(result, (int, float)):
         return devices.as_array(result)
     if isinstance(result, tuple):

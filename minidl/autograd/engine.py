@@ -45,25 +45,22 @@ def backpropagate(
     wanted = {id(t) for t in targets} if targets is not None else graph.asked | graph.leaves.keys()
     graph.mark_needs(wanted, all_leaves=targets is None or graph.leaves.keys() <= wanted)
     graph.check_unchanged(create_graph)
+    between = wanted - graph.leaves.keys()
     gradients: dict[int, Any] = {}
     shared: set[int] = set()  # of the tensors whose gradient somebody else may hold as well
     kept: dict[int, tuple[Tensor, Any]] = {}
     for root, seed in zip(roots, seeds, strict=True):
         _accumulate(gradients, shared, root, seed, False)
-    for op in graph.ops:
+    for op, needs in zip(graph.ops, graph.needs, strict=True):
         outputs = graph.outputs.pop(op)  # so that each tensor is let go as soon as its op is done
         dys = [gradients.pop(id(t), None) for t in outputs]
-        reached = False
-        for t, dy in zip(outputs, dys, strict=True):
-            if t is not None and dy is not None:
-                reached = True
-                if id(t) in wanted:
-                    kept[id(t)] = t, dy if create_graph else dy.copy()  # the op's rule is yet to pass it on
-        needs = graph.needs.pop(op)
-        if reached and True in needs:
-            working = _twin(op) if retain_graph else op
+        for t, dy in zip(outputs, dys, strict=True) if between else ():
+            if t is not None and dy is not None and id(t) in between:
+                kept[id(t)] = t, dy if create_graph else dy.copy()  # the op's rule is yet to pass it on
+        if True in needs and [dy for dy in dys if dy is not None]:
+            parents, working = op.parents, _twin(op) if retain_graph else op
             for i, dx in _gradients_of_inputs(working, needs, outputs, dys, create_graph):
-                _accumulate(gradients, shared, op.parents[i], dx, op.makes_gradients)
+                _accumulate(gradients, shared, parents[i], dx, op.makes_gradients)
             if not retain_graph:
                 op.free()
     for t in graph.leaves.values():
@@ -92,40 +89,52 @@ class Graph:
                 if op.parents is None:
                     raise RuntimeError(_FREED.format(op=op.name()))
                 slots = self.outputs[op] = [None] * op.n_outputs
-                stack += [p for p in op.parents if getattr(p, "_needs", False)]
+                for p in op.parents:
+                    if getattr(p, "_needs", False):
+                        if p._op is None:
+                            self.leaves[id(p)] = p
+                        else:
+                            stack.append(p)
             slots[t._slot] = t
             if t._retains:
                 self.asked.add(id(t))
-        self.needs: dict[Op, tuple[bool, ...]] = {}
+        self.needs: list[tuple[bool, ...]] = []  # of each op
         self.ops: list[Op] = sorted(self.outputs, key=attrgetter("order"), reverse=True)
 
     def mark_needs(self, wanted: set[int], all_leaves: bool) -> None:
         """Find for each op for which of its inputs a gradient leads to something wanted, or to any leaf."""
         useful = set(wanted)
         for op in reversed(self.ops):
-            needs = tuple([getattr(p, "_needs", False) and (all_leaves or id(p) in useful) for p in op.parents])
+            needs = tuple([getattr(p, "_needs", False) for p in op.parents])
+            if not all_leaves:
+                needs = tuple([need and id(p) in useful for p, need in zip(op.parents, needs, strict=True)])
             if op.detour:
                 asked = id(op.parents[0]) in wanted
                 needs = needs[0] and asked, needs[1] and not asked
-            self.needs[op] = needs
+            self.needs.append(needs)
             if not all_leaves and True in needs:
                 useful.update(id(t) for t in self.outputs[op] if t is not None)
+        self.needs.reverse()
 
     def check_unchanged(self, create_graph: bool) -> None:
         """Before any rule runs, so that an error leaves the graph whole."""
-        for op in self.ops:
-            for i, parent in enumerate(op.parents):
+        for op, needs in zip(self.ops, self.needs, strict=True):
+            for parent in op.parents:
                 if getattr(parent, "_memory", None) is not None:  # else a constant, or memory that nobody has touched
-                    self._check_input(op, i, parent, create_graph)
+                    _check_inputs(op, needs, create_graph)
+                    break
             if op.reads_output:
                 for t in self.outputs[op]:
                     if t is not None and t._version() != 0:
                         raise RuntimeError(_CHANGED.format(what=f"the output {tuple(t.shape)}", op=op.name()))
 
-    def _check_input(self, op: Op, i: int, parent: Tensor, create_graph: bool) -> None:
-        recomputed = create_graph and op.composition is not None
-        version = 0 if op.versions is None else op.versions[i]
-        if (recomputed or op.reads(i, self.needs[op])) and parent._version() != version:
+
+def _check_inputs(op: Op, needs: tuple[bool, ...], create_graph: bool) -> None:
+    recomputed = create_graph and op.composition is not None
+    versions = op.versions or (0,) * len(op.parents)
+    for i, (parent, version) in enumerate(zip(op.parents, versions, strict=True)):
+        exposed = getattr(parent, "_memory", None) is not None
+        if exposed and (recomputed or op.reads(i, needs)) and parent._version() != version:
             raise RuntimeError(_CHANGED.format(what=f"input {i} {tuple(parent.shape)}", op=op.name()))
 
 
@@ -158,8 +167,8 @@ def _gradients_of_inputs(
     for i, dx in enumerate(gradients):
         if needs[i] and dx is not None:
             array = op.parents[i]._array
-            fits = getattr(dx, "shape", None) == array.shape and dx.dtype is array.dtype
-            if create_graph or not fits or hasattr(dx, "_array"):
+            known = type(dx) is type(array) or type(dx) is array.dtype.type  # NumPy's number, of arrays without axes
+            if not known or dx.shape != array.shape or dx.dtype is not array.dtype:
                 dx = _fitted(op, i, op.parents[i], dx, create_graph)
             found.append((i, dx))
     if modes.get().watching:

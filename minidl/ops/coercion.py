@@ -20,7 +20,7 @@ def operands(a: Any, b: Any) -> tuple[Any, Any]:
     """Two operands of an arithmetic op; Python numbers stay as they are, NumPy treats them as weak."""
     if isinstance(a, Tensor):
         if isinstance(b, Tensor):
-            return (a, b) if a.dtype == b.dtype else _meet(a, b)
+            return (a, b) if a._array.dtype == b._array.dtype else _meet(a, b)
         return _beside(a, b)
     if isinstance(b, Tensor):
         second, first = _beside(b, a)
