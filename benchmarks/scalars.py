@@ -1,4 +1,4 @@
-"""A network of single numbers, each a tensor of its own, as in micrograd's demo: for libraries with a backward()."""
+"""Single numbers, each a tensor of its own: a chain of products, and the network of micrograd's demo."""
 
 from __future__ import annotations
 
@@ -8,8 +8,27 @@ from typing import Any
 from benchmarks import inputs
 
 
+def chain(x: Any, factor: Any) -> Any:
+    """x factor¹⁰⁰, one product after the other."""
+    for _ in range(100):
+        x = x * factor
+    return x
+
+
+def chain_of(leaf: Callable[[float], Any]) -> Any:
+    """Forward and backward of a chain; gives the gradient of its beginning. For libraries with a backward()."""
+    x, factor = leaf(1.5), leaf(1.01)
+
+    def step() -> Any:
+        x.grad = factor.grad = None
+        chain(x, factor).backward()
+        return x.grad
+
+    return step
+
+
 def step_of(leaf: Callable[[float], Any], constant: Callable[[float], Any], tanh: Callable[[Any], Any]) -> Any:
-    """Forward and backward of 2-16-16-1; gives the gradient of the first weight."""
+    """Forward and backward of 2-16-16-1; gives the gradient of the first weight. For libraries with a backward()."""
     layers = [[[leaf(w) for w in neuron] for neuron in layer] for layer in inputs.scalar_weights()]
     weights = [w for layer in layers for neuron in layer for w in neuron]
     point = [constant(0.5), constant(-0.25)]

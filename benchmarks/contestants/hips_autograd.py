@@ -18,6 +18,11 @@ def tiny_op() -> Step:
     return lambda: derivative(1.5, 2.5)[0]
 
 
+def op_chain() -> Step:
+    derivative = autograd.grad(scalars.chain, (0, 1))
+    return lambda: derivative(1.5, 1.01)[0]
+
+
 def mlp_train(optimizer: str) -> Step:
     def loss_of(weights: list[Any], x: Any, y: Any) -> Any:
         w1, b1, w2, b2, w3, b3 = weights

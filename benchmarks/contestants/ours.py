@@ -174,6 +174,10 @@ def tiny_op() -> Step:
     return step
 
 
+def op_chain() -> Step:
+    return scalars.chain_of(partial(md.Tensor, requires_grad=True))
+
+
 def mlp_train(optimizer: str) -> Step:
     model = md.Sequential([Dense(256, activation="relu"), Dense(128, activation="relu"), Dense(10)])
     model.build((None, 784))

@@ -223,6 +223,10 @@ def tiny_op() -> Step:
     return step
 
 
+def op_chain() -> Step:
+    return scalars.chain_of(partial(torch.tensor, requires_grad=True))
+
+
 def mlp_train(optimizer: str) -> Step:
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
     for parameter, value in zip(model.parameters(), inputs.mlp_weights(), strict=True):
