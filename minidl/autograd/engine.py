@@ -47,10 +47,10 @@ def backpropagate(
     graph.check_unchanged(create_graph)
     between = wanted - graph.leaves.keys()
     gradients: dict[int, Any] = {}
-    shared: set[int] = set()  # of the tensors whose gradient somebody else may hold as well
+    own: set[int] = set()  # of the tensors whose gradient nobody else can hold
     kept: dict[int, tuple[Tensor, Any]] = {}
     for root, seed in zip(roots, seeds, strict=True):
-        _accumulate(gradients, shared, root, seed, False)
+        _accumulate(gradients, own, root, seed, False)
     for op, needs in zip(graph.ops, graph.needs, strict=True):
         outputs = graph.outputs.pop(op)  # so that each tensor is let go as soon as its op is done
         dys = [gradients.pop(id(t), None) for t in outputs]
@@ -60,13 +60,13 @@ def backpropagate(
         if True in needs and [dy for dy in dys if dy is not None]:
             parents, working = op.parents, _twin(op) if retain_graph else op
             for i, dx in _gradients_of_inputs(working, needs, outputs, dys, create_graph):
-                _accumulate(gradients, shared, parents[i], dx, op.makes_gradients)
+                _accumulate(gradients, own, parents[i], dx, op.makes_gradients)
             if not retain_graph:
                 op.free()
     for t in graph.leaves.values():
         if id(t) in wanted and id(t) in gradients:
             dx = gradients[id(t)]
-            kept[id(t)] = t, dx.copy() if id(t) in shared and not create_graph else dx
+            kept[id(t)] = t, dx if id(t) in own or create_graph else dx.copy()
     return kept
 
 
@@ -219,16 +219,16 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     return x.sum(tuple(range(extra)) + stretched).reshape(shape)
 
 
-def _accumulate(gradients: dict[int, Any], shared: set[int], t: Tensor, dx: Any, is_new: bool) -> None:
+def _accumulate(gradients: dict[int, Any], own: set[int], t: Tensor, dx: Any, is_new: bool) -> None:
     """Never in place: a rule may hand the same array to several inputs, and an array that is kept to others too."""
-    before = gradients.get(id(t))
-    if before is not None:
-        gradients[id(t)] = before + dx
-        shared.discard(id(t))
+    key = id(t)
+    if key in gradients:
+        gradients[key] = gradients[key] + dx
+        own.add(key)
         return
-    gradients[id(t)] = dx
-    if not is_new:
-        shared.add(id(t))
+    gradients[key] = dx
+    if is_new:
+        own.add(key)
 
 
 _FREED = (
