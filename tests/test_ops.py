@@ -73,6 +73,19 @@ def test_every_public_op_has_a_case() -> None:
     assert len(public) > 55
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_one_number_is_repeated_without_a_copy_and_cannot_be_written_to(shape: tuple[int, ...]) -> None:
+    x = md.Tensor(np.full(shape, 2.5, np.float32), requires_grad=True)
+    y = md.broadcast_to(x, (3, 1, 4))
+    assert np.shares_memory(y.numpy(), x.numpy()) and not y.numpy().flags.writeable
+    np.testing.assert_array_equal(y.numpy(), np.full((3, 1, 4), 2.5, np.float32))
+    y.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), np.full(shape, 12, np.float32))
+    with pytest.raises(ValueError, match="broadcast"):
+        md.broadcast_to(md.Tensor([[2.5]]), (3,))
+
+
 def test_every_op_class_is_reached_by_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
     reached = set()
     apply = md.Op.apply.__func__  # type: ignore[attr-defined]
