@@ -54,9 +54,10 @@ def backpropagate(
     for op, needs in zip(graph.ops, graph.needs, strict=True):
         outputs = graph.outputs.pop(op)  # so that each tensor is let go as soon as its op is done
         dys = [gradients.pop(id(t), None) for t in outputs]
-        for t, dy in zip(outputs, dys, strict=True) if between else ():
-            if t is not None and dy is not None and id(t) in between:
-                kept[id(t)] = t, dy if create_graph else dy.copy()  # the op's rule is yet to pass it on
+        if between:
+            for t, dy in zip(outputs, dys, strict=True):
+                if t is not None and dy is not None and id(t) in between:
+                    kept[id(t)] = t, dy if create_graph else dy.copy()  # the op's rule is yet to pass it on
         if True in needs and [dy for dy in dys if dy is not None]:
             parents, working = op.parents, _twin(op) if retain_graph else op
             for i, dx in _gradients_of_inputs(working, needs, outputs, dys, create_graph):
