@@ -4,10 +4,6 @@
 
 #include "simd.h"
 
-/* flags of the kernel gemm */
-#define GEMM_ACCUMULATE 1 /* c += a b, not c = a b */
-#define GEMM_FLUSH 2      /* denormals count as zero */
-
 /* For a b that is used again and again: packed once, by all threads, into so many numbers, */
 ptrdiff_t NAME(gemm_packed_size)(ptrdiff_t n, ptrdiff_t k);
 void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *packed);

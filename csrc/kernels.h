@@ -14,6 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* flags of the kernel gemm */
+#define GEMM_ACCUMULATE 1 /* c += a b, not c = a b */
+#define GEMM_FLUSH 2      /* denormals count as zero */
+
 #define KERNELS(K, real)                                                                                  \
     /* ---- elementary.c: x, y, dy, dx (n) */                                                                \
     K(exp, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
@@ -22,7 +26,7 @@
     K(erf, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
     K(relu_forward, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                     \
     K(relu_backward, (ptrdiff_t n, const real *dy, const real *x, real *dx), (n, dy, x, dx))              \
-    /* ---- gemm.c: c (m, n) = a (m, k) b (k, n), rows and columns any number of reals apart; flags: gemm.h */ \
+    /* ---- gemm.c: c (m, n) = a (m, k) b (k, n), rows and columns any number of reals apart; flags: GEMM_… */ \
     K(gemm,                                                                                               \
       (ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,            \
        const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags),             \

@@ -156,10 +156,11 @@ class Optimizer:
     def build(self, weights: Iterable[Tensor]) -> None:
         """Make the moments of these weights, where there are none yet. The first step does it by itself."""
         for w in weights:
-            if w not in self._kept:
-                self._kept[w] = tuple(devices.full(w.shape, self.slot_value, w._array) for _ in self.slots)
-            elif any(devices.of(array) != w.device for array in self._kept[w]):  # the weight has moved
-                self._kept[w] = tuple(devices.place(array, w.device) for array in self._kept[w])
+            kept = self._kept.get(w)
+            if kept is None:
+                self._kept[w] = tuple([devices.full(w.shape, self.slot_value, w._array) for _ in self.slots])
+            elif kept and type(kept[0]) is not type(w._array):  # the weight has moved
+                self._kept[w] = tuple([devices.place(array, w.device) for array in kept])
 
     def get_state(self) -> dict[str, Array]:
         """Copies of all that a step depends on: iterations, the learning rate unless it is a schedule, and moments.
@@ -414,27 +415,28 @@ def _checked(pairs: list[tuple[Any, Tensor]]) -> tuple[list[Tensor], list[Array]
 def _check_weight(i: int, w: Any) -> None:
     if not isinstance(w, Tensor):
         raise TypeError(f"pair {i} must be (gradient, weight) with a Tensor as the weight, got {type(w).__name__}")
-    if w.dtype.kind != "f":
+    array = w._array
+    if array.dtype.kind != "f":
         raise TypeError(f"{_title(i, w)} holds {w.dtype}; only floating-point weights can be trained")
-    if not w.is_leaf:
+    if w._op is not None:
         raise ValueError(
             f"{_title(i, w)} is the result of an operation; a step changes weights, which are made by Tensor(…)"
         )
-    if not getattr(w._array.flags, "writeable", True):  # CuPy's always are
+    if not getattr(array.flags, "writeable", True):  # CuPy's always are
         raise ValueError(f"{_title(i, w)} is read-only, and a step changes it in place; pass a copy")
 
 
 def _gradient(i: int, g: Any, w: Tensor) -> Array:
-    array = constant_beside("a step", g, w)
+    array, weight = constant_beside("a step", g, w), w._array
     if array.dtype.kind not in "fiu":
         raise TypeError(f"the gradient of {_title(i, w)} holds {array.dtype}; it must hold real numbers")
-    if array.shape != w.shape:
+    if array.shape != weight.shape:
         raise ValueError(
             f"the gradient of {_title(i, w)} has shape {array.shape}; it must have the shape of the weight"
         )
-    if np.may_share_memory(array, w._array):  # decay comes first, and must not change the gradient
+    if np.may_share_memory(array, weight):  # decay comes first, and must not change the gradient
         array = array.copy()
-    return array.astype(w.dtype, copy=False)
+    return array if array.dtype is weight.dtype else array.astype(weight.dtype, copy=False)
 
 
 def _title(i: int, w: Tensor) -> str:

@@ -82,6 +82,8 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "relu_forward": lambda: cpu.relu_forward(x),
         "relu_backward": lambda: cpu.relu_backward(y, x),
         "matmul": lambda: cpu.matmul(dy[:301].T, dy[:301]),
+        "affine_forward": lambda: cpu.affine_forward(dy[:301], dy[301:368].copy(), dy[0]),
+        "affine_backward": lambda: cpu.affine_backward(dy[:301], dy[300:601], dy[301:368].copy()),
         "sum_rows": lambda: cpu.sum_rows(x[None]),
         "softmax_forward": lambda: cpu.softmax_forward(logits),
         "softmax_backward": lambda: cpu.softmax_backward(targets, logits),
@@ -402,14 +404,17 @@ def test_arrays_at_odd_addresses_are_copied_and_foreign_byte_orders_refused() ->
 )  # fmt: skip
 def test_c_never_sees_an_array_that_it_would_misread(x: Array) -> None:
     """The last line of defence, behind cpu.py: nothing that it lets through can crash the process."""
-    y = np.zeros(3, np.float32)
+    good = np.zeros(3, np.float32)
+    assert cpu._cpu.sigmoid_cross_entropy_forward(good, x) is None
+    assert cpu._cpu.sigmoid_cross_entropy_backward(good, good, x) is None
     with pytest.raises((ValueError, BufferError)):
-        cpu._cpu.sigmoid_cross_entropy_forward(np.zeros(3, np.float32), x, y)
+        cpu._cpu.sgd_step(good, x, 0.1)
     with pytest.raises((ValueError, BufferError)):
-        cpu._cpu.sigmoid_cross_entropy_forward(np.zeros(3, np.float32), np.zeros(3, np.float32), x)
-    y.flags.writeable = False
+        cpu._cpu.sgd_step(x, good, 0.1)
+    read_only = good.copy()
+    read_only.flags.writeable = False
     with pytest.raises((ValueError, BufferError)):
-        cpu._cpu.exp(np.zeros(3, np.float32), y)
+        cpu._cpu.sgd_step(read_only, good, 0.1)
 
 
 # ---- memory ------------------------------------------------------------------------------

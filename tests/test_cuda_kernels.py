@@ -79,6 +79,8 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "relu_forward": lambda: run.relu_forward(x),
         "relu_backward": lambda: run.relu_backward(y, x),
         "matmul": lambda: run.matmul(dy[:31].T, dy[:31]),
+        "affine_forward": lambda: run.affine_forward(dy[:31], dy[31:98], dy[99]),
+        "affine_backward": lambda: run.affine_backward(dy[:31], dy[:31], dy[31:98]),
         "sum_rows": lambda: (run.sum_rows(logits), run.sum_rows(long)),
         "softmax_forward": lambda: (run.softmax_forward(logits), run.softmax_forward(long)),
         "softmax_backward": lambda: (run.softmax_backward(targets, logits), run.softmax_backward(long, long)),

@@ -7,6 +7,7 @@ GPU, or where there is none on the processor, see on_device.py.
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import subprocess
 import sys
@@ -122,6 +123,8 @@ PRODUCTS = [
     ((65, 33), (33, 70)), ((2, 2, 3), (3, 2)), ((2, 3), (2, 3, 2)), ((2, 1, 2, 3), (3, 3, 2)), ((0, 2, 3), (3, 2)),
     ((3, 2, 0), (3, 0, 2)),
 ]  # fmt: skip
+AFFINE = [(1, 1, 1), (4, 3, 5), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 70, 33), (65, 33, 70), (130, 5, 1)]
+NEEDS = list(itertools.product((True, False), repeat=3))
 LSTMS = [
     (2, 3, 3, 2),
     (1, 1, 1, 1),
@@ -166,6 +169,8 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "relu_forward": [(draw(*s),) for s in SHAPES],
     "relu_backward": [(draw(*s), draw(*s)) for s in SHAPES],
     "matmul": [(draw(*a), draw(*b)) for a, b in PRODUCTS],
+    "affine_forward": [(draw(n, d), draw(d, u), draw(u)) for n, d, u in AFFINE],
+    "affine_backward": [(draw(n, u), draw(n, d), draw(d, u), needs) for n, d, u in AFFINE for needs in NEEDS],
     "sum_rows": [(draw(*s),) for s in (*ROWS, (0,), (3, 0))],
     "softmax_forward": [(draw(*s, low=-9.0, high=9.0),) for s in ROWS],
     "softmax_backward": [(draw(*s), reference.softmax_forward(draw(*s))) for s in ROWS],
@@ -202,7 +207,10 @@ def call(kernels: ModuleType, kernel: str, arguments: tuple[Any, ...]) -> list[A
     if kernel.endswith("_step"):
         assert returned is None
         return [a for a in arguments if isinstance(a, np.ndarray)]
-    return list(returned) if isinstance(returned, tuple) else [returned]
+    returned = returned if isinstance(returned, tuple) else (returned,)
+    if kernel == "affine_backward":
+        assert [y is not None for y in returned] == list(arguments[3]), "what is not needed is None"
+    return [y for y in returned if y is not None]
 
 
 def lstm(kernels: ModuleType, *arguments: Any) -> list[Array]:
@@ -242,6 +250,20 @@ def test_the_same_results(name: str, kernel: str, dtype: Any, layout: Callable[[
                 assert not any(np.shares_memory(y, a) for y in actual for a in arrays)
 
 
+class Subclass(np.ndarray):
+    """As numpy.memmap is one."""
+
+
+@pytest.mark.parametrize("name", ["cpu"])
+@pytest.mark.parametrize("kernel", CALLS)
+def test_an_array_of_a_subclass_is_an_array(name: str, kernel: str) -> None:
+    plain = [np.array(a) if isinstance(a, np.ndarray) else a for a in CALLS[kernel][0]]
+    given = [a.copy().view(Subclass) if isinstance(a, np.ndarray) else a for a in plain]
+    expected = call(reference, kernel, tuple(plain))
+    for y, truth in zip(call(module(name), kernel, tuple(given)), expected, strict=True):
+        assert_close(np.asarray(y), truth)
+
+
 def _check(kernel: str, actual: Array, expected: Array) -> None:
     assert isinstance(actual, (np.ndarray, np.generic)) and actual.dtype == expected.dtype
     if kernel in EXACT:
@@ -258,7 +280,7 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
     large = {
         "exp": (a,), "tanh": (a,), "sigmoid": (a,), "relu_forward": (a,), "relu_backward": (a, b),
         "softmax_forward": (a,), "softmax_backward": (a, b),
-        "sum_rows": (a,), "matmul": (a, b.T), "sparse_cross_entropy_forward": (a, labels),
+        "sum_rows": (a,), "matmul": (a, b.T), "affine_forward": (a, b.T, a[0, :1].repeat(300)), "sparse_cross_entropy_forward": (a, labels),
         "softmax_cross_entropy_forward": (a, b),
         "sigmoid_cross_entropy_forward": (a, b), "embedding_backward": (a, ids(40, 300), 40), "dropout": (a, 0.3, 1, 2),
     }  # fmt: skip
@@ -369,6 +391,16 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("matmul", (F, V), ValueError, "both operands need two axes or more"),
     ("matmul", (F, F.T.astype(np.float32)), TypeError, "b is float32 and a is float64; kernels do not mix precisions"),
     ("matmul", (np.ones((2, 2, 3)), np.ones((3, 3, 2))), ValueError, "broadcast"),
+    ("affine_forward", (V, F, V), ValueError, r"x must have shape \(rows, features\), got \(3,\)"),
+    ("affine_forward", (F, F, V), ValueError, r"w must have shape \(features, units\) = \(3, 3\), got \(2, 3\)"),
+    ("affine_forward", (F, V, V), ValueError, r"w must have shape \(features, units\)"),
+    ("affine_forward", (F, F.T, V), ValueError, r"b must have shape \(units,\) = \(2,\), got \(3,\)"),
+    ("affine_forward", (F, F.T, F[:, :2]), ValueError, r"b must have shape \(units,\) = \(2,\), got \(2, 2\)"),
+    ("affine_forward", (F, F.T, V.astype(np.float32)), TypeError, "b is float32 and x is float64; kernels do not mix"),
+    ("affine_forward", (F, F.T, [1.0, 2.0]), TypeError, "b must be an array, got list"),
+    ("affine_backward", (F, F, F.T), ValueError, r"dy must have shape \(rows, units\) = \(2, 2\), got \(2, 3\)"),
+    ("affine_backward", (F[:1, :2], F, F.T), ValueError, "dy must have shape"),
+    ("affine_backward", (F[:, :2].astype(int), F, F.T), TypeError, "dy must be float32 or float64, got int64"),
     ("sum_rows", (np.array(1.0),), ValueError, "x needs one axis or more"),
     ("sum_rows", (np.ones(3, int),), TypeError, "x must be float32 or float64"),
     ("softmax_forward", (np.array(1.0),), ValueError, "the last axis must hold at least one class"),

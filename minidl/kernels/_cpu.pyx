@@ -10,7 +10,7 @@ from cpython.buffer cimport (
     PyBuffer_Release, PyObject_GetBuffer,
 )
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport strchr
+from libc.string cimport memcpy, strchr
 from numpy import empty as numpy_empty, ndarray
 
 cdef extern from "Python.h":
@@ -30,6 +30,7 @@ cdef extern from "dispatch.h" nogil:
     int isa_supported(int index)
     void isa_select(int index)
     const char *compiler_name()
+    int GEMM_ACCUMULATE
 
     int kernel_exp(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_tanh(int bits, Py_ssize_t n, const void *x, void *y)
@@ -171,6 +172,28 @@ cdef inline bint is_aligned(const Py_buffer *view) noexcept:
     return view.len == 0 or <uintptr_t>view.buf % view.itemsize == 0
 
 
+cdef bint look(array, Py_buffer *view) except -1:
+    """Get the view of an array of dense reals, for the caller to release; False, and nothing to release, if it is none."""
+    if not describe(array, view):
+        return False
+    if view.format[1] == 0 and view.format[0] in b"fd" and PyBuffer_IsContiguous(view, b"C"[0]) and is_aligned(view):
+        return True
+    PyBuffer_Release(view)
+    return False
+
+
+cdef int dense(array, const void **data, Py_ssize_t *n) except -1:
+    """Look at an array: 32 or 64 if it is one of dense reals, where they lie and how many they are; 0 if it is none."""
+    cdef Py_buffer view
+    if not look(array, &view):
+        return 0
+    cdef int bits = 8 * <int>view.itemsize
+    data[0] = view.buf
+    n[0] = view.len // view.itemsize
+    PyBuffer_Release(&view)
+    return bits
+
+
 cdef void *address(array, const char *formats, Py_ssize_t itemsize, Py_ssize_t n, int flags) except NULL:
     """Where the n items of an array lie. The caller holds the array for as long as it uses the address."""
     cdef Py_buffer view
@@ -232,6 +255,21 @@ def outside(ids, Py_ssize_t limit):
     return n > 0 and most >= <uint64_t>limit
 
 
+cdef bint ids_below(ids, Py_ssize_t limit, const int64_t **data, Py_ssize_t *n) except -1:
+    """Whether an array is one of dense int64 in [0, limit), where they lie and how many they are."""
+    cdef Py_buffer view
+    if not describe(ids, &view):
+        return False
+    cdef bint good = (
+        view.itemsize == 8 and view.format[1] == 0 and strchr(b"lq", view.format[0]) != NULL
+        and PyBuffer_IsContiguous(&view, b"C"[0]) and is_aligned(&view)
+    )
+    data[0] = <const int64_t *>view.buf
+    n[0] = view.len // 8
+    PyBuffer_Release(&view)
+    return good and (n[0] == 0 or largest_64(<const uint64_t *>data[0], n[0]) < <uint64_t>limit)
+
+
 cdef int check(int status) except -1:
     if status:
         raise MemoryError("no memory for the scratch space of a kernel")
@@ -239,49 +277,59 @@ cdef int check(int status) except -1:
 
 
 # ---- elementary functions -----------------------------------------------------------------
+# From here to the cross-entropies a function returns None for an array that is not as C takes it. The caller then
+# finds out with patience what is wrong with it, and if nothing is, comes again with a copy.
 
 ctypedef int (*Map)(int bits, Py_ssize_t n, const void *x, void *y) noexcept nogil
 
 
-cdef int apply(Map kernel, x, y) except -1:
-    cdef Py_ssize_t n = x.size
-    cdef int bits = bits_of(x), status
-    cdef const void *px = reals(x, bits, n)
+cdef apply(Map kernel, x):
+    cdef const void *px
+    cdef Py_ssize_t n
+    cdef int bits = dense(x, &px, &n), status
+    if bits == 0:
+        return None
+    y = empty(x.shape, x.dtype)
     cdef void *py = results(y, bits, n)
     with nogil:
         status = kernel(bits, n, px, py)
-    return check(status)
+    check(status)
+    return y
 
 
-def exp(x, y):
-    apply(kernel_exp, x, y)
+def exp(x):
+    return apply(kernel_exp, x)
 
 
-def tanh(x, y):
-    apply(kernel_tanh, x, y)
+def tanh(x):
+    return apply(kernel_tanh, x)
 
 
-def sigmoid(x, y):
-    apply(kernel_sigmoid, x, y)
+def sigmoid(x):
+    return apply(kernel_sigmoid, x)
 
 
-def erf(x, y):
-    apply(kernel_erf, x, y)
+def erf(x):
+    return apply(kernel_erf, x)
 
 
-def relu_forward(x, y):
-    apply(kernel_relu_forward, x, y)
+def relu_forward(x):
+    return apply(kernel_relu_forward, x)
 
 
-def relu_backward(dy, x, dx):
-    cdef Py_ssize_t n = x.size
-    cdef int bits = bits_of(x), status
-    cdef const void *pdy = reals(dy, bits, n)
-    cdef const void *px = reals(x, bits, n)
+def relu_backward(dy, x):
+    cdef const void *pdy
+    cdef const void *px
+    cdef Py_ssize_t n
+    cdef int bits = dense(dy, &pdy, &n), status
+    if bits == 0 or bits != dense(x, &px, &n) or dy.shape != x.shape:
+        return None
+    dx = empty(x.shape, x.dtype)
     cdef void *pdx = results(dx, bits, n)
     with nogil:
         status = kernel_relu_backward(bits, n, pdy, px, pdx)
     check(status)
+    return dx
 
 
 # ---- products -----------------------------------------------------------------------------
@@ -309,12 +357,32 @@ cdef int bits_of_matrix(array, Matrix *matrix) except -1:
     return 8 * size if good else 0
 
 
-cdef int multiply(int bits, const Matrix *a, const Matrix *b, c) except -1:
-    cdef void *pc = results(c, bits, a.rows * b.columns)
-    cdef int status
+cdef float one_f32 = 1
+cdef double one_f64 = 1
+
+
+cdef inline Matrix row_of_ones(int bits, Py_ssize_t n) noexcept:
+    """All of them the same one: they lie 0 apart."""
+    if bits == 32:
+        return Matrix(&one_f32, 1, n, 0, 0)
+    return Matrix(&one_f64, 1, n, 0, 0)
+
+
+cdef inline Matrix transposed(Matrix a) noexcept:
+    return Matrix(a.data, a.columns, a.rows, a.column, a.row)
+
+
+cdef int multiply(int bits, Matrix a, Matrix b, c, const void *row=NULL) except -1:
+    """c = a b, or where there is a row a b plus this row."""
+    cdef Py_ssize_t length = b.columns * bits // 8, i
+    cdef char *pc = <char *>results(c, bits, a.rows * b.columns)
+    cdef int status, flags = 0 if row == NULL else GEMM_ACCUMULATE
     with nogil:
+        if row != NULL:
+            for i in range(a.rows):
+                memcpy(pc + i * length, row, length)
         status = kernel_gemm(
-            bits, a.rows, b.columns, a.columns, a.data, a.row, a.column, b.data, b.row, b.column, pc, b.columns, 0)
+            bits, a.rows, b.columns, a.columns, a.data, a.row, a.column, b.data, b.row, b.column, pc, b.columns, flags)
     return check(status)
 
 
@@ -324,7 +392,7 @@ def matmul(a, b, c):
     cdef int bits = bits_of_matrix(a, &ma)
     if bits == 0 or bits != bits_of_matrix(b, &mb) or ma.columns != mb.rows or bits != bits_of(c):
         raise ValueError(f"not a product of matrices of aligned reals: {a.dtype} {a.shape} and {b.dtype} {b.shape}")
-    multiply(bits, &ma, &mb, c)
+    multiply(bits, ma, mb, c)
 
 
 def product(a, b):
@@ -336,167 +404,237 @@ def product(a, b):
     if (ma.rows | mb.columns) >> 31:  # a broadcast view may have so many, and the size of c must fit in 64 bits
         return None
     c = empty((ma.rows, mb.columns), a.dtype)
-    multiply(bits, &ma, &mb, c)
+    multiply(bits, ma, mb, c)
     return c
+
+
+def affine_forward(x, w, b):
+    """x w + b, where b is dense and the others lie as they like; None for what C cannot take as it is."""
+    cdef Matrix mx, mw
+    cdef const void *row
+    cdef Py_ssize_t n
+    cdef int bits = bits_of_matrix(x, &mx)
+    if bits == 0 or bits != bits_of_matrix(w, &mw) or mx.columns != mw.rows:
+        return None
+    if bits != dense(b, &row, &n) or n != mw.columns or b.ndim != 1:
+        return None
+    y = empty((mx.rows, mw.columns), x.dtype)
+    multiply(bits, mx, mw, y, row)
+    return y
+
+
+def affine_backward(dy, x, w, needs):
+    """dy wᵀ, xᵀ dy and the sum of the rows of dy, those that are needed; None for what C cannot take as it is."""
+    cdef Matrix mdy, mx, mw
+    cdef int bits = bits_of_matrix(dy, &mdy)
+    if bits == 0 or bits != bits_of_matrix(x, &mx) or bits != bits_of_matrix(w, &mw):
+        return None
+    if mdy.rows != mx.rows or mdy.columns != mw.columns or mx.columns != mw.rows:
+        return None
+    dx = dw = db = None
+    if needs[0]:
+        dx = empty((mx.rows, mx.columns), x.dtype)
+        multiply(bits, mdy, transposed(mw), dx)
+    if needs[1]:
+        dw = empty((mw.rows, mw.columns), x.dtype)
+        multiply(bits, transposed(mx), mdy, dw)
+    if needs[2]:
+        db = empty((mdy.columns,), x.dtype)
+        multiply(bits, row_of_ones(bits, mdy.rows), mdy, db)
+    return dx, dw, db
 
 
 # ---- sums ---------------------------------------------------------------------------------
 
 
-cdef Py_ssize_t rows_of(array, Py_ssize_t *length) except -1:
-    """How many rows the last axis makes, and their length."""
-    cdef Py_ssize_t rows = 1, axis
+cdef int rows_of(array, const void **data, Py_ssize_t *rows, Py_ssize_t *length) except -1:
+    """Look at an array: 32 or 64 if its last axis makes rows of dense reals, how many and how long; else 0."""
+    cdef Py_ssize_t n, axis
+    cdef int bits = dense(array, data, &n)
+    if bits == 0 or array.ndim == 0:
+        return 0
     cdef tuple shape = array.shape
+    rows[0] = 1
     for axis in range(len(shape) - 1):
-        rows *= <Py_ssize_t>shape[axis]
+        rows[0] *= <Py_ssize_t>shape[axis]
     length[0] = shape[-1]
-    return rows
+    return bits
 
 
-def sum_rows(x, y):
-    cdef Py_ssize_t n, batch = rows_of(x, &n)
-    cdef int bits = bits_of(x), status
-    cdef const void *px = reals(x, bits, batch * n)
+def sum_rows(x):
+    cdef const void *px
+    cdef Py_ssize_t batch, n
+    cdef int bits = rows_of(x, &px, &batch, &n), status
+    if bits == 0:
+        return None
+    y = empty(x.shape[:-1], x.dtype)
     cdef void *py = results(y, bits, batch)
     with nogil:
         status = kernel_sum_rows(bits, batch, n, px, py)
     check(status)
+    return y
 
 
 # ---- softmax and the cross-entropies ------------------------------------------------------
 
 
-def softmax_forward(x, y):
-    cdef Py_ssize_t classes, batch = rows_of(x, &classes)
-    cdef int bits = bits_of(x), status
-    cdef const void *px = reals(x, bits, batch * classes)
+cdef int classes_of(array, const void **data, Py_ssize_t *batch, Py_ssize_t *classes) except -1:
+    """As rows_of, for rows of at least one class."""
+    cdef int bits = rows_of(array, data, batch, classes)
+    return 0 if classes[0] == 0 and batch[0] > 0 else bits
+
+
+def softmax_forward(x):
+    cdef const void *px
+    cdef Py_ssize_t batch, classes
+    cdef int bits = classes_of(x, &px, &batch, &classes), status
+    if bits == 0:
+        return None
+    y = empty(x.shape, x.dtype)
     cdef void *py = results(y, bits, batch * classes)
     with nogil:
         status = kernel_softmax_forward(bits, batch, classes, px, py)
     check(status)
+    return y
 
 
-def softmax_backward(dy, y, dx):
-    cdef Py_ssize_t classes, batch = rows_of(dy, &classes)
-    cdef int bits = bits_of(dy), status
-    cdef const void *pdy = reals(dy, bits, batch * classes)
-    cdef const void *py = reals(y, bits, batch * classes)
+def softmax_backward(dy, y):
+    cdef const void *pdy
+    cdef const void *py
+    cdef Py_ssize_t batch, classes
+    cdef int bits = classes_of(dy, &pdy, &batch, &classes), status
+    if bits == 0 or bits != classes_of(y, &py, &batch, &classes) or dy.shape != y.shape:
+        return None
+    dx = empty(y.shape, y.dtype)
     cdef void *pdx = results(dx, bits, batch * classes)
     with nogil:
         status = kernel_softmax_backward(bits, batch, classes, pdy, py, pdx)
     check(status)
+    return dx
 
 
-def softmax_cross_entropy_forward(logits, targets, loss, probabilities):
-    cdef Py_ssize_t classes, batch = rows_of(logits, &classes)
-    cdef int bits = bits_of(logits), status
-    cdef const void *plogits = reals(logits, bits, batch * classes)
-    cdef const void *ptargets = reals(targets, bits, batch * classes)
+def softmax_cross_entropy_forward(logits, targets):
+    cdef const void *plogits
+    cdef const void *ptargets
+    cdef Py_ssize_t batch, classes
+    cdef int bits = classes_of(logits, &plogits, &batch, &classes), status
+    if bits == 0 or bits != classes_of(targets, &ptargets, &batch, &classes) or logits.shape != targets.shape:
+        return None
+    loss, probabilities = empty(logits.shape[:-1], logits.dtype), empty(logits.shape, logits.dtype)
     cdef void *ploss = results(loss, bits, batch)
     cdef void *pprobabilities = results(probabilities, bits, batch * classes)
     with nogil:
         status = kernel_softmax_cross_entropy_forward(bits, batch, classes, plogits, ptargets, ploss, pprobabilities)
     check(status)
+    return loss, probabilities
 
 
-def softmax_cross_entropy_backward(dloss, probabilities, targets, dlogits):
-    cdef Py_ssize_t classes, batch = rows_of(targets, &classes)
-    cdef int bits = bits_of(dloss), status
-    cdef const void *pdloss = reals(dloss, bits, batch)
-    cdef const void *pprobabilities = reals(probabilities, bits, batch * classes)
-    cdef const void *ptargets = reals(targets, bits, batch * classes)
+def softmax_cross_entropy_backward(dloss, probabilities, targets):
+    cdef const void *pdloss
+    cdef const void *pprobabilities
+    cdef const void *ptargets
+    cdef Py_ssize_t batch, classes
+    cdef int bits = dense(dloss, &pdloss, &batch), status
+    if bits == 0 or bits != classes_of(probabilities, &pprobabilities, &batch, &classes):
+        return None
+    if bits != classes_of(targets, &ptargets, &batch, &classes) or targets.shape != probabilities.shape:
+        return None
+    if dloss.shape != targets.shape[:-1]:
+        return None
+    dlogits = empty(targets.shape, targets.dtype)
     cdef void *pdlogits = results(dlogits, bits, batch * classes)
     with nogil:
         status = kernel_softmax_cross_entropy_backward(
             bits, batch, classes, pdloss, pprobabilities, ptargets, pdlogits)
     check(status)
+    return dlogits
 
 
-def sparse_cross_entropy_forward(logits, labels, loss, probabilities):
-    cdef Py_ssize_t classes, batch = rows_of(logits, &classes)
-    cdef int bits = bits_of(logits), status
-    cdef const void *plogits = reals(logits, bits, batch * classes)
-    cdef const int64_t *plabels = indices(labels, batch)
+def sparse_cross_entropy_forward(logits, labels):
+    cdef const void *plogits
+    cdef const int64_t *plabels
+    cdef Py_ssize_t batch, classes
+    cdef int bits = classes_of(logits, &plogits, &batch, &classes), status
+    if bits == 0 or not ids_below(labels, classes, &plabels, &batch) or labels.shape != logits.shape[:-1]:
+        return None
+    loss, probabilities = empty(labels.shape, logits.dtype), empty(logits.shape, logits.dtype)
     cdef void *ploss = results(loss, bits, batch)
     cdef void *pprobabilities = results(probabilities, bits, batch * classes)
     with nogil:
         status = kernel_sparse_cross_entropy_forward(bits, batch, classes, plogits, plabels, ploss, pprobabilities)
     check(status)
+    return loss, probabilities
 
 
-def sparse_cross_entropy_backward(dloss, probabilities, labels, dlogits):
-    cdef Py_ssize_t classes, batch = rows_of(probabilities, &classes)
-    cdef int bits = bits_of(dloss), status
-    cdef const void *pdloss = reals(dloss, bits, batch)
-    cdef const void *pprobabilities = reals(probabilities, bits, batch * classes)
-    cdef const int64_t *plabels = indices(labels, batch)
+def sparse_cross_entropy_backward(dloss, probabilities, labels):
+    cdef const void *pdloss
+    cdef const void *pprobabilities
+    cdef const int64_t *plabels
+    cdef Py_ssize_t batch, classes
+    cdef int bits = dense(dloss, &pdloss, &batch), status
+    if bits == 0 or bits != classes_of(probabilities, &pprobabilities, &batch, &classes):
+        return None
+    if not ids_below(labels, classes, &plabels, &batch) or not dloss.shape == labels.shape == probabilities.shape[:-1]:
+        return None
+    dlogits = empty(probabilities.shape, probabilities.dtype)
     cdef void *pdlogits = results(dlogits, bits, batch * classes)
     with nogil:
         status = kernel_sparse_cross_entropy_backward(
             bits, batch, classes, pdloss, pprobabilities, plabels, pdlogits)
     check(status)
+    return dlogits
 
 
-def sigmoid_cross_entropy_forward(logits, targets, loss):
-    cdef Py_ssize_t n = logits.size
-    cdef int bits = bits_of(logits), status
-    cdef const void *plogits = reals(logits, bits, n)
-    cdef const void *ptargets = reals(targets, bits, n)
+def sigmoid_cross_entropy_forward(logits, targets):
+    cdef const void *plogits
+    cdef const void *ptargets
+    cdef Py_ssize_t n
+    cdef int bits = dense(logits, &plogits, &n), status
+    if bits == 0 or bits != dense(targets, &ptargets, &n) or logits.shape != targets.shape:
+        return None
+    loss = empty(logits.shape, logits.dtype)
     cdef void *ploss = results(loss, bits, n)
     with nogil:
         status = kernel_sigmoid_cross_entropy_forward(bits, n, plogits, ptargets, ploss)
     check(status)
+    return loss
 
 
-def sigmoid_cross_entropy_backward(dloss, logits, targets, dlogits):
-    cdef Py_ssize_t n = logits.size
-    cdef int bits = bits_of(logits), status
-    cdef const void *pdloss = reals(dloss, bits, n)
-    cdef const void *plogits = reals(logits, bits, n)
-    cdef const void *ptargets = reals(targets, bits, n)
+def sigmoid_cross_entropy_backward(dloss, logits, targets):
+    cdef const void *pdloss
+    cdef const void *plogits
+    cdef const void *ptargets
+    cdef Py_ssize_t n
+    cdef int bits = dense(dloss, &pdloss, &n), status
+    if bits == 0 or bits != dense(logits, &plogits, &n) or bits != dense(targets, &ptargets, &n):
+        return None
+    if not dloss.shape == logits.shape == targets.shape:
+        return None
+    dlogits = empty(logits.shape, logits.dtype)
     cdef void *pdlogits = results(dlogits, bits, n)
     with nogil:
         status = kernel_sigmoid_cross_entropy_backward(bits, n, pdloss, plogits, ptargets, pdlogits)
     check(status)
+    return dlogits
 
 
 # ---- embedding ----------------------------------------------------------------------------
 
 
-def lookup(table, ids):
-    """Rows of a table as most are asked for: dense, by int64 ids that it has. None for all others."""
-    cdef Matrix matrix
-    cdef Py_buffer view
-    cdef int bits = bits_of_matrix(table, &matrix), status
-    if bits == 0 or matrix.column != 1 or matrix.row != matrix.columns or not describe(ids, &view):
+def embedding_forward(table, ids):
+    """Rows of a table; None for what C cannot take as it is."""
+    cdef const void *ptable
+    cdef const int64_t *pids
+    cdef Py_ssize_t rows, units, n
+    cdef int bits = rows_of(table, &ptable, &rows, &units), status
+    if bits == 0 or table.ndim != 2 or not ids_below(ids, rows, &pids, &n):
         return None
-    cdef Py_ssize_t n = view.len // 8
-    cdef const int64_t *pids = <const int64_t *>view.buf
-    cdef bint good = (
-        view.itemsize == 8 and view.format[1] == 0 and strchr(b"lq", view.format[0]) != NULL
-        and PyBuffer_IsContiguous(&view, b"C"[0]) and is_aligned(&view)
-        and (n == 0 or largest_64(<const uint64_t *>pids, n) < <uint64_t>matrix.rows)
-    )
-    PyBuffer_Release(&view)
-    if not good:
-        return None
-    y = empty((*ids.shape, matrix.columns), table.dtype)
-    cdef void *py = results(y, bits, n * matrix.columns)
-    with nogil:
-        status = kernel_embedding_forward(bits, n, matrix.columns, matrix.data, pids, py)
-    check(status)
-    return y
-
-
-def embedding_forward(Py_ssize_t rows, Py_ssize_t units, table, ids, y):
-    cdef Py_ssize_t n = ids.size
-    cdef int bits = bits_of(table), status
-    cdef const void *ptable = reals(table, bits, rows * units)
-    cdef const int64_t *pids = indices(ids, n)
+    y = empty((*ids.shape, units), table.dtype)
     cdef void *py = results(y, bits, n * units)
     with nogil:
         status = kernel_embedding_forward(bits, n, units, ptable, pids, py)
     check(status)
+    return y
 
 
 def embedding_backward(Py_ssize_t rows, Py_ssize_t units, dy, ids, dtable):
@@ -626,16 +764,6 @@ def apart(*arrays):
     finally:
         for i in range(count):
             PyBuffer_Release(&views[i])
-
-
-cdef bint look(array, Py_buffer *view) except -1:
-    """Get the view of an array of dense reals, for the caller to release; False, and nothing to release, if it is none."""
-    if not describe(array, view):
-        return False
-    if view.format[1] == 0 and view.format[0] in b"fd" and PyBuffer_IsContiguous(view, b"C"[0]) and is_aligned(view):
-        return True
-    PyBuffer_Release(view)
-    return False
 
 
 cdef bint alike(const Py_buffer *a, const Py_buffer *b) noexcept:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,17 +84,17 @@ set_num_threads(_default_threads(os.environ.get("MINIDL_NUM_THREADS", "")))
 
 
 def _dense(array: Array, dtype: Any = None) -> Array:
-    """The array itself where it is aligned and in C order, else a copy that is."""
+    """The array where it is aligned and in C order, else a copy that is; a memory map and the like as a plain array."""
     flags = array.flags
-    if isinstance(array, np.ndarray) and flags.c_contiguous and flags.aligned and dtype in (None, array.dtype):
-        return array
+    if flags.c_contiguous and flags.aligned and dtype in (None, array.dtype):
+        return np.asarray(array)
     return np.array(array, dtype, order="C")
 
 
 def _strided(array: Array) -> Array:
-    """The array itself where its strides are whole numbers of items, else a dense copy."""
+    """The array where its strides are whole numbers of items, else a dense copy."""
     whole = array.flags.forc or all(stride % array.itemsize == 0 for stride in array.strides)
-    return array if isinstance(array, np.ndarray) and array.flags.aligned and whole else np.array(array, order="C")
+    return np.asarray(array) if array.flags.aligned and whole else np.array(array, order="C")
 
 
 def _outside(ids: Array, limit: int) -> bool:
@@ -106,45 +106,43 @@ def _outside(ids: Array, limit: int) -> bool:
 
 def exp(x: Array) -> Array:
     """y = eˣ"""
-    validate.floats("exp", x=x)
     return _map(_cpu.exp, x)
 
 
 def tanh(x: Array) -> Array:
     """y = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)"""
-    validate.floats("tanh", x=x)
     return _map(_cpu.tanh, x)
 
 
 def sigmoid(x: Array) -> Array:
     """y = 1 / (1 + e⁻ˣ)"""
-    validate.floats("sigmoid", x=x)
     return _map(_cpu.sigmoid, x)
 
 
 def erf(x: Array) -> Array:
     """y = 2/√π ∫₀ˣ e^(−t²) dt"""
-    validate.floats("erf", x=x)
     return _map(_cpu.erf, x)
 
 
 def relu_forward(x: Array) -> Array:
     """y = max(x, 0)"""
-    validate.floats("relu_forward", x=x)
     return _map(_cpu.relu_forward, x)
 
 
 def relu_backward(dy: Array, x: Array) -> Array:
     """dx = dy where x > 0, else 0"""
-    validate.elementwise("relu_backward", dy=dy, x=x)
-    dx = empty(x.shape, x.dtype)
-    _cpu.relu_backward(_dense(dy), _dense(x), dx)
+    dx = _cpu.relu_backward(dy, x)
+    if dx is None:
+        validate.elementwise("relu_backward", dy=dy, x=x)
+        dx = _cpu.relu_backward(_dense(dy), _dense(x))
     return dx
 
 
-def _map(kernel: Callable[[Array, Array], None], x: Array) -> Array:
-    y = empty(x.shape, x.dtype)
-    kernel(_dense(x), y)
+def _map(kernel: Callable[[Array], Array], x: Array) -> Array:
+    y = kernel(x)
+    if y is None:
+        validate.floats(kernel.__name__, x=x)
+        y = kernel(_dense(x))
     return y
 
 
@@ -170,14 +168,35 @@ def matmul(a: Array, b: Array) -> Array:
     return c
 
 
+def affine_forward(x: Array, w: Array, b: Array) -> Array:
+    """y = x w + b"""
+    y = _cpu.affine_forward(x, w, b)
+    if y is None:
+        validate.affine("affine_forward", x, w, b=b)
+        y = _cpu.affine_forward(_strided(x), _strided(w), _dense(b))
+    return y
+
+
+def affine_backward(
+    dy: Array, x: Array, w: Array, needs: Sequence[bool] = (True, True, True)
+) -> tuple[Array | None, Array | None, Array | None]:
+    """dx = dy wᵀ, dw = xᵀ dy, db = Σ dy over the rows; None in place of those that are not needed."""
+    gradients = _cpu.affine_backward(dy, x, w, needs)
+    if gradients is None:
+        validate.affine("affine_backward", x, w, dy=dy)
+        gradients = _cpu.affine_backward(*map(_strided, (dy, x, w)), needs)
+    return gradients
+
+
 # ---- sums -------------------------------------------------------------------------------
 
 
 def sum_rows(x: Array) -> Array:
     """y = Σ x over the last axis."""
-    validate.axes("sum_rows", x)
-    y = empty(x.shape[:-1], x.dtype)
-    _cpu.sum_rows(_dense(x), y)
+    y = _cpu.sum_rows(x)
+    if y is None:
+        validate.axes("sum_rows", x)
+        y = _cpu.sum_rows(_dense(x))
     return y
 
 
@@ -186,68 +205,77 @@ def sum_rows(x: Array) -> Array:
 
 def softmax_forward(x: Array) -> Array:
     """y = e^(x − max x) / Σ e^(x − max x), over the last axis."""
-    validate.rows("softmax_forward", x)
-    y = empty(x.shape, x.dtype)
-    _cpu.softmax_forward(_dense(x), y)
+    y = _cpu.softmax_forward(x)
+    if y is None:
+        validate.rows("softmax_forward", x)
+        y = _cpu.softmax_forward(_dense(x))
     return y
 
 
 def softmax_backward(dy: Array, y: Array) -> Array:
     """dx = y (dy − Σ dy y)"""
-    validate.rows("softmax_backward", y)
-    validate.elementwise("softmax_backward", dy=dy, y=y)
-    dx = empty(y.shape, y.dtype)
-    _cpu.softmax_backward(_dense(dy), _dense(y), dx)
+    dx = _cpu.softmax_backward(dy, y)
+    if dx is None:
+        validate.rows("softmax_backward", y)
+        validate.elementwise("softmax_backward", dy=dy, y=y)
+        dx = _cpu.softmax_backward(_dense(dy), _dense(y))
     return dx
 
 
 def softmax_cross_entropy_forward(logits: Array, targets: Array) -> tuple[Array, Array]:
     """loss = −Σ targets log softmax(logits), with the probabilities that backward needs."""
-    validate.softmax_cross_entropy("softmax_cross_entropy_forward", logits, targets)
-    loss, probabilities = empty(logits.shape[:-1], logits.dtype), empty(logits.shape, logits.dtype)
-    _cpu.softmax_cross_entropy_forward(_dense(logits), _dense(targets), loss, probabilities)
-    return loss, probabilities
+    results = _cpu.softmax_cross_entropy_forward(logits, targets)
+    if results is None:
+        validate.softmax_cross_entropy("softmax_cross_entropy_forward", logits, targets)
+        results = _cpu.softmax_cross_entropy_forward(_dense(logits), _dense(targets))
+    return results
 
 
 def softmax_cross_entropy_backward(dloss: Array, probabilities: Array, targets: Array) -> Array:
     """dlogits = dloss (p Σ targets − targets)"""
-    validate.softmax_cross_entropy("softmax_cross_entropy_backward", probabilities, targets)
-    validate.loss_gradient("softmax_cross_entropy_backward", dloss, probabilities)
-    dlogits = empty(targets.shape, targets.dtype)
-    _cpu.softmax_cross_entropy_backward(_dense(dloss), _dense(probabilities), _dense(targets), dlogits)
+    dlogits = _cpu.softmax_cross_entropy_backward(dloss, probabilities, targets)
+    if dlogits is None:
+        validate.softmax_cross_entropy("softmax_cross_entropy_backward", probabilities, targets)
+        validate.loss_gradient("softmax_cross_entropy_backward", dloss, probabilities)
+        dlogits = _cpu.softmax_cross_entropy_backward(*map(_dense, (dloss, probabilities, targets)))
     return dlogits
 
 
 def sparse_cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, Array]:
     """loss = −log softmax(logits)[label], with the probabilities that backward needs."""
-    validate.sparse_cross_entropy("sparse_cross_entropy_forward", logits, labels, _outside)
-    loss, probabilities = empty(logits.shape[:-1], logits.dtype), empty(logits.shape, logits.dtype)
-    _cpu.sparse_cross_entropy_forward(_dense(logits), _dense(labels, np.int64), loss, probabilities)
-    return loss, probabilities
+    results = _cpu.sparse_cross_entropy_forward(logits, labels)
+    if results is None:
+        validate.sparse_cross_entropy("sparse_cross_entropy_forward", logits, labels, _outside)
+        results = _cpu.sparse_cross_entropy_forward(_dense(logits), _dense(labels, np.int64))
+    return results
 
 
 def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Array) -> Array:
     """dlogits = dloss (p − onehot(label))"""
-    validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels, _outside)
-    validate.loss_gradient("sparse_cross_entropy_backward", dloss, probabilities)
-    dlogits = empty(probabilities.shape, probabilities.dtype)
-    _cpu.sparse_cross_entropy_backward(_dense(dloss), _dense(probabilities), _dense(labels, np.int64), dlogits)
+    dlogits = _cpu.sparse_cross_entropy_backward(dloss, probabilities, labels)
+    if dlogits is None:
+        validate.sparse_cross_entropy("sparse_cross_entropy_backward", probabilities, labels, _outside)
+        validate.loss_gradient("sparse_cross_entropy_backward", dloss, probabilities)
+        dense = _dense(dloss), _dense(probabilities), _dense(labels, np.int64)
+        dlogits = _cpu.sparse_cross_entropy_backward(*dense)
     return dlogits
 
 
 def sigmoid_cross_entropy_forward(logits: Array, targets: Array) -> Array:
     """loss = max(x, 0) − x t + log(1 + e^(−|x|))"""
-    validate.elementwise("sigmoid_cross_entropy_forward", logits=logits, targets=targets)
-    loss = empty(logits.shape, logits.dtype)
-    _cpu.sigmoid_cross_entropy_forward(_dense(logits), _dense(targets), loss)
+    loss = _cpu.sigmoid_cross_entropy_forward(logits, targets)
+    if loss is None:
+        validate.elementwise("sigmoid_cross_entropy_forward", logits=logits, targets=targets)
+        loss = _cpu.sigmoid_cross_entropy_forward(_dense(logits), _dense(targets))
     return loss
 
 
 def sigmoid_cross_entropy_backward(dloss: Array, logits: Array, targets: Array) -> Array:
     """dx = dloss (σ(x) − t)"""
-    validate.elementwise("sigmoid_cross_entropy_backward", dloss=dloss, logits=logits, targets=targets)
-    dlogits = empty(logits.shape, logits.dtype)
-    _cpu.sigmoid_cross_entropy_backward(_dense(dloss), _dense(logits), _dense(targets), dlogits)
+    dlogits = _cpu.sigmoid_cross_entropy_backward(dloss, logits, targets)
+    if dlogits is None:
+        validate.elementwise("sigmoid_cross_entropy_backward", dloss=dloss, logits=logits, targets=targets)
+        dlogits = _cpu.sigmoid_cross_entropy_backward(*map(_dense, (dloss, logits, targets)))
     return dlogits
 
 
@@ -256,12 +284,10 @@ def sigmoid_cross_entropy_backward(dloss: Array, logits: Array, targets: Array) 
 
 def embedding_forward(table: Array, ids: Array) -> Array:
     """y[…] = table[ids[…]]"""
-    y = _cpu.lookup(table, ids)
-    if y is not None:
-        return y
-    validate.embedding(table, ids, _outside)
-    y = empty((*ids.shape, table.shape[1]), table.dtype)
-    _cpu.embedding_forward(*table.shape, _dense(table), _dense(ids, np.int64), y)
+    y = _cpu.embedding_forward(table, ids)
+    if y is None:
+        validate.embedding(table, ids, _outside)
+        y = _cpu.embedding_forward(_dense(table), _dense(ids, np.int64))
     return y
 
 
@@ -351,51 +377,43 @@ def _lstm_cache_shapes(x: Array, units: int) -> list[tuple[int, ...]]:
 
 def sgd_step(w: Array, g: Array, lr: float) -> None:
     """w ← w − lr g"""
-    _check_step("sgd_step", w=w, g=g)
-    scalars = validate.numbers("sgd_step", lr=lr)
-    _step(_cpu.sgd_step, g, (w,), *scalars)
+    _step(_cpu.sgd_step, {"w": w, "g": g}, {"lr": lr})
 
 
 def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool) -> None:
     """v ← μ v − lr g;  w ← w + v,  or with nesterov  w ← w + μ v − lr g"""
-    _check_step("momentum_step", w=w, g=g, v=v)
-    scalars = validate.numbers("momentum_step", lr=lr, momentum=momentum)
-    _step(_cpu.momentum_step, g, (w, v), *scalars, nesterov)
+    _step(_cpu.momentum_step, {"w": w, "g": g, "v": v}, {"lr": lr, "momentum": momentum}, nesterov)
 
 
 def adam_step(
     w: Array, g: Array, m: Array, v: Array, rate: float, beta_1: float, beta_2: float, epsilon: float
 ) -> None:
     """m ← m + (1−β₁)(g − m);  v ← v + (1−β₂)(g² − v);  w ← w − rate m / (√v + ε)"""
-    _check_step("adam_step", w=w, g=g, m=m, v=v)
-    scalars = validate.numbers("adam_step", rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-    _step(_cpu.adam_step, g, (w, m, v), *scalars)
+    scalars = {"rate": rate, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+    _step(_cpu.adam_step, {"w": w, "g": g, "m": m, "v": v}, scalars)
 
 
 def rmsprop_step(w: Array, g: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
     """v ← ρ v + (1−ρ) g²;  w ← w − lr g / √(v + ε)"""
-    _check_step("rmsprop_step", w=w, g=g, v=v)
-    scalars = validate.numbers("rmsprop_step", lr=lr, rho=rho, epsilon=epsilon)
-    _step(_cpu.rmsprop_step, g, (w, v), *scalars)
+    _step(_cpu.rmsprop_step, {"w": w, "g": g, "v": v}, {"lr": lr, "rho": rho, "epsilon": epsilon})
 
 
 def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> None:
     """a ← a + g²;  w ← w − lr g / √(a + ε)"""
-    _check_step("adagrad_step", w=w, g=g, a=a)
-    scalars = validate.numbers("adagrad_step", lr=lr, epsilon=epsilon)
-    _step(_cpu.adagrad_step, g, (w, a), *scalars)
+    _step(_cpu.adagrad_step, {"w": w, "g": g, "a": a}, {"lr": lr, "epsilon": epsilon})
 
 
-def _check_step(kernel: str, **arrays: Array) -> None:
-    """A look at the addresses; what is wrong, if anything, is found with more patience."""
-    if not _cpu.apart(*arrays.values()):
-        validate.step(kernel, **arrays)
-
-
-def _step(kernel: Callable[..., None], g: Array, written: tuple[Array, ...], *scalars: float) -> None:
+def _step(kernel: Callable[..., None], arrays: dict[str, Array], scalars: dict[str, float], *flags: bool) -> None:
     """Run a step on the arrays themselves, or on dense copies that are written back."""
-    w, *moments = dense = [_dense(array) for array in written]
-    kernel(w, _dense(g), *moments, *scalars)
-    for array, copy in zip(written, dense, strict=True):
-        if copy is not array:
+    as_they_are = _cpu.apart(*arrays.values())
+    if not as_they_are:  # what is wrong, if anything, is found with more patience
+        validate.step(kernel.__name__, **arrays)
+    numbers = validate.numbers(kernel.__name__, **scalars)
+    if as_they_are:
+        kernel(*arrays.values(), *numbers, *flags)
+        return
+    dense = [_dense(array) for array in arrays.values()]
+    kernel(*dense, *numbers, *flags)
+    for (name, array), copy in zip(arrays.items(), dense, strict=True):
+        if name != "g" and copy is not array:
             array[...] = copy

@@ -19,7 +19,7 @@ import contextlib
 import math
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -306,6 +306,22 @@ def matmul(a: Array, b: Array) -> Array:
     if b.ndim > 2 or a.ndim == 2:
         return cupy.matmul(a, b)
     return cupy.matmul(a.reshape(_matrix(a)), b).reshape(*a.shape[:-1], b.shape[1])  # one product is faster than many
+
+
+def affine_forward(x: Array, w: Array, b: Array) -> Array:
+    """y = x w + b"""
+    validate.affine("affine_forward", x, w, b=b)
+    y = matmul(x, w)
+    y += b
+    return y
+
+
+def affine_backward(
+    dy: Array, x: Array, w: Array, needs: Sequence[bool] = (True, True, True)
+) -> tuple[Array | None, Array | None, Array | None]:
+    """dx = dy wᵀ, dw = xᵀ dy, db = Σ dy over the rows; None in place of those that are not needed."""
+    validate.affine("affine_backward", x, w, dy=dy)
+    return matmul(dy, w.T) if needs[0] else None, matmul(x.T, dy) if needs[1] else None, dy.sum(0) if needs[2] else None
 
 
 # ---- sums -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ Letters in shapes: B batch, T time, D features in, U units, N rows, K classes or
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,20 @@ def matmul(a: Array, b: Array) -> Array:
     """c = a b, over the last two axes; the others broadcast.  (…, M, K) (…, K, N) → (…, M, N)"""
     validate.matmul(a, b)
     return np.matmul(a, b)
+
+
+def affine_forward(x: Array, w: Array, b: Array) -> Array:
+    """y = x w + b.  (N, D) (D, U) (U,) → (N, U)"""
+    validate.affine("affine_forward", x, w, b=b)
+    return x @ w + b
+
+
+def affine_backward(
+    dy: Array, x: Array, w: Array, needs: Sequence[bool] = (True, True, True)
+) -> tuple[Array | None, Array | None, Array | None]:
+    """dx = dy wᵀ, dw = xᵀ dy, db = Σ dy over the rows; None in place of those that are not needed."""
+    validate.affine("affine_backward", x, w, dy=dy)
+    return dy @ w.T if needs[0] else None, x.T @ dy if needs[1] else None, dy.sum(0) if needs[2] else None
 
 
 # ---- sums -------------------------------------------------------------------------------

@@ -64,10 +64,14 @@ def floats(kernel: str, /, **arrays: Any) -> None:
 
 def numbers(kernel: str, /, **values: Any) -> list[float]:
     """Real numbers, as Python's: one of NumPy's would draw float32 arrays up to its own precision."""
+    found = []
     for name, value in values.items():
-        if not hasattr(value, "__float__") or getattr(value, "ndim", 0) > 0:
-            raise TypeError(f"{kernel}: {name} must be a real number, got {type(value).__name__}")
-    return [float(value) for value in values.values()]
+        if type(value) is not float:
+            if not hasattr(value, "__float__") or getattr(value, "ndim", 0) > 0:
+                raise TypeError(f"{kernel}: {name} must be a real number, got {type(value).__name__}")
+            value = float(value)
+        found.append(value)
+    return found
 
 
 def integer(kernel: str, name: str, value: Any, limit: int) -> int:
@@ -147,6 +151,17 @@ def matmul(a: Any, b: Any) -> None:
             np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         except ValueError:
             raise ValueError(f"matmul: the stacks of shapes {a.shape} and {b.shape} do not broadcast") from None
+
+
+def affine(kernel: str, x: Any, w: Any, **others: Any) -> None:
+    """x (N, D), w (D, U), and of the others b (U,) or dy (N, U)."""
+    floats(kernel, x=x, w=w, **others)
+    rank(kernel, "x", x, 2, "(rows, features)")
+    rank(kernel, "w", w, 2, "(features, units)")
+    expect(kernel, "w", w, (x.shape[1], w.shape[1]), "(features, units)")
+    for name, array in others.items():
+        shape, legend = (w.shape[1:], "(units,)") if name == "b" else ((len(x), w.shape[1]), "(rows, units)")
+        expect(kernel, name, array, shape, legend)
 
 
 def axes(kernel: str, x: Any) -> None:

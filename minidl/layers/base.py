@@ -28,6 +28,7 @@ _training: ContextVar[bool] = ContextVar("training", default=False)
 # Whether zeros are sent through to make weights, or to see shapes: a stateful layer must not remember them.
 _trying: ContextVar[bool] = ContextVar("trying", default=False)
 _names_given: dict[str, int] = {}
+_OWN = frozenset({"_parameters", "_buffers", "_penalties", "batch_shape"})  # attributes of a layer that hold no layers
 
 
 class Layer:
@@ -59,10 +60,15 @@ class Layer:
     supports_masking = False  # whether a mask that comes in goes on unchanged
     autocast = True  # whether floats that come in are converted to the layer's own type
 
+    _holders: set[str]
+    _accepted: Sequence[str] = ()  # the names of call's parameters
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
             cls.build = _once(cls.build)  # type: ignore[assignment]
+        if "call" in cls.__dict__:
+            cls._accepted = tuple(inspect.signature(cls.call).parameters)
 
     def __init__(
         self,
@@ -118,12 +124,12 @@ class Layer:
 
     def __call__(self, *inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
         self._check_begun()
-        accepted = self._call_accepts()
+        accepted = self._accepted
         if not inputs and accepted[1:2] and accepted[1] in kwargs:  # the input given by its name
             inputs = (kwargs.pop(accepted[1]),)
         if inputs and inputs[0] is None:
             raise TypeError(f"{self.name} got None for its input; perhaps the call before it returns nothing")
-        inputs = tuple(self._prepared(x) for x in inputs)
+        inputs = tuple([self._prepared(x) for x in inputs])
         if mask is not None:
             mask = _as_mask(self, mask).copy()
         elif inputs:
@@ -144,6 +150,10 @@ class Layer:
 
     def _prepared(self, x: Any) -> Any:
         """Data as tensors; floats in the layer's own type, integers as they are."""
+        if isinstance(x, Tensor):
+            if not self.autocast or x._array.dtype is self.dtype or x._array.dtype.kind != "f":
+                return x
+            return _with_mask(x.astype(self.dtype), _mask_of(x))
         if x is None:
             return None
         if isinstance(x, Layer):
@@ -153,23 +163,13 @@ class Layer:
         if isinstance(x, dict):
             return {key: self._prepared(value) for key, value in x.items()}
         given = x if hasattr(x, "dtype") else np.asarray(x)  # Python's floats are float64: not by way of float32
-        if not self.autocast or given.dtype.kind != "f" or given.dtype == self.dtype:
-            return as_tensor(given, device=self.device)
-        cast = as_tensor(given, device=self.device).astype(self.dtype)
-        return _with_mask(cast, _mask_of(given))
+        floats = self.autocast and given.dtype.kind == "f"
+        return as_tensor(given, self.dtype if floats else None, self.device)
 
     def _build_for(self, inputs: tuple[Any, ...]) -> None:
         shapes = [shapes_of(x) for x in inputs if x is not None]
         self.build(shapes[0] if len(shapes) == 1 else shapes)
         self.built = True
-
-    @classmethod
-    def _call_accepts(cls) -> tuple[str, ...]:
-        accepted = cls.__dict__.get("_accepted")
-        if accepted is None:
-            accepted = tuple(inspect.signature(cls.call).parameters)
-            cls._accepted = accepted  # type: ignore[attr-defined]
-        return accepted
 
     def _output_shape_of_zeros(self, input_shape: Shape, unknown: int) -> tuple[int, ...]:
         with no_grad(), trying():
@@ -226,15 +226,15 @@ class Layer:
     @property
     def weights(self) -> list[Tensor]:
         """All weights: the layer's own, then those of the layers inside it, in the order they were set."""
-        return _unique(w for layer in self._descendants() for w in (*layer._parameters, *layer._buffers))
+        return _unique([w for layer in self._descendants() for w in layer._parameters + layer._buffers])
 
     @property
     def trainable_weights(self) -> list[Tensor]:
-        return [w for w in self.weights if w.requires_grad]
+        return [w for w in self.weights if w._needs]
 
     @property
     def non_trainable_weights(self) -> list[Tensor]:
-        return [w for w in self.weights if not w.requires_grad]
+        return [w for w in self.weights if not w._needs]
 
     def to(self, device: str) -> Self:
         """Move the weights to the "cpu" or to "cuda", the GPU, in place; later ones are made there. Returns the layer.
@@ -286,8 +286,18 @@ class Layer:
 
     # ---- the layers inside
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Remember which attributes may hold layers: those alone are looked through at every step."""
+        object.__setattr__(self, name, value)
+        holders = self.__dict__.setdefault("_holders", set())
+        if isinstance(value, (Layer, list, tuple, dict)) and name not in _OWN:
+            holders.add(name)
+        else:
+            holders.discard(name)
+
     def _children(self) -> list[Layer]:
-        return _layers_in(self.__dict__.values())
+        holders = self._holders
+        return _layers_in([value for name, value in self.__dict__.items() if name in holders])
 
     def _descendants(self) -> list[Layer]:
         """This layer and all inside it, each once, parents first."""
@@ -368,29 +378,19 @@ def _unique_name(cls: type) -> str:
 
 def _visit(layer: Layer, found: dict[int, Layer]) -> None:
     found[id(layer)] = layer
-    for child in layer._children():
-        if id(child) not in found:
-            _visit(child, found)
-
-
-class _Holders(dict[type, bool]):
-    """Which types may hold layers: known of each after the first look, for they are asked for at every step."""
-
-    def __missing__(self, kind: type) -> bool:
-        self[kind] = issubclass(kind, (Layer, list, tuple, dict))
-        return self[kind]
-
-
-_holders = _Holders()
+    if layer._holders:
+        for child in layer._children():
+            if id(child) not in found:
+                _visit(child, found)
 
 
 def _layers_in(values: Iterable[Any]) -> list[Layer]:
     """The layers among the values, and within the lists, tuples and dicts among them."""
     found: list[Layer] = []
-    for value in [value for value in values if _holders[type(value)]]:
+    for value in values:
         if isinstance(value, Layer):
             found.append(value)
-        elif value:
+        elif isinstance(value, (list, tuple, dict)) and value:
             found += _layers_in(value.values() if isinstance(value, dict) else value)
     return found
 
@@ -423,13 +423,14 @@ def _as_mask(layer: Layer, mask: Any) -> Any:
     return array.astype(np.bool_)
 
 
-def _with_mask(outputs: Any, mask: Any, inputs: tuple[Any, ...] = ()) -> Any:
+def _with_mask(outputs: Any, mask: Any, inputs: Sequence[Any] = ()) -> Any:
     """Attach a mask to the output, or to the first of several. An input that comes out again keeps its own."""
     several = isinstance(outputs, (list, tuple))
     first = outputs[0] if several and outputs else outputs
-    if any(first is x for x in inputs) and _mask_of(first) is not mask:
-        first = first.alias()
-        outputs = type(outputs)((first, *outputs[1:])) if several else first
+    for x in inputs:
+        if first is x and _mask_of(x) is not mask:
+            first = first.alias()
+            outputs = type(outputs)((first, *outputs[1:])) if several else first
     if mask is not None:
         first._mask = mask
     return outputs

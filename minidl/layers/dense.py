@@ -68,8 +68,9 @@ class Dense(Layer):
             self.bias = self.add_weight((self.units,), self.bias_initializer, "bias", regularizer=self.bias_regularizer)
 
     def call(self, x: Any) -> Tensor:
-        self._check(shapes_of(x))
-        same_features(self, shapes_of(x), self.kernel.shape[0])
+        shape = shapes_of(x)
+        self._check(shape)
+        same_features(self, shape, self.kernel.shape[0])
         y = matmul(x, self.kernel) if self.bias is None else affine(x, self.kernel, self.bias)
         return self.activation(y)
 

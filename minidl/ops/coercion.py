@@ -30,9 +30,12 @@ def operands(a: Any, b: Any) -> tuple[Any, Any]:
 
 def beside_each_other(*values: Any) -> list[Tensor]:
     """All as tensors: what is none takes the type of the first that is one, by the rules of arithmetic."""
-    leader = next((x for x in values if isinstance(x, Tensor)), None)
-    if leader is None:
+    tensors = [x for x in values if isinstance(x, Tensor)]
+    if len(tensors) == len(values):
+        return tensors
+    if not tensors:
         return [as_tensor(x) for x in values]
+    leader = tensors[0]
     results = [x if isinstance(x, Tensor) else operands(leader, x)[1] for x in values]
     weak = leader.dtype if _holds_floats(leader) else None  # of a Python number
     return [x if isinstance(x, Tensor) else as_tensor(x, weak, leader.device) for x in results]
@@ -50,7 +53,7 @@ def of_one_type(*tensors: Tensor) -> tuple[Any, ...]:
 def floating(x: Any) -> Tensor:
     """A tensor of floats; integers and booleans become float32."""
     t = as_tensor(x)
-    return wrap(t._array.astype(np.float32)) if t.dtype.kind in "iub" else t
+    return wrap(t._array.astype(np.float32)) if t._array.dtype.kind in "iub" else t
 
 
 def constant(x: Any) -> Any:
@@ -61,7 +64,7 @@ def constant(x: Any) -> Any:
 def constant_beside(operation: str, x: Any, t: Tensor) -> Any:
     """The array in x, on the device of a tensor."""
     array = x._array if isinstance(x, Tensor) else devices.beside(devices.as_array(x), t._array)
-    if devices.of(array) != t.device:
+    if type(array) is not type(t._array):
         check_one_device(operation, t, x if isinstance(x, Tensor) else array)
     return array
 

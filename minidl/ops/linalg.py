@@ -41,18 +41,25 @@ class Affine(Op):
         return i < 2 and needs[1 - i]
 
     def forward(self, x: Any, W: Any, b: Any) -> Any:
-        y = _product(x, W)
-        y += b
-        return y
+        if x.dtype.kind != "f":
+            return np.matmul(x, W) + b
+        if x.ndim == 2:
+            return kernels.of(x).affine_forward(x, W, b)
+        return kernels.of(x).affine_forward(_rows(x), W, b).reshape(*x.shape[:-1], W.shape[1])
 
     def backward(self, dy: Any) -> Any:
         x, W, _ = self.inputs
-        dx = Matmul.apply(dy, W.swapaxes(0, 1)) if self.needs[0] else None
-        if dy.ndim > 2:
-            rows = math.prod(dy.shape[:-1])
-            x, dy = x.reshape(rows, x.shape[-1]), dy.reshape(rows, dy.shape[-1])
-        dW = Matmul.apply(x.swapaxes(0, 1), dy) if self.needs[1] else None
-        return dx, dW, dy.sum(0) if self.needs[2] else None
+        if x.ndim == 2:
+            return kernels.of(x).affine_backward(dy, x, W, self.needs)
+        dx, dW, db = kernels.of(x).affine_backward(_rows(dy), _rows(x), W, self.needs)
+        return None if dx is None else dx.reshape(x.shape), dW, db
+
+    def composition(self, x: Tensor, W: Tensor, b: Tensor) -> Tensor:
+        return matmul(x, W) + b
+
+
+def _rows(x: Any) -> Any:
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _product(a: Any, b: Any) -> Any:
@@ -86,12 +93,13 @@ def affine(x: Any, W: Any, b: Any) -> Tensor:
     Tensor([[16.]])
     """
     x, W, b = beside_each_other(x, W, b)
-    if not x.dtype == W.dtype == b.dtype:
+    if not x._array.dtype == W._array.dtype == b._array.dtype:
         W, b = operands(W, b)
         x, W, b = of_one_type(*operands(x, W), b)
-    if x.ndim < 2 or W.ndim != 2 or x.shape[-1] != W.shape[0] or b.shape != W.shape[1:]:
+    rows, weights, bias = x._array.shape, W._array.shape, b._array.shape
+    if len(rows) < 2 or len(weights) != 2 or rows[-1] != weights[0] or bias != weights[1:]:
         raise ValueError(
-            f"affine: expected x (…, rows, D), W (D, U) and b (U,), got shapes {x.shape}, {W.shape} and {b.shape}"
+            f"affine: expected x (…, rows, D), W (D, U) and b (U,), got shapes {rows}, {weights} and {bias}"
         )
     return Affine.apply(x, W, b)
 
