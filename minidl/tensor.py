@@ -296,8 +296,7 @@ class Tensor:
     def __index__(self) -> int:
         return operator.index(self._array.item() if self.ndim == 0 else self._array)
 
-    def __hash__(self) -> int:  # == compares elements, so identity must be said
-        return id(self)
+    __hash__ = object.__hash__  # == compares elements, so identity must be said
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self.ndim == 0 else object.__format__(self, spec)
@@ -460,14 +459,14 @@ class Op:
         maker = None
         if wanted and recording:
             maker = op
-            op.parents = inputs
+            op.parents, op.inputs = inputs, arrays
             op.order = next(_order)
             if touched:
-                op.versions = tuple(x._version() if isinstance(x, Tensor) else 0 for x in inputs)
+                op.versions = tuple([x._version() if isinstance(x, Tensor) else 0 for x in inputs])
         if type(result) is tuple:
             op.n_outputs = len(result)
-            return tuple(_result(y, maker, slot, inputs) for slot, y in enumerate(result))
-        return _result(result, maker, 0, inputs)
+            return tuple([_result(y, maker, slot, inputs, arrays) for slot, y in enumerate(result)])
+        return _result(result, maker, 0, inputs, arrays)
 
     @classmethod
     def name(cls) -> str:
@@ -507,7 +506,7 @@ def from_dlpack(value: Any) -> Tensor:
     return as_tensor(array, device=devices.of(array))
 
 
-def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Tensor:
+def _result(array: Any, op: Op | None, slot: int, inputs: Sequence[Any], arrays: Sequence[Any]) -> Tensor:
     t = Tensor.__new__(Tensor)
     t._array = array
     if op is not None and array.dtype.kind == "f":
@@ -519,9 +518,16 @@ def _result(array: Any, op: Op | None, slot: int, inputs: tuple[Any, ...]) -> Te
             f"{op.name()} makes complex numbers of real ones that require a gradient, and gradients are real here; "
             f"keep real and imaginary parts in two tensors, or detach()"
         )
-    view = array.base is not None and not devices.owns(array.base)
+    base = array.base
+    view = base is not None and not devices.owns(base)
+    if not view:
+        for x in arrays:
+            if x is array:
+                break
+        else:
+            return t
     for x in inputs:  # a view of an input, or the input itself, shares its fate
-        if isinstance(x, Tensor) and (x._array is array or (view and np.may_share_memory(x._array, array))):
+        if isinstance(x, Tensor) and np.may_share_memory(x._array, array):
             t._memory = x._shared_memory()
     return t
 

@@ -39,13 +39,14 @@ def check_forward(op: Op, inputs: Iterable[Any], outputs: Iterable[Any]) -> None
             raise FloatingPointError(f"{op.name()} gave {found} in its forward pass, {source}\n  {op.called_at}")
 
 
-def check_backward(op: Op, gradients: Iterable[tuple[int, Any]]) -> None:
-    _wait(op, (getattr(dx, "_array", dx) for _, dx in gradients))
-    for i, dx in gradients:
-        found = _first_bad(getattr(dx, "_array", dx))
-        if found:
-            where = f"the gradient of its input {i}; it was called at\n  {_site(op)}"
-            raise FloatingPointError(f"the backward of {op.name()} gave {found} in {where}")
+def check_backward(op: Op, i: int, dx: Any) -> None:
+    """Look at the gradient of one input."""
+    array = getattr(dx, "_array", dx)
+    _wait(op, [array])
+    found = _first_bad(array)
+    if found:
+        where = f"the gradient of its input {i}; it was called at\n  {_site(op)}"
+        raise FloatingPointError(f"the backward of {op.name()} gave {found} in {where}")
 
 
 def _wait(op: Op, results: Iterable[Any]) -> None:

@@ -43,41 +43,111 @@ def backpropagate(
             return backpropagate(roots, seeds, targets, retain_graph=True, create_graph=True, boundary=boundary)
     graph = Graph(roots, {id(t) for t in boundary})
     wanted = {id(t) for t in targets} if targets is not None else graph.asked | graph.leaves.keys()
-    graph.mark_needs(wanted, all_leaves=targets is None or graph.leaves.keys() <= wanted)
+    graph.narrow(wanted, all_leaves=targets is None or graph.leaves.keys() <= wanted)
     graph.check_unchanged(create_graph)
     between = wanted - graph.leaves.keys()
-    gradients: dict[int, Any] = {}
-    own: set[int] = set()  # of the tensors whose gradient nobody else can hold
-    kept: dict[int, tuple[Tensor, Any]] = {}
+    gradients, kept = Gradients(create_graph), {}
     for root, seed in zip(roots, seeds, strict=True):
-        _accumulate(gradients, own, root, seed, False)
-    for op, needs in zip(graph.ops, graph.needs, strict=True):
-        outputs = graph.outputs.pop(op)  # so that each tensor is let go as soon as its op is done
-        dys = [gradients.pop(id(t), None) for t in outputs]
-        if between:
-            for t, dy in zip(outputs, dys, strict=True):
-                if t is not None and dy is not None and id(t) in between:
+        gradients.add(id(root), seed, False)
+    while graph.nodes:
+        node = graph.nodes.pop()  # the last one made; its tensors are let go as soon as it is done
+        dys, arrived = [], False
+        for t in node.outputs:
+            dy = gradients.sums.pop(id(t), None)
+            dys.append(dy)
+            if dy is not None:
+                arrived = True
+                if t is not None and id(t) in between:
                     kept[id(t)] = t, dy if create_graph else dy.copy()  # the op's rule is yet to pass it on
-        if True in needs and [dy for dy in dys if dy is not None]:
-            parents, working = op.parents, _twin(op) if retain_graph else op
-            for i, dx in _gradients_of_inputs(working, needs, outputs, dys, create_graph):
-                _accumulate(gradients, own, parents[i], dx, op.makes_gradients)
+        if arrived and True in node.needs:
+            gradients.pass_through(_twin(node.op) if retain_graph else node.op, node, dys)
             if not retain_graph:
-                op.free()
-    for t in graph.leaves.values():
-        if id(t) in wanted and id(t) in gradients:
-            dx = gradients[id(t)]
-            kept[id(t)] = t, dx if id(t) in own or create_graph else dx.copy()
+                node.op.free()
+    for key, t in graph.leaves.items():
+        if key in wanted and key in gradients.sums:
+            dx = gradients.sums[key]
+            kept[key] = t, dx if key in gradients.own or create_graph else dx.copy()
     return kept
+
+
+class Gradients:
+    """What has arrived so far at each tensor, by its id."""
+
+    def __init__(self, create_graph: bool) -> None:
+        self.create_graph = create_graph
+        self.watching = modes.get().watching
+        self.sums: dict[int, Any] = {}
+        self.own: set[int] = set()  # of the tensors whose gradient nobody else can hold
+
+    def add(self, key: int, dx: Any, is_new: bool) -> None:
+        """Never in place: a rule may hand the same array to several inputs, and one that is kept to others too."""
+        sums = self.sums
+        if key in sums:
+            sums[key] = sums[key] + dx
+            self.own.add(key)
+        else:
+            sums[key] = dx
+            if is_new:
+                self.own.add(key)
+
+    def pass_through(self, op: Op, node: Node, dys: list[Any]) -> None:
+        """Turn the gradients of an op's outputs into those of its inputs, by its rule."""
+        parents, output, needs = op.parents, node.outputs[0], node.needs
+        op.needs = needs
+        if self.create_graph:
+            op.inputs, op.output = parents, output
+        else:
+            op.output = None if output is None else output._array
+        for i, dx in enumerate(self._by_rule(op, dys)):
+            if dx is None or not needs[i]:
+                continue
+            p = parents[i]
+            array, kind = p._array, type(dx)
+            known = kind is type(array) or kind is array.dtype.type  # NumPy's number, of arrays without axes
+            if not known or dx.shape != array.shape or dx.dtype is not array.dtype:
+                dx = _fitted(op, i, p, dx, self.create_graph)
+            if self.watching:
+                anomaly.check_backward(op, i, dx)
+            self.add(id(p), dx, op.makes_gradients)
+
+    def _by_rule(self, op: Op, dys: list[Any]) -> Sequence[Any]:
+        try:
+            fused = self.create_graph and op.composition is not None
+            found = _through_composition(op, dys) if fused else op.backward(*dys)
+        except Exception as error:
+            devices.explain(error, dys)
+            error.add_note(f"in the backward of {op.name()}")
+            raise
+        if not isinstance(found, (tuple, list)):
+            found = (found,)
+        if len(found) != len(op.parents):
+            raise RuntimeError(
+                f"the backward of {op.name()} returned {len(found)} gradients for {len(op.parents)} inputs; "
+                f"return one for each, None where there is none"
+            )
+        return found
+
+
+class Node:
+    """An op as one backward pass sees it."""
+
+    __slots__ = ("needs", "op", "order", "outputs")
+
+    op: Op
+    order: int
+    outputs: list[Tensor | None]
+    needs: tuple[bool, ...]  # for which of the inputs a gradient leads to something wanted
 
 
 class Graph:
     """What a backward pass from the roots will visit."""
 
     def __init__(self, roots: Iterable[Tensor], boundary: set[int]) -> None:
-        self.outputs: dict[Op, list[Tensor | None]] = {}
         self.leaves: dict[int, Tensor] = {}
         self.asked: set[int] = set()  # of the tensors that are no leaves and retain their gradient
+        self.exposed: list[Node] = []  # whose inputs or outputs may have been changed
+        self.detours: list[Node] = []
+        found: dict[Op, Node] = {}
         stack = list(roots)
         while stack:
             t = stack.pop()
@@ -85,96 +155,75 @@ class Graph:
             if op is None or id(t) in boundary:
                 self.leaves[id(t)] = t
                 continue
-            slots = self.outputs.get(op)
-            if slots is None:
-                if op.parents is None:
-                    raise RuntimeError(_FREED.format(op=op.name()))
-                slots = self.outputs[op] = [None] * op.n_outputs
-                for p in op.parents:
-                    if getattr(p, "_needs", False):
-                        if p._op is None:
-                            self.leaves[id(p)] = p
-                        else:
-                            stack.append(p)
-            slots[t._slot] = t
+            node = found.get(op)
+            if node is None:
+                node = found[op] = self._visited(op, stack)
+            node.outputs[t._slot] = t
             if t._retains:
                 self.asked.add(id(t))
-        self.needs: list[tuple[bool, ...]] = []  # of each op
-        self.ops: list[Op] = sorted(self.outputs, key=attrgetter("order"), reverse=True)
+        self.nodes: list[Node] = sorted(found.values(), key=attrgetter("order"))
 
-    def mark_needs(self, wanted: set[int], all_leaves: bool) -> None:
-        """Find for each op for which of its inputs a gradient leads to something wanted, or to any leaf."""
-        useful = set(wanted)
-        for op in reversed(self.ops):
-            needs = tuple([getattr(p, "_needs", False) for p in op.parents])
-            if not all_leaves:
-                needs = tuple([need and id(p) in useful for p, need in zip(op.parents, needs, strict=True)])
-            if op.detour:
-                asked = id(op.parents[0]) in wanted
-                needs = needs[0] and asked, needs[1] and not asked
-            self.needs.append(needs)
-            if not all_leaves and True in needs:
-                useful.update(id(t) for t in self.outputs[op] if t is not None)
-        self.needs.reverse()
+    def _visited(self, op: Op, stack: list[Tensor]) -> Node:
+        """The node of an op, with those of its inputs on the stack that lead on."""
+        if op.parents is None:
+            raise RuntimeError(_FREED.format(op=op.name()))
+        needs, exposed = [], op.reads_output
+        for p in op.parents:
+            need = getattr(p, "_needs", False)
+            needs.append(need)
+            if getattr(p, "_memory", None) is not None:
+                exposed = True
+            if need:
+                if p._op is None:
+                    self.leaves[id(p)] = p
+                else:
+                    stack.append(p)
+        node = Node()
+        node.op, node.order, node.outputs, node.needs = op, op.order, [None] * op.n_outputs, tuple(needs)
+        if exposed:
+            self.exposed.append(node)
+        if op.detour:
+            self.detours.append(node)
+        return node
+
+    def narrow(self, wanted: set[int], all_leaves: bool) -> None:
+        """Narrow the needs of each op to what leads to something wanted. To some leaf they all lead."""
+        if not all_leaves:
+            useful = set(wanted)
+            for node in self.nodes:
+                node.needs = tuple([n and id(p) in useful for n, p in zip(node.needs, node.op.parents, strict=True)])
+                if node.op.detour:
+                    _take_detour(node, wanted)
+                if True in node.needs:
+                    useful.update([id(t) for t in node.outputs if t is not None])
+        else:
+            for node in self.detours:
+                _take_detour(node, wanted)
 
     def check_unchanged(self, create_graph: bool) -> None:
         """Before any rule runs, so that an error leaves the graph whole."""
-        for op, needs in zip(self.ops, self.needs, strict=True):
-            for parent in op.parents:
-                if getattr(parent, "_memory", None) is not None:  # else a constant, or memory that nobody has touched
-                    _check_inputs(op, needs, create_graph)
-                    break
-            if op.reads_output:
-                for t in self.outputs[op]:
+        for node in self.exposed:
+            _check_inputs(node, create_graph)
+            if node.op.reads_output:
+                for t in node.outputs:
                     if t is not None and t._version() != 0:
-                        raise RuntimeError(_CHANGED.format(what=f"the output {tuple(t.shape)}", op=op.name()))
+                        raise RuntimeError(_CHANGED.format(what=f"the output {tuple(t.shape)}", op=node.op.name()))
 
 
-def _check_inputs(op: Op, needs: tuple[bool, ...], create_graph: bool) -> None:
+def _take_detour(node: Node, wanted: set[int]) -> None:
+    asked = id(node.op.parents[0]) in wanted
+    node.needs = node.needs[0] and asked, node.needs[1] and not asked
+
+
+def _check_inputs(node: Node, create_graph: bool) -> None:
+    op = node.op
     recomputed = create_graph and op.composition is not None
-    versions = op.versions or (0,) * len(op.parents)
-    for i, (parent, version) in enumerate(zip(op.parents, versions, strict=True)):
-        exposed = getattr(parent, "_memory", None) is not None
-        if exposed and (recomputed or op.reads(i, needs)) and parent._version() != version:
+    for i, parent in enumerate(op.parents):
+        memory = getattr(parent, "_memory", None)
+        if memory is None or memory.version() == (op.versions[i] if op.versions else 0):
+            continue
+        if recomputed or op.reads(i, node.needs):
             raise RuntimeError(_CHANGED.format(what=f"input {i} {tuple(parent.shape)}", op=op.name()))
-
-
-def _gradients_of_inputs(
-    op: Op, needs: tuple[bool, ...], outputs: Sequence[Any], dys: list[Any], create_graph: bool
-) -> list[tuple[int, Any]]:
-    """The places of the inputs that need a gradient and get one, each with its gradient."""
-    op.needs = needs
-    if create_graph:
-        op.inputs = op.parents
-        op.output = outputs[0]
-    else:
-        op.inputs = [getattr(p, "_array", p) for p in op.parents]
-        op.output = None if outputs[0] is None else outputs[0]._array
-    try:
-        fused = create_graph and op.composition is not None
-        gradients = _through_composition(op, dys) if fused else op.backward(*dys)
-    except Exception as error:
-        devices.explain(error, dys)
-        error.add_note(f"in the backward of {op.name()}")
-        raise
-    if not isinstance(gradients, (tuple, list)):
-        gradients = (gradients,)
-    if len(gradients) != len(op.parents):
-        raise RuntimeError(
-            f"the backward of {op.name()} returned {len(gradients)} gradients for {len(op.parents)} inputs; "
-            f"return one for each, None where there is none"
-        )
-    found = []
-    for i, dx in enumerate(gradients):
-        if needs[i] and dx is not None:
-            array = op.parents[i]._array
-            known = type(dx) is type(array) or type(dx) is array.dtype.type  # NumPy's number, of arrays without axes
-            if not known or dx.shape != array.shape or dx.dtype is not array.dtype:
-                dx = _fitted(op, i, op.parents[i], dx, create_graph)
-            found.append((i, dx))
-    if modes.get().watching:
-        anomaly.check_backward(op, found)
-    return found
 
 
 def _twin(op: Op) -> Op:
@@ -218,18 +267,6 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     extra = len(x.shape) - len(shape)
     stretched = tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
     return x.sum(tuple(range(extra)) + stretched).reshape(shape)
-
-
-def _accumulate(gradients: dict[int, Any], own: set[int], t: Tensor, dx: Any, is_new: bool) -> None:
-    """Never in place: a rule may hand the same array to several inputs, and an array that is kept to others too."""
-    key = id(t)
-    if key in gradients:
-        gradients[key] = gradients[key] + dx
-        own.add(key)
-        return
-    gradients[key] = dx
-    if is_new:
-        own.add(key)
 
 
 _FREED = (

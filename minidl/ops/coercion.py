@@ -20,7 +20,7 @@ def operands(a: Any, b: Any) -> tuple[Any, Any]:
     """Two operands of an arithmetic op; Python numbers stay as they are, NumPy treats them as weak."""
     if isinstance(a, Tensor):
         if isinstance(b, Tensor):
-            return (a, b) if a._array.dtype == b._array.dtype else _meet(a, b)
+            return (a, b) if a._array.dtype is b._array.dtype else _meet(a, b)
         return _beside(a, b)
     if isinstance(b, Tensor):
         second, first = _beside(b, a)
@@ -52,6 +52,8 @@ def of_one_type(*tensors: Tensor) -> tuple[Any, ...]:
 
 def floating(x: Any) -> Tensor:
     """A tensor of floats; integers and booleans become float32."""
+    if isinstance(x, Tensor) and x._array.dtype.kind == "f":  # nearly always
+        return x
     t = as_tensor(x)
     return wrap(t._array.astype(np.float32)) if t._array.dtype.kind in "iub" else t
 
