@@ -280,7 +280,8 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
     large = {
         "exp": (a,), "tanh": (a,), "sigmoid": (a,), "relu_forward": (a,), "relu_backward": (a, b),
         "softmax_forward": (a,), "softmax_backward": (a, b),
-        "sum_rows": (a,), "matmul": (a, b.T), "affine_forward": (a, b.T, a[0, :1].repeat(300)), "sparse_cross_entropy_forward": (a, labels),
+        "sum_rows": (a,), "matmul": (a, b.T), "affine_forward": (a, b.T, a[0, :1].repeat(300)),
+        "sparse_cross_entropy_forward": (a, labels),
         "softmax_cross_entropy_forward": (a, b),
         "sigmoid_cross_entropy_forward": (a, b), "embedding_backward": (a, ids(40, 300), 40), "dropout": (a, 0.3, 1, 2),
     }  # fmt: skip

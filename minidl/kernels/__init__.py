@@ -26,6 +26,7 @@ except ImportError as error:  # installed without a C compiler
 
 MODULES = ("reference", "cpu", "cuda")
 
+_NUMPYS = (np.ndarray, np.generic)
 _serving: ModuleType = reference if cpu is None else cpu
 _active: ModuleType = _serving
 
@@ -37,7 +38,7 @@ def serving() -> ModuleType:
 
 def of(array: Any) -> ModuleType:
     """The kernel module that serves this array."""
-    if isinstance(array, (np.ndarray, np.generic)):
+    if isinstance(array, _NUMPYS):
         return _serving
     if on_gpu(array):
         return cuda

@@ -182,6 +182,11 @@ cdef bint look(array, Py_buffer *view) except -1:
     return False
 
 
+cdef made_dense(array):
+    """The gradient of a loss as one array, which the mean of the losses has made a broadcast view of one number."""
+    return array.copy() if type(array) is ndarray and not array.flags.c_contiguous else array
+
+
 cdef int dense(array, const void **data, Py_ssize_t *n) except -1:
     """Look at an array: 32 or 64 if it is one of dense reals, where they lie and how many they are; 0 if it is none."""
     cdef Py_buffer view
@@ -221,10 +226,6 @@ cdef inline void *results(array, int bits, Py_ssize_t n) except NULL:
     return address(array, b"f" if bits == 32 else b"d", bits // 8, n, PyBUF_WRITABLE)
 
 
-cdef inline const int64_t *indices(array, Py_ssize_t n) except NULL:
-    return <const int64_t *>address(array, b"lq", 8, n, 0)
-
-
 cdef uint64_t largest_32(const uint32_t *values, Py_ssize_t n) noexcept nogil:
     cdef uint32_t most = 0
     for i in range(n):
@@ -249,7 +250,7 @@ def outside(ids, Py_ssize_t limit):
         with nogil:
             most = largest_32(<const uint32_t *>pids, n)
     else:
-        pids = indices(ids, n)
+        pids = address(ids, b"lq", 8, n, 0)
         with nogil:
             most = largest_64(<const uint64_t *>pids, n)
     return n > 0 and most >= <uint64_t>limit
@@ -277,8 +278,8 @@ cdef int check(int status) except -1:
 
 
 # ---- elementary functions -----------------------------------------------------------------
-# From here to the cross-entropies a function returns None for an array that is not as C takes it. The caller then
-# finds out with patience what is wrong with it, and if nothing is, comes again with a copy.
+# From here to the LSTM a function returns None for an array that is not as C takes it. The caller then finds out with
+# patience what is wrong with it, and if nothing is, comes again with a copy.
 
 ctypedef int (*Map)(int bits, Py_ssize_t n, const void *x, void *y) noexcept nogil
 
@@ -534,6 +535,7 @@ def softmax_cross_entropy_backward(dloss, probabilities, targets):
     cdef const void *pprobabilities
     cdef const void *ptargets
     cdef Py_ssize_t batch, classes
+    dloss = made_dense(dloss)
     cdef int bits = dense(dloss, &pdloss, &batch), status
     if bits == 0 or bits != classes_of(probabilities, &pprobabilities, &batch, &classes):
         return None
@@ -571,6 +573,7 @@ def sparse_cross_entropy_backward(dloss, probabilities, labels):
     cdef const void *pprobabilities
     cdef const int64_t *plabels
     cdef Py_ssize_t batch, classes
+    dloss = made_dense(dloss)
     cdef int bits = dense(dloss, &pdloss, &batch), status
     if bits == 0 or bits != classes_of(probabilities, &pprobabilities, &batch, &classes):
         return None
@@ -605,6 +608,7 @@ def sigmoid_cross_entropy_backward(dloss, logits, targets):
     cdef const void *plogits
     cdef const void *ptargets
     cdef Py_ssize_t n
+    dloss = made_dense(dloss)
     cdef int bits = dense(dloss, &pdloss, &n), status
     if bits == 0 or bits != dense(logits, &plogits, &n) or bits != dense(targets, &ptargets, &n):
         return None
@@ -637,15 +641,19 @@ def embedding_forward(table, ids):
     return y
 
 
-def embedding_backward(Py_ssize_t rows, Py_ssize_t units, dy, ids, dtable):
-    cdef Py_ssize_t n = ids.size
-    cdef int bits = bits_of(dy), status
-    cdef const void *pdy = reals(dy, bits, n * units)
-    cdef const int64_t *pids = indices(ids, n)
+def embedding_backward(dy, ids, Py_ssize_t rows):
+    cdef const void *pdy
+    cdef const int64_t *pids
+    cdef Py_ssize_t n, units
+    cdef int bits = rows_of(dy, &pdy, &n, &units), status
+    if bits == 0 or not ids_below(ids, rows, &pids, &n) or dy.shape[:-1] != ids.shape:
+        return None
+    dtable = empty((rows, units), dy.dtype)
     cdef void *pdtable = results(dtable, bits, rows * units)
     with nogil:
         status = kernel_embedding_backward(bits, n, rows, units, pdy, pids, pdtable)
     check(status)
+    return dtable
 
 
 # ---- random numbers and dropout -----------------------------------------------------------
@@ -660,44 +668,86 @@ def random_bits(uint64_t seed, uint64_t offset, words):
     check(status)
 
 
-def dropout(uint64_t threshold, double scale, uint64_t seed, uint64_t offset, x, y):
-    cdef Py_ssize_t n = x.size
-    cdef int bits = bits_of(x), status
-    cdef const void *px = reals(x, bits, n)
+def dropout(x, double rate, uint64_t seed, uint64_t offset):
+    """None for an array or a rate that is not as C takes it; an error for other integers than these are."""
+    cdef const void *px
+    cdef Py_ssize_t n
+    cdef int bits = dense(x, &px, &n), status
+    if bits == 0 or not 0 <= rate <= 1:
+        return None
+    cdef uint64_t threshold = <uint64_t>(rate * 2.0**32)
+    cdef double scale = 1 / (1 - rate) if rate < 1 else 0
+    y = empty(x.shape, x.dtype)
     cdef void *py = results(y, bits, n)
     with nogil:
         status = kernel_dropout(bits, n, threshold, scale, seed, offset, px, py)
     check(status)
+    return y
 
 
 # ---- LSTM ---------------------------------------------------------------------------------
 
 
-cdef const void *reals_or_null(array, int bits, Py_ssize_t n) except? NULL:
-    if array is None:
-        return NULL
-    return reals(array, bits, n)
+cdef int sizes_of(x, recurrent, Py_ssize_t *batch, Py_ssize_t *time, Py_ssize_t *features, Py_ssize_t *units) except -1:
+    """The sizes of an LSTM by its input and its recurrent weights, and its bits; 0 if these are not as C takes them."""
+    cdef const void *data
+    cdef Py_ssize_t n
+    cdef int bits = dense(x, &data, &n)
+    if bits == 0 or x.ndim != 3 or dense(recurrent, &data, &n) != bits or recurrent.ndim != 2:
+        return 0
+    batch[0], time[0], features[0] = x.shape
+    units[0] = recurrent.shape[0]
+    return bits
 
 
-cdef const uint8_t *mask_or_null(mask, Py_ssize_t n) except? NULL:
+cdef bint is_shaped(array, int bits, tuple shape, const void **data) except -1:
+    """Whether an array is one of dense reals of so many bits and of this shape, and where they lie."""
+    cdef Py_ssize_t n
+    return dense(array, data, &n) == bits and array.shape == shape
+
+
+cdef bint is_absent_or_shaped(array, int bits, tuple shape, const void **data) except -1:
+    data[0] = NULL
+    return array is None or is_shaped(array, bits, shape, data)
+
+
+cdef bint is_mask(mask, tuple shape, const uint8_t **data) except -1:
+    """Whether it is None, or an array of dense booleans of this shape, and where they lie."""
+    cdef Py_buffer view
+    data[0] = NULL
     if mask is None:
-        return NULL
-    return <const uint8_t *>address(mask, b"?", 1, n, 0)
+        return True
+    if not describe(mask, &view):
+        return False
+    data[0] = <const uint8_t *>view.buf
+    cdef bint good = view.format[0] == b"?"[0] and view.format[1] == 0 and PyBuffer_IsContiguous(&view, b"C"[0])
+    PyBuffer_Release(&view)
+    return good and mask.shape == shape
 
 
-def lstm_forward(
-    Py_ssize_t units, x, h0, c0, kernel, recurrent, bias, mask, bint reverse, y, h, c, gates, h_before, c_before
-):
-    cdef Py_ssize_t batch = x.shape[0], time = x.shape[1], features = x.shape[2]
+def lstm_forward(x, h0, c0, kernel, recurrent, bias, mask, bint reverse):
+    """y, h, c and what backward needs; None for what C cannot take as it is."""
+    cdef Py_ssize_t batch, time, features, units
+    cdef int bits = sizes_of(x, recurrent, &batch, &time, &features, &units), status
+    cdef const void *px
+    cdef const void *ph0
+    cdef const void *pc0
+    cdef const void *pkernel
+    cdef const void *precurrent
+    cdef const void *pbias
+    cdef const uint8_t *pmask
+    if bits == 0 or not (
+        is_shaped(x, bits, (batch, time, features), &px)
+        and is_shaped(h0, bits, (batch, units), &ph0) and is_shaped(c0, bits, (batch, units), &pc0)
+        and is_shaped(kernel, bits, (features, 4 * units), &pkernel)
+        and is_shaped(recurrent, bits, (units, 4 * units), &precurrent)
+        and is_shaped(bias, bits, (4 * units,), &pbias) and is_mask(mask, (batch, time), &pmask)
+    ):
+        return None
     cdef Py_ssize_t state = batch * units, states = time * state
-    cdef int bits = bits_of(x), status
-    cdef const void *px = reals(x, bits, batch * time * features)
-    cdef const void *ph0 = reals(h0, bits, state)
-    cdef const void *pc0 = reals(c0, bits, state)
-    cdef const void *pkernel = reals(kernel, bits, features * 4 * units)
-    cdef const void *precurrent = reals(recurrent, bits, units * 4 * units)
-    cdef const void *pbias = reals(bias, bits, 4 * units)
-    cdef const uint8_t *pmask = mask_or_null(mask, batch * time)
+    y, h, c = empty((batch, time, units), x.dtype), empty((batch, units), x.dtype), empty((batch, units), x.dtype)
+    gates = empty((time, batch, 4 * units), x.dtype)
+    h_before, c_before = empty((time, batch, units), x.dtype), empty((time, batch, units), x.dtype)
     cdef void *py = results(y, bits, states)
     cdef void *ph = results(h, bits, state)
     cdef void *pc = results(c, bits, state)
@@ -709,25 +759,45 @@ def lstm_forward(
             bits, batch, time, features, units, px, ph0, pc0, pkernel, precurrent, pbias, pmask, reverse,
             py, ph, pc, pgates, ph_before, pc_before)
     check(status)
+    return y, h, c, (gates, h_before, c_before)
 
 
-def lstm_backward(
-    Py_ssize_t units, dy, dh, dc, x, kernel, recurrent, mask, bint reverse, gates, h_before, c_before,
-    dx, dh0, dc0, dkernel, drecurrent, dbias
-):
-    cdef Py_ssize_t batch = x.shape[0], time = x.shape[1], features = x.shape[2]
-    cdef Py_ssize_t state = batch * units, states = time * state
-    cdef int bits = bits_of(x), status
-    cdef const void *pdy = reals_or_null(dy, bits, states)
-    cdef const void *pdh = reals_or_null(dh, bits, state)
-    cdef const void *pdc = reals_or_null(dc, bits, state)
-    cdef const void *px = reals(x, bits, batch * time * features)
-    cdef const void *pkernel = reals(kernel, bits, features * 4 * units)
-    cdef const void *precurrent = reals(recurrent, bits, units * 4 * units)
-    cdef const uint8_t *pmask = mask_or_null(mask, batch * time)
-    cdef const void *pgates = reals(gates, bits, 4 * states)
-    cdef const void *ph_before = reals(h_before, bits, states)
-    cdef const void *pc_before = reals(c_before, bits, states)
+def lstm_backward(dy, dh, dc, x, h0, c0, kernel, recurrent, bias, mask, bint reverse, cache):
+    """The gradients of x, h0, c0, kernel, recurrent and bias; None for what C cannot take as it is."""
+    cdef Py_ssize_t batch, time, features, units
+    cdef int bits = sizes_of(x, recurrent, &batch, &time, &features, &units), status
+    cdef const void *pdy
+    cdef const void *pdh
+    cdef const void *pdc
+    cdef const void *px
+    cdef const void *unread
+    cdef const void *pkernel
+    cdef const void *precurrent
+    cdef const void *pgates
+    cdef const void *ph_before
+    cdef const void *pc_before
+    cdef const uint8_t *pmask
+    if bits == 0 or type(cache) is not tuple or len(cache) != 3:
+        return None
+    gates, h_before, c_before = cache
+    if not (
+        is_absent_or_shaped(dy, bits, (batch, time, units), &pdy)
+        and is_absent_or_shaped(dh, bits, (batch, units), &pdh)
+        and is_absent_or_shaped(dc, bits, (batch, units), &pdc)
+        and is_shaped(x, bits, (batch, time, features), &px)
+        and is_shaped(h0, bits, (batch, units), &unread) and is_shaped(c0, bits, (batch, units), &unread)
+        and is_shaped(kernel, bits, (features, 4 * units), &pkernel)
+        and is_shaped(recurrent, bits, (units, 4 * units), &precurrent)
+        and is_shaped(bias, bits, (4 * units,), &unread) and is_mask(mask, (batch, time), &pmask)
+        and is_shaped(gates, bits, (time, batch, 4 * units), &pgates)
+        and is_shaped(h_before, bits, (time, batch, units), &ph_before)
+        and is_shaped(c_before, bits, (time, batch, units), &pc_before)
+    ):
+        return None
+    cdef Py_ssize_t state = batch * units
+    dx, dh0, dc0 = empty(x.shape, x.dtype), empty(h0.shape, x.dtype), empty(c0.shape, x.dtype)
+    dkernel, drecurrent = empty(kernel.shape, x.dtype), empty(recurrent.shape, x.dtype)
+    dbias = empty(bias.shape, x.dtype)
     cdef void *pdx = results(dx, bits, batch * time * features)
     cdef void *pdh0 = results(dh0, bits, state)
     cdef void *pdc0 = results(dc0, bits, state)
@@ -739,6 +809,7 @@ def lstm_backward(
             bits, batch, time, features, units, pdy, pdh, pdc, px, pkernel, precurrent, pmask, reverse,
             pgates, ph_before, pc_before, pdx, pdh0, pdc0, pdkernel, pdrecurrent, pdbias)
     check(status)
+    return dx, dh0, dc0, dkernel, drecurrent, dbias
 
 
 # ---- optimizer steps ----------------------------------------------------------------------

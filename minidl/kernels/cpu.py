@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -293,9 +293,10 @@ def embedding_forward(table: Array, ids: Array) -> Array:
 
 def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
     """dtable[i] = Σ dy over the places where ids = i, added in order."""
-    rows = validate.embedding_backward(dy, ids, rows, _outside)
-    dtable = empty((rows, dy.shape[-1]), dy.dtype)
-    _cpu.embedding_backward(*dtable.shape, _dense(dy), _dense(ids, np.int64), dtable)
+    dtable = _cpu.embedding_backward(dy, ids, rows) if type(rows) is int and 0 <= rows < validate.INDEX else None
+    if dtable is None:
+        rows = validate.embedding_backward(dy, ids, rows, _outside)
+        dtable = _cpu.embedding_backward(_dense(dy), _dense(ids, np.int64), rows)
     return dtable
 
 
@@ -312,9 +313,13 @@ def random_bits(n: int, seed: int, offset: int) -> Array:
 
 def dropout(x: Array, rate: float, seed: int, offset: int) -> Array:
     """y = x / (1 − rate) where the element's random word ≥ rate · 2³², else 0."""
-    rate, seed, offset = validate.dropout(x, rate, seed, offset)
-    y = empty(x.shape, x.dtype)
-    _cpu.dropout(int(rate * 2**32), 1 / (1 - rate) if rate < 1 else 0.0, seed, offset, _dense(x), y)
+    given = rate, seed, offset
+    if tuple(map(type, given)) != (float, int, int) or not (0 <= seed < validate.WORD and 0 <= offset < validate.WORD):
+        given = validate.dropout(x, *given)
+    y = _cpu.dropout(x, *given)
+    if y is None:
+        validate.dropout(x, *given)
+        y = _cpu.dropout(_dense(x), *given)
     return y
 
 
@@ -332,13 +337,12 @@ def lstm_forward(
     reverse: bool = False,
 ) -> tuple[Array, Array, Array, LSTMCache]:
     """Run an LSTM over a whole sequence; the equations stand in `reference.lstm_forward`."""
-    validate.lstm("lstm_forward", x, h0, c0, kernel, recurrent, bias, mask)
-    units, dtype = len(recurrent), x.dtype
-    y, h, c = empty((*x.shape[:2], units), dtype), empty(h0.shape, dtype), empty(c0.shape, dtype)
-    cache = tuple(empty(shape, dtype) for shape in _lstm_cache_shapes(x, units))
-    dense = map(_dense, (x, h0, c0, kernel, recurrent, bias))
-    _cpu.lstm_forward(units, *dense, None if mask is None else _dense(mask), reverse, y, h, c, *cache)
-    return y, h, c, cache
+    arrays = x, h0, c0, kernel, recurrent, bias
+    results = _cpu.lstm_forward(*arrays, mask, reverse)
+    if results is None:
+        validate.lstm("lstm_forward", *arrays, mask)
+        results = _cpu.lstm_forward(*map(_dense, arrays), None if mask is None else _dense(mask), reverse)
+    return results
 
 
 def lstm_backward(
@@ -356,13 +360,14 @@ def lstm_backward(
     cache: LSTMCache,
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Back-propagation through time; the equations stand in `reference.lstm_backward`."""
-    validate.lstm("lstm_backward", x, h0, c0, kernel, recurrent, bias, mask)
-    validate.lstm_gradients(x, recurrent, dy, dh, dc)
-    units = len(recurrent)
-    validate.lstm_cache("cpu", cache, x, _lstm_cache_shapes(x, units))
-    gradients = tuple(empty(array.shape, x.dtype) for array in (x, h0, c0, kernel, recurrent, bias))
-    given = (None if array is None else _dense(array) for array in (dy, dh, dc, x, kernel, recurrent, mask))
-    _cpu.lstm_backward(units, *given, reverse, *map(_dense, cache), *gradients)
+    arrays = x, h0, c0, kernel, recurrent, bias
+    gradients = _cpu.lstm_backward(dy, dh, dc, *arrays, mask, reverse, cache)
+    if gradients is None:
+        validate.lstm("lstm_backward", *arrays, mask)
+        validate.lstm_gradients(x, recurrent, dy, dh, dc)
+        validate.lstm_cache("cpu", cache, x, _lstm_cache_shapes(x, len(recurrent)))
+        given = [None if array is None else _dense(array) for array in (dy, dh, dc, *arrays, mask)]
+        gradients = _cpu.lstm_backward(*given, reverse, tuple(map(_dense, cache)))
     return gradients
 
 
@@ -408,7 +413,9 @@ def _step(kernel: Callable[..., None], arrays: dict[str, Array], scalars: dict[s
     as_they_are = _cpu.apart(*arrays.values())
     if not as_they_are:  # what is wrong, if anything, is found with more patience
         validate.step(kernel.__name__, **arrays)
-    numbers = validate.numbers(kernel.__name__, **scalars)
+    numbers: Iterable[float] = scalars.values()
+    if set(map(type, numbers)) != {float}:
+        numbers = validate.numbers(kernel.__name__, **scalars)
     if as_they_are:
         kernel(*arrays.values(), *numbers, *flags)
         return

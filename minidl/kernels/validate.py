@@ -64,14 +64,10 @@ def floats(kernel: str, /, **arrays: Any) -> None:
 
 def numbers(kernel: str, /, **values: Any) -> list[float]:
     """Real numbers, as Python's: one of NumPy's would draw float32 arrays up to its own precision."""
-    found = []
     for name, value in values.items():
-        if type(value) is not float:
-            if not hasattr(value, "__float__") or getattr(value, "ndim", 0) > 0:
-                raise TypeError(f"{kernel}: {name} must be a real number, got {type(value).__name__}")
-            value = float(value)
-        found.append(value)
-    return found
+        if not hasattr(value, "__float__") or getattr(value, "ndim", 0) > 0:
+            raise TypeError(f"{kernel}: {name} must be a real number, got {type(value).__name__}")
+    return [float(value) for value in values.values()]
 
 
 def integer(kernel: str, name: str, value: Any, limit: int) -> int:
