@@ -17,7 +17,7 @@ from typing import Any
 from minidl import ops
 from minidl.naming import lookup
 from minidl.ops.coercion import floating
-from minidl.tensor import Tensor, as_tensor
+from minidl.tensor import Tensor
 
 _TABLE: dict[str, Callable[..., Tensor]] = {}
 
@@ -27,7 +27,6 @@ def _activation(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @functools.wraps(function)
     def activated(x: Any, *args: Any, **kwargs: Any) -> Tensor:
-        x = as_tensor(x)
         y = function(floating(x), *args, **kwargs)
         mask = getattr(x, "_mask", None)
         if mask is not None and y is not x:

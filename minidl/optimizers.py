@@ -107,7 +107,7 @@ class Optimizer:
         """
         pairs = list(grads_and_weights)
         weights, grads = _checked(pairs)
-        self.build(w for _, w in pairs)
+        self.build([w for _, w in pairs])
         rate = self.learning_rate
         for w, g in zip(weights, self._clipped(grads), strict=True):
             array = w._array
@@ -394,7 +394,8 @@ def _checked(pairs: list[tuple[Any, Tensor]]) -> tuple[list[Tensor], list[Array]
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"pair {i} must be (gradient, weight), as from zip(gradients, weights), got {pair!r:.60}")
         g, w = pair
-        _check_weight(i, w)
+        if not (isinstance(w, Tensor) and w._op is None and w._array.dtype.kind == "f" and _is_writable(w._array)):
+            raise _wrong_weight(i, w)
         if id(w) in seen:
             raise ValueError(f"{_title(i, w)} is given twice; add up its gradients")
         seen.add(id(w))
@@ -412,31 +413,33 @@ def _checked(pairs: list[tuple[Any, Tensor]]) -> tuple[list[Tensor], list[Array]
     return weights, grads
 
 
-def _check_weight(i: int, w: Any) -> None:
+def _is_writable(array: Array) -> bool:
+    return getattr(array.flags, "writeable", True)  # CuPy's always are
+
+
+def _wrong_weight(i: int, w: Any) -> Exception:
     if not isinstance(w, Tensor):
-        raise TypeError(f"pair {i} must be (gradient, weight) with a Tensor as the weight, got {type(w).__name__}")
-    array = w._array
-    if array.dtype.kind != "f":
-        raise TypeError(f"{_title(i, w)} holds {w.dtype}; only floating-point weights can be trained")
-    if w._op is not None:
-        raise ValueError(
+        return TypeError(f"pair {i} must be (gradient, weight) with a Tensor as the weight, got {type(w).__name__}")
+    if w.dtype.kind != "f":
+        return TypeError(f"{_title(i, w)} holds {w.dtype}; only floating-point weights can be trained")
+    if not w.is_leaf:
+        return ValueError(
             f"{_title(i, w)} is the result of an operation; a step changes weights, which are made by Tensor(…)"
         )
-    if not getattr(array.flags, "writeable", True):  # CuPy's always are
-        raise ValueError(f"{_title(i, w)} is read-only, and a step changes it in place; pass a copy")
+    return ValueError(f"{_title(i, w)} is read-only, and a step changes it in place; pass a copy")
 
 
 def _gradient(i: int, g: Any, w: Tensor) -> Array:
     array, weight = constant_beside("a step", g, w), w._array
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"the gradient of {_title(i, w)} holds {array.dtype}; it must hold real numbers")
     if array.shape != weight.shape:
         raise ValueError(
             f"the gradient of {_title(i, w)} has shape {array.shape}; it must have the shape of the weight"
         )
-    if np.may_share_memory(array, weight):  # decay comes first, and must not change the gradient
-        array = array.copy()
-    return array if array.dtype is weight.dtype else array.astype(weight.dtype, copy=False)
+    if array.dtype is not weight.dtype:
+        if array.dtype.kind not in "fiu":
+            raise TypeError(f"the gradient of {_title(i, w)} holds {array.dtype}; it must hold real numbers")
+        return array.astype(weight.dtype)
+    return array.copy() if np.may_share_memory(array, weight) else array  # decay comes first, and must not change it
 
 
 def _title(i: int, w: Tensor) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.kernels.validate import outside
 from minidl.ops.coercion import constant
 
 Array = Any
@@ -71,22 +72,21 @@ def labels(what: str, y_true: Any, shape: tuple[int, ...]) -> Array:
         )
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: labels are the numbers of classes, got an array of {array.dtype}")
-    wrong = (array < 0) | (array >= shape[-1])
-    if array.dtype.kind == "f":
-        wrong |= array != np.floor(array)  # NaN differs from itself, and infinity is too large
-    if wrong.any():
-        raise ValueError(
-            f"{what}: y_true{_first(array, wrong)}, and y_pred has {shape[-1]} classes: "
-            f"labels are integers from 0 to {shape[-1] - 1}"
-        )
+    if array.size and (array.dtype.kind == "f" or outside(array, shape[-1])):
+        wrong = (array < 0) | (array >= shape[-1]) | (array != np.floor(array))  # NaN differs from itself
+        if wrong.any():
+            raise ValueError(
+                f"{what}: y_true{_first(array, wrong)}, and y_pred has {shape[-1]} classes: "
+                f"labels are integers from 0 to {shape[-1] - 1}"
+            )
     return array.astype(np.int64)
 
 
 def check_finite(what: str, y_true: Array) -> None:
-    wrong = ~np.isfinite(y_true)
-    if wrong.any():
+    finite = np.isfinite(y_true)
+    if not finite.all():
         raise ValueError(
-            f"{what}: y_true{_first(y_true, wrong)}; give such samples any target, and the weight 0 to leave them out"
+            f"{what}: y_true{_first(y_true, ~finite)}; give such samples any target, and the weight 0 to leave them out"
         )
 
 

@@ -28,7 +28,6 @@ _training: ContextVar[bool] = ContextVar("training", default=False)
 # Whether zeros are sent through to make weights, or to see shapes: a stateful layer must not remember them.
 _trying: ContextVar[bool] = ContextVar("trying", default=False)
 _names_given: dict[str, int] = {}
-_OWN = frozenset({"_parameters", "_buffers", "_penalties", "batch_shape"})  # attributes of a layer that hold no layers
 
 
 class Layer:
@@ -60,7 +59,8 @@ class Layer:
     supports_masking = False  # whether a mask that comes in goes on unchanged
     autocast = True  # whether floats that come in are converted to the layer's own type
 
-    _holders: set[str]
+    _own: frozenset[str] = frozenset({"_parameters", "_buffers", "_penalties", "batch_shape"})  # never hold layers
+    _holders: dict[str, None]
     _accepted: Sequence[str] = ()  # the names of call's parameters
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -289,15 +289,14 @@ class Layer:
     def __setattr__(self, name: str, value: Any) -> None:
         """Remember which attributes may hold layers: those alone are looked through at every step."""
         object.__setattr__(self, name, value)
-        holders = self.__dict__.setdefault("_holders", set())
-        if isinstance(value, (Layer, list, tuple, dict)) and name not in _OWN:
-            holders.add(name)
+        holders = self.__dict__.setdefault("_holders", {})
+        if isinstance(value, (Layer, list, tuple, dict)) and name not in self._own:
+            holders[name] = None
         else:
-            holders.discard(name)
+            holders.pop(name, None)
 
     def _children(self) -> list[Layer]:
-        holders = self._holders
-        return _layers_in([value for name, value in self.__dict__.items() if name in holders])
+        return _layers_in([self.__dict__.get(name) for name in self._holders])
 
     def _descendants(self) -> list[Layer]:
         """This layer and all inside it, each once, parents first."""

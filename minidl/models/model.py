@@ -54,6 +54,7 @@ class Model(Layer):
     2
     """
 
+    _own = Layer._own | {"_metrics", "_weighted_metrics", "_measured", "_built_for"}
     optimizer: Any = None
     loss: Any = None
     history: History | None = None

@@ -24,12 +24,11 @@ class Sum(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        axes = _axes(x.ndim, axis)
-        first = x.ndim - len(axes)
-        self.shape, self.kept = x.shape, tuple([1 if i in axes else n for i, n in enumerate(x.shape)])
-        if x.dtype not in FLOATS or not axes or set(axes) != set(range(first, x.ndim)):
+        self.shape, self.kept = x.shape, _kept_shape(x.shape, axis)
+        before = _axes_before(x.ndim, axis)
+        if before is None or x.dtype not in FLOATS:
             return x.sum(axis, keepdims=keepdims)
-        rows = x if len(axes) == 1 else x.reshape(*x.shape[:first], math.prod(x.shape[first:]))
+        rows = x.reshape(*self.shape[:before], math.prod(self.shape[before:]))
         y = kernels.of(x).sum_rows(rows)
         return y.reshape(self.kept) if keepdims else y
 
@@ -42,7 +41,9 @@ class Mean(Sum):
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
         self.n = _count("mean", x, axis)
-        return super().forward(x, axis, keepdims) / self.n
+        y = super().forward(x, axis, keepdims)
+        y /= self.n
+        return y
 
     def backward(self, dy: Any) -> Any:
         return super().backward(dy / self.n)
@@ -214,7 +215,8 @@ def _norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) ->
 
 
 def _count(function: str, x: Tensor, axis: Axis, ddof: int = 0) -> int:
-    n = math.prod(x.shape[a] for a in _axes(x.ndim, axis))
+    shape = x.shape
+    n = x.size if axis is None else math.prod([shape[a] for a in _axes(len(shape), axis)])
     if n <= ddof:
         few = "no elements" if n == 0 else f"{n} elements with ddof={ddof}"
         raise ValueError(f"{function} of {few}: shape {x.shape}, axis {axis}")
@@ -224,12 +226,23 @@ def _count(function: str, x: Tensor, axis: Axis, ddof: int = 0) -> int:
 def _axes(ndim: int, axis: Axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
-    return tuple(normalize_axis_index(a, ndim) for a in (axis if isinstance(axis, tuple) else (axis,)))
+    return tuple([normalize_axis_index(a, ndim) for a in (axis if isinstance(axis, tuple) else (axis,))])
 
 
 def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
+    if axis is None:
+        return (1,) * len(shape)
     axes = _axes(len(shape), axis)
-    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return tuple([1 if i in axes else n for i, n in enumerate(shape)])
+
+
+def _axes_before(ndim: int, axis: Axis) -> int | None:
+    """How many axes stand before those of the sum, if these are the last ones."""
+    if axis is None:
+        return 0
+    axes = sorted(_axes(ndim, axis))
+    before = ndim - len(axes)
+    return before if axes == list(range(before, ndim)) else None
 
 
 METHODS = {f.__name__: f for f in (sum, mean, var, std, max, min, prod, cumsum, argmax, argmin, any, all)}
