@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -620,6 +621,33 @@ def test_weights_of_a_layer() -> None:
         assert [float(w) for w in layer.get_weights()] == [1, 1, 2]
     layer.set_weights([5.0, 6.0, 7])
     assert [float(w) for w in layer.weights] == [5, 6, 7]
+
+
+def test_layers_are_found_wherever_they_come_to_stand() -> None:
+    """Which attributes may hold layers is remembered as they are set: a list may be filled later, and left again."""
+
+    class Holder(md.layers.Layer):
+        def __init__(self) -> None:
+            self.before = layers[0]
+            super().__init__()
+            self.blocks: list[Any] = []
+            self.last: Any = None
+
+    layers = [md.layers.Dense(1, name=f"d{i}") for i in range(4)]
+    for layer in layers:
+        layer.build((None, 1))
+    holder = Holder()
+    assert holder._descendants() == [holder, layers[0]]
+    holder.blocks.append({"deep": (layers[1],)})
+    holder.last = layers[2]
+    assert holder._descendants() == [holder, *layers[:3]]
+    holder.last = 3
+    holder.last = layers[3]
+    del holder.before
+    assert copy.deepcopy(holder).count_params() == holder.count_params() == 4
+    assert holder._descendants() == [holder, layers[1], layers[3]]
+    holder.last = None
+    assert holder._descendants() == [holder, layers[1]]
 
 
 def test_layers_inside_lists_and_dicts_belong_to_the_layer() -> None:
