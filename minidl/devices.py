@@ -104,6 +104,11 @@ def from_dlpack(value: Any) -> Array:
     return cuda.from_dlpack(value) if value.__dlpack_device__()[0] in DLPACK_CUDA else np.from_dlpack(value)
 
 
+def any_true(wrong: Array) -> bool:
+    """Whether something is wrong. On the GPU the processor has to wait to know, but while a graph is recorded."""
+    return cuda.found(wrong.any()) if on_gpu(wrong) else bool(wrong.any())
+
+
 def check_indices(indices: Array, axis: int, length: int) -> None:
     """NumPy's error for an index outside of an axis. Of indices on the GPU the processor has to wait to know."""
     if on_gpu(indices) and not cuda.check_ids:

@@ -432,7 +432,8 @@ def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Te
         losses = ops.where(valid, losses, 0.0)  # not a product: 0 × NaN is NaN
         count = np.maximum(valid.sum(), 1).astype(losses.dtype)
     if sample_weight is not None:
-        losses = losses * targets.spread("sample_weight", sample_weight, losses.shape).astype(losses.dtype)
+        weights = targets.spread("sample_weight", sample_weight, losses.shape).astype(losses.dtype)
+        losses = losses * wrap(devices.beside(weights, losses._array))
     if reduction == "none":
         return losses
     if losses.size == 0:
@@ -490,7 +491,7 @@ def _log_probabilities(loss: str, p: Tensor) -> Tensor:
     """ln(p / Σ p) over the last axis."""
     targets.check_fractions(loss, "y_pred", p._array, _NO_PROBABILITY.format("a softmax"))
     total = ops.sum(p, -1, keepdims=True)
-    if (total._array == 0).any():
+    if devices.any_true(total._array == 0):
         raise ValueError(f"{loss}: a row of y_pred holds only zeros, which is no distribution over the classes")
     return ops.log(ops.clip(p / total, EPSILON, 1 - EPSILON))
 
@@ -502,4 +503,4 @@ def _smooth(y_true: Tensor, s: float, classes: int) -> Tensor:
 
 def _signs(y_true: Tensor) -> Tensor:
     labels = (y_true._array == 0) | (y_true._array == 1)
-    return 2 * y_true - 1 if labels.all() else y_true
+    return ops.where(labels.all(), 2 * y_true - 1, y_true)

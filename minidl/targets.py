@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import devices
 from minidl.kernels.validate import outside
 from minidl.ops.coercion import constant
 
@@ -72,9 +73,9 @@ def labels(what: str, y_true: Any, shape: tuple[int, ...]) -> Array:
         )
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: labels are the numbers of classes, got an array of {array.dtype}")
-    if array.size and (array.dtype.kind == "f" or outside(array, shape[-1])):
+    if array.size and (array.dtype.kind == "f" or devices.on_gpu(array) or outside(array, shape[-1])):
         wrong = (array < 0) | (array >= shape[-1]) | (array != np.floor(array))  # NaN differs from itself
-        if wrong.any():
+        if devices.any_true(wrong):
             raise ValueError(
                 f"{what}: y_true{_first(array, wrong)}, and y_pred has {shape[-1]} classes: "
                 f"labels are integers from 0 to {shape[-1] - 1}"
@@ -83,23 +84,23 @@ def labels(what: str, y_true: Any, shape: tuple[int, ...]) -> Array:
 
 
 def check_finite(what: str, y_true: Array) -> None:
-    finite = np.isfinite(y_true)
-    if not finite.all():
+    wrong = ~np.isfinite(y_true)
+    if devices.any_true(wrong):
         raise ValueError(
-            f"{what}: y_true{_first(y_true, ~finite)}; give such samples any target, and the weight 0 to leave them out"
+            f"{what}: y_true{_first(y_true, wrong)}; give such samples any target, and the weight 0 to leave them out"
         )
 
 
 def check_fractions(what: str, which: str, array: Array, advice: str) -> None:
     """All in [0, 1], but for rounding. NaN passes: a model that has diverged gives a loss of NaN, not this error."""
     wrong = (array < -1e-5) | (array > 1 + 1e-5)
-    if wrong.any():
+    if devices.any_true(wrong):
         raise ValueError(f"{what}: {which}{_first(array, wrong)}, outside [0, 1]; {advice}")
 
 
 def check_binary(what: str, y_true: Array) -> None:
     wrong = (y_true != 0) & (y_true != 1)
-    if wrong.any():
+    if devices.any_true(wrong):
         raise ValueError(f"{what}: y_true{_first(y_true, wrong)}; labels must be 0 or 1")
 
 
@@ -111,7 +112,7 @@ def spread(what: str, values: Any, shape: tuple[int, ...]) -> Array:
     if array.ndim > len(shape) or any(n not in (1, m) for n, m in zip(array.shape, shape, strict=False)):
         hint = "; predictions (n,) are one sample, (n, 1) are n samples" if shape == () else ""
         raise ValueError(f"a {what} of shape {given.shape} does not fit values of shape {shape}{hint}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and devices.any_true(~np.isfinite(array)):
         raise ValueError(f"the {what} holds NaN or infinity")
     return np.broadcast_to(array.reshape(array.shape + (1,) * (len(shape) - array.ndim)), shape)
 

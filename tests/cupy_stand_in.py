@@ -4,7 +4,8 @@
 which are strict where a GPU would be: NumPy cannot read them and they cannot be mixed with NumPy's; a kernel gets only
 dense ones; new memory holds NaN, and a kernel that writes beside an array is found out after its launch. float32
 kernels run with denormal numbers flushed, as CuPy compiles them, where the processor can do that. `waited` lists what
-the processor would have waited for the GPU for, `asked` the questions to the driver.
+the processor would have waited for the GPU for, `asked` the questions to the driver. What is captured for a graph is
+done at once and forgotten, then done again, and nothing else, each time the graph is launched.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 import cuda_on_cpu
 import numpy as np
 
-from minidl.kernels import _cuda, _cuda_lstm
+from minidl.kernels import _cuda, _cuda_blas, _cuda_lstm
 
 GUARD = 512  # bytes before and behind an array; CuPy's arrays begin at multiples of as many
 REFUSED = "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one."
@@ -85,18 +86,28 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         if name == "T":
             return self.transpose()
         if name in METHODS:
-            return lambda *arguments, **options: self._wrapped(getattr(self._host, name)(*arguments, **options))
+            return lambda *arguments, **options: self._made(lambda: getattr(self._host, name)(*arguments, **options))
         raise AttributeError(f"CuPy's stand-in has no ndarray.{name}; add it if CuPy's ndarray does")
 
-    def _wrapped(self, result: Any) -> ndarray:
-        return self if result is self._host else _wrap(result, self)
+    def _made(self, compute: Callable[[], Any]) -> ndarray:
+        return _made(compute, lambda result: self if result is self._host else _wrap(result, self))
+
+    @property
+    def data(self) -> SimpleNamespace:
+        here = self._host.ctypes.data
+        return SimpleNamespace(
+            ptr=here,
+            copy_from_host_async=lambda host, size: _done(lambda: ctypes.memmove(here, host, size)),
+            copy_to_host_async=lambda host, size: _done(lambda: ctypes.memmove(host, here, size)),
+        )
 
     def __getitem__(self, index: Any) -> ndarray:
-        return _wrap(self._host[self._wrapped_around(index)], self)
+        return self._made(lambda: self._host[self._wrapped_around(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         number = isinstance(value, np.ndarray) and value.ndim == 0
-        self._host[self._wrapped_around(index)] = value if number else _bare(value)
+        bare = value if number else _bare(value)
+        _done(lambda: self._host.__setitem__(self._wrapped_around(index), bare))
 
     def _wrapped_around(self, index: Any) -> Any:
         """CuPy takes arrays of indices modulo the length of their axes, where NumPy refuses those outside."""
@@ -109,7 +120,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         for i, k in enumerate(bare):
             axis = sum(taken[:i]) if i < dots else self.ndim - sum(taken[i:])
             if _is_mask(k):
-                waited.append(f"count of {list(k.shape)}")  # of the places where it is true
+                _wait(f"count of {list(k.shape)}")  # of the places where it is true
             elif isinstance(k, np.ndarray) and k.dtype.kind in "iu" and axis < self.ndim:
                 bare[i] = k % max(self.shape[axis], 1)
         return tuple(bare)
@@ -142,7 +153,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         return format(self.get(), spec)
 
     def _came_back(self, how: str) -> Any:
-        waited.append(f"{how} of {self.dtype}{list(self.shape)}")
+        _wait(f"{how} of {self.dtype}{list(self.shape)}")
         return self._host
 
     def __array__(self, *_: Any, **__: Any) -> Any:
@@ -154,9 +165,10 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         operands = [_operand(x, ufunc) for x in inputs]
         if any(x is NotImplemented for x in operands):
             return NotImplemented
-        given = {} if out is None else {"out": tuple(map(_bare, out))}
-        result = getattr(ufunc, method)(*operands, **given, **options)
-        return out[0] if out is not None else _wrap(result)
+        if out is None:
+            return _made(lambda: getattr(ufunc, method)(*operands, **options))
+        _done(lambda: getattr(ufunc, method)(*operands, out=tuple(map(_bare, out)), **options))
+        return out[0]
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
         if function.__name__ not in FUNCTIONS:
@@ -168,9 +180,9 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
             if not all(isinstance(x, ndarray) for x in arrays):
                 raise TypeError(f"{function.__name__}: {name} must be arrays of CuPy, got {type(given[name])}")
         if function.__name__ in WAITING:
-            waited.append(function.__name__)
-        result = function(*map(_bare, arguments), **{name: _bare(value) for name, value in options.items()})
-        return _all_wrapped(result)
+            _wait(function.__name__)
+        bare, named = tuple(map(_bare, arguments)), {name: _bare(value) for name, value in options.items()}
+        return _made(lambda: function(*bare, **named), _all_wrapped)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -239,6 +251,34 @@ def _wrap(array: Any, base: ndarray | None = None) -> ndarray:
     return made
 
 
+def _made(compute: Callable[[], Any], wrapped: Callable[[Any], Any] = lambda result: _wrap(result)) -> Any:
+    """What NumPy computes, on the device; while a graph is captured it is noted how it is computed again."""
+    made = wrapped(compute())
+    if _capturing:
+        _capturing[-1].steps.append(lambda: _refill(made, compute()))
+    return made
+
+
+def _refill(made: Any, values: Any) -> None:
+    for array, value in zip(made, values, strict=True) if isinstance(made, (list, tuple)) else [(made, values)]:
+        if isinstance(array, ndarray) and not np.may_share_memory(array._host, value):  # a view follows by itself
+            array._host[...] = value
+
+
+def _done(action: Callable[[], Any]) -> None:
+    """Do it; while a graph is captured note it too."""
+    action()
+    if _capturing:
+        _capturing[-1].steps.append(action)
+
+
+def _wait(reason: str) -> None:
+    """The processor waits for the GPU, which CUDA refuses while a graph is captured."""
+    if _capturing:
+        raise RuntimeError(f"cudaErrorStreamCaptureUnsupported: {reason}")
+    waited.append(reason)
+
+
 def _all_wrapped(result: Any) -> Any:
     """The arrays among the results of a function, on the device; a dtype or a shape as it is."""
     if isinstance(result, (list, tuple)):
@@ -252,12 +292,14 @@ def _all_wrapped(result: Any) -> Any:
 def empty(shape: int | Sequence[int], dtype: Any = float) -> ndarray:
     shape, dtype = (shape,) if isinstance(shape, int) else tuple(shape), np.dtype(dtype)
     memory = _Memory(math.prod(shape) * dtype.itemsize)
+    if _capturing:
+        _capturing[-1].memories.append(memory)
     return ndarray(memory.bytes.view(dtype).reshape(shape), memory)
 
 
 def zeros(shape: int | Sequence[int], dtype: Any = float) -> ndarray:
     made = empty(shape, dtype)
-    made._host[...] = 0
+    made[...] = 0
     return made
 
 
@@ -268,6 +310,7 @@ def asarray(array: Any, dtype: Any = None) -> ndarray:
     if hasattr(array, "__cuda_array_interface__"):
         lent = SimpleNamespace(__array_interface__=array.__cuda_array_interface__, owner=array)
         return _over(np.asarray(lent))
+    assert not _capturing, "CuPy copies by way of memory that it uses for something else then"
     array = np.asarray(array, dtype)
     if array.flags.fnc:
         return asarray(array.T).transpose()
@@ -290,12 +333,98 @@ def broadcast_to(array: ndarray, shape: Sequence[int]) -> ndarray:
 
 
 def matmul(a: ndarray, b: ndarray) -> ndarray:
+    if _capturing:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
     return _wrap(np.matmul(_bare(a), _bare(b)))
 
 
-def dot(a: ndarray, b: ndarray, out: ndarray) -> ndarray:
-    np.dot(_bare(a), _bare(b), out=_bare(out))
-    return out
+# ---- cuBLAS ------------------------------------------------------------------------------
+
+
+def _gemm(
+    handle: Any, a_form: int, b_form: int, m: Any, n: Any, k: Any, alpha: Any, a: Any, a_type: int, a_step: Any, b: Any,
+    b_type: int, b_step: Any, beta: Any, c: Any, c_type: int, c_step: Any, compute: int, algorithm: int,
+) -> int:  # fmt: skip
+    """c = α a b + β c, each down its columns, which are `step` apart; with form 1 that of the transposed matrix."""
+    assert a_type == b_type == c_type and compute == (68, 70)[a_type] and algorithm == -1
+    assert (alpha._obj.value, beta._obj.value) == (1, 0) and type(alpha._obj) is (ctypes.c_float, ctypes.c_double)[
+        a_type
+    ]
+
+    def columns(place: Any, step: Any, rows: int, columns: int) -> Any:
+        size = 8 if a_type else 4
+        assert step.value >= rows
+        memory = (ctypes.c_char * (((columns - 1) * step.value + rows) * size)).from_address(place.value)
+        return np.ndarray((rows, columns), f"f{size}", memory, strides=(size, step.value * size))
+
+    m, n, k = m.value, n.value, k.value
+    first = columns(a, a_step, k, m).T if a_form else columns(a, a_step, m, k)
+    second = columns(b, b_step, n, k).T if b_form else columns(b, b_step, k, n)
+    result = columns(c, c_step, m, n)
+    _done(lambda: result.__setitem__(..., first @ second))
+    return 0
+
+
+def _create(handle: Any) -> int:
+    handle._obj.value = 1
+    return 0
+
+
+cublas = SimpleNamespace(
+    cublasCreate_v2=_create,
+    cublasDestroy_v2=lambda handle: 0,
+    cublasSetStream_v2=lambda handle, stream: 0,
+    cublasSetWorkspace_v2=lambda handle, place, size: 0,
+    cublasGemmEx_64=_gemm,
+)
+
+
+# ---- streams and graphs ------------------------------------------------------------------
+
+
+class Graph:
+    """What was captured: what is done again, in what memory."""
+
+    def __init__(self) -> None:
+        self.steps: list[Callable[[], Any]] = []
+        self.memories: list[_Memory] = []
+
+    def launch(self) -> None:
+        launched.append("graph")
+        for step in self.steps:
+            step()
+
+
+_capturing: list[Graph] = []
+
+
+class Stream:
+    def __init__(self, ptr: int = 0, non_blocking: bool = False) -> None:
+        self.ptr = ptr or (id(self) if non_blocking else 0)
+
+    def __enter__(self) -> Stream:
+        _streams.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _streams.pop()
+
+    def synchronize(self) -> None:
+        _wait("synchronize")
+
+    def begin_capture(self) -> None:
+        assert self.ptr, "CUDA captures no default stream"
+        _capturing.append(Graph())
+
+    def end_capture(self) -> Graph:
+        """Nothing was done yet, so nothing is there yet."""
+        graph = _capturing.pop()
+        for memory in graph.memories:
+            memory.bytes[:] = 0xFF
+        return graph
+
+
+_streams = [Stream()]
 
 
 # ---- the GPU -----------------------------------------------------------------------------
@@ -327,7 +456,7 @@ class Device:
 
     def synchronize(self) -> None:
         """All that was launched is done."""
-        waited.append("synchronize")
+        _wait("synchronize")
 
 
 def get_default_memory_pool() -> Any:
@@ -344,7 +473,14 @@ def _driver_says(question: str, answer: int) -> Callable[[], int]:
 
 cuda = SimpleNamespace(
     Device=Device,
+    Stream=Stream,
+    get_current_stream=lambda: _streams[-1],
+    MemoryPool=lambda: SimpleNamespace(malloc=None),
+    using_allocator=lambda malloc: contextlib.nullcontext(),
+    alloc=lambda size: SimpleNamespace(ptr=0),
+    alloc_pinned_memory=bytearray,
     runtime=SimpleNamespace(
+        getDevice=lambda: 0,
         driverGetVersion=_driver_says("driverGetVersion", 13000),
         getDeviceCount=_driver_says("getDeviceCount", 1),
         memGetInfo=lambda: (1 << 30, 80 << 30),
@@ -410,10 +546,13 @@ class RawKernel:
         bare = [a._host if isinstance(a, ndarray) else a for a in arguments]
         options = {"shared": shared_mem, "cooperative": enable_cooperative_groups, "reverse": reverse}
         launched.append(name)
-        with self._flushed("float32" in name or self._module._flushing):
-            self._module._kernels.launch(name, grid, block, bare, **options)
+        _done(lambda: self._run(name, grid, block, bare, options))
         for array in arrays:
             assert array._block.intact(), f"{name} wrote beside an array of shape {array.shape}"
+
+    def _run(self, name: str, grid: Any, block: Any, bare: list[Any], options: dict[str, Any]) -> None:
+        with self._flushed("float32" in name or self._module._flushing):
+            self._module._kernels.launch(name, grid, block, bare, **options)
 
     @contextlib.contextmanager
     def _flushed(self, on: bool) -> Iterator[None]:
@@ -434,12 +573,14 @@ class RawKernel:
 @contextlib.contextmanager
 def installed() -> Iterator[ModuleType]:
     """`import cupy` gives this module; the kernels that cuda.py has loaded from the other one are put aside."""
-    before = sys.modules.get("cupy")
+    before, library = sys.modules.get("cupy"), _cuda_blas._library
     _forget_kernels()
+    _cuda_blas._library = lambda: cublas
     sys.modules["cupy"] = sys.modules[__name__]
     try:
         yield sys.modules[__name__]
     finally:
+        _cuda_blas._library = library
         if before is None:
             del sys.modules["cupy"]
         else:
@@ -451,3 +592,4 @@ def _forget_kernels() -> None:
     _cuda._kernel.cache_clear()
     _cuda._library.cache_clear()
     _cuda_lstm._gpu_by_number.cache_clear()
+    _cuda_blas.Handle._of_streams.clear()

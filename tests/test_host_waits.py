@@ -19,7 +19,7 @@ from minidl import layers, losses, optimizers
 
 Array = Any
 IDS = "bool of int32[1]"  # what the kernel that looks at ids has found
-LOSS = "item of float32[]"
+LOSS = "get of float32[]"
 
 pytestmark = pytest.mark.skipif(on_device.ON_GPU, reason="the stand-in alone counts; it is not used where a GPU is")
 

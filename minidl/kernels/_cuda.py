@@ -6,10 +6,13 @@ import functools
 import os
 from typing import Any
 
+import numpy as np
+
 Array = Any
 
 # --fmad=false: cuda/common.cuh says why.
 OPTIONS = ("--std=c++17", "--fmad=false")
+NULL = np.uintp(0)  # of None CuPy makes the address 0xffffffff
 
 
 # ---- kernels ----------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl.kernels._cuda import _empty, _kernel
+from minidl.kernels._cuda import NULL, _empty, _kernel
+from minidl.kernels._cuda_blas import product
 
 Array = Any
 LSTMCache = tuple[Array, ...]
@@ -40,10 +41,8 @@ def forward(
     reverse: bool,
 ) -> tuple[Array, Array, Array, LSTMCache]:
     """y, h, c, and for backward the gates and the states before each step, at the time they belong to."""
-    import cupy
-
     sizes = Sizes(x, recurrent)
-    gates = cupy.matmul(_rows(x), kernel).reshape(sizes.batch, sizes.time, 4 * sizes.units)  # x W, to go on from
+    gates = product(_rows(x), kernel).reshape(sizes.batch, sizes.time, 4 * sizes.units)  # x W, to go on from
     y, h_before, c_before = (_empty((sizes.batch, sizes.time, sizes.units), x.dtype) for _ in range(3))
     given, made = (recurrent, bias, h0, c0, mask, reverse), (gates, y, h_before, c_before)
     if not y.size:
@@ -69,8 +68,6 @@ def backward(
     c_before: Array,
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """dx, dh0, dc0, dW, dR, db: dz step by step, and all that is made of it in large products."""
-    import cupy
-
     sizes = Sizes(x, recurrent)
     dz = _empty(gates.shape, gates.dtype)
     given = gates, c_before, recurrent, mask, reverse, dy, dh, dc
@@ -81,8 +78,8 @@ def backward(
     else:
         dh0, dc0 = _stepwise_backward(sizes, *given, dz)
     dz = _rows(dz)
-    dx = cupy.matmul(dz, kernel.T).reshape(x.shape)
-    return dx, dh0, dc0, cupy.matmul(_rows(x).T, dz), cupy.matmul(_rows(h_before).T, dz), dz.sum(0)
+    dx = product(dz, kernel.T).reshape(x.shape)
+    return dx, dh0, dc0, product(_rows(x).T, dz), product(_rows(h_before).T, dz), dz.sum(0)
 
 
 class Sizes:
@@ -232,13 +229,11 @@ def _stepwise_forward(
     c_before: Array,
 ) -> tuple[Array, Array]:
     """Fill gates, y and the states before each step; the states after the last."""
-    import cupy
-
     h, c = h0.copy(), c0.copy()
     h_times_r = _empty((sizes.batch, 4 * sizes.units), sizes.dtype)
     kernel, shape = _kernel("lstm", "step_forward", (REAL[sizes.dtype.name],)), _one_thread_a_state(sizes)
     for step, t in enumerate(sizes.order(reverse)):
-        cupy.dot(h, recurrent, out=h_times_r)
+        product(h, recurrent, out=h_times_r)
         now = np.int32(step), np.int32(t), *sizes.arguments
         kernel(*shape, _pointers(gates, h_times_r, bias, mask, *now, y, h, c, h_before, c_before))
     return h, c
@@ -257,8 +252,6 @@ def _stepwise_backward(
     dz: Array,
 ) -> tuple[Array, Array]:
     """Fill dz; the slopes of the states before the first step."""
-    import cupy
-
     dh, dc = _copy_or_zeros(dh, sizes), _copy_or_zeros(dc, sizes)
     doutput, dz_times_r = _copy_or_zeros(None, sizes), _copy_or_zeros(None, sizes)
     dz_now = _empty((sizes.batch, 4 * sizes.units), sizes.dtype)
@@ -266,7 +259,7 @@ def _stepwise_backward(
     for step, t in reversed(list(enumerate(sizes.order(reverse)))):
         now = np.int32(step), np.int32(t), *sizes.arguments
         kernel(*shape, _pointers(gates, c_before, mask, *now, dy, dz_times_r, dh, dc, doutput, dz, dz_now))
-        cupy.dot(dz_now, recurrent.T, out=dz_times_r)
+        product(dz_now, recurrent.T, out=dz_times_r)
     return dh + dz_times_r, dc
 
 
@@ -278,8 +271,7 @@ def _one_thread_a_state(sizes: Sizes) -> tuple[tuple[int], tuple[int]]:
 
 
 def _pointers(*arguments: Any) -> tuple[Any, ...]:
-    """Of None CuPy makes the address 0xffffffff."""
-    return tuple(np.uintp(0) if argument is None else argument for argument in arguments)
+    return tuple(NULL if argument is None else argument for argument in arguments)
 
 
 def _gpu() -> GPU:

@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 
 from minidl.kernels import _cuda_lstm, validate
-from minidl.kernels._cuda import _dense, _empty, _kernel, _own
+from minidl.kernels._cuda import NULL, _dense, _empty, _kernel, _own
+from minidl.kernels._cuda_blas import product
+from minidl.kernels._cuda_graph import UnrecordableError, recording
 
 Array = Any
 LSTMCache = tuple[Array, ...]
@@ -119,6 +121,8 @@ check_ids = _choice("MINIDL_CHECK_IDS")
 
 def to_device(array: Any) -> Array:
     """An array of NumPy's copied to the GPU; one of another library that lives there already as CuPy's, uncopied."""
+    if recording():
+        raise UnrecordableError("data of the host, which a graph would copy as it is now each time it is played")
     with _explained():
         import cupy
 
@@ -223,15 +227,23 @@ def _group(columns: int, itemsize: int) -> int:
     return THREADS if packs > 8 * WARP else min(WARP, 1 << max(0, packs - 1).bit_length())
 
 
+def found(wrong: Array) -> bool:
+    """Whether the one element is true. The host waits for the answer, but while a graph is recorded: see `doubt`."""
+    if now := recording():
+        now.doubt(wrong)
+        return False
+    return bool(wrong)
+
+
 def _outside(ids: Array, limit: int) -> bool:
     """Whether some id is not in [0, limit). The host waits for the answer."""
     import cupy
 
     if not check_ids:
         return False
-    dense, found = _dense(ids), cupy.zeros(1, np.int32)
-    _launch("embedding", f"outside_{ids.dtype}", _blocks(ids.size, THREADS), ids.size, limit, dense, found)
-    if found:
+    dense, wrong = _dense(ids), cupy.zeros(1, np.int32)
+    _launch("embedding", f"outside_{ids.dtype}", _blocks(ids.size, THREADS), ids.size, limit, dense, wrong)
+    if found(wrong):
         return True
     key = id(ids)
     _inside[key] = weakref.ref(ids, lambda _: _inside.pop(key, None)), limit
@@ -303,9 +315,11 @@ def matmul(a: Array, b: Array) -> Array:
 
     validate.matmul(a, b)
     a, b = _own(a), _own(b)
-    if b.ndim > 2 or a.ndim == 2:
+    if b.ndim > 2:
         return cupy.matmul(a, b)
-    return cupy.matmul(a.reshape(_matrix(a)), b).reshape(*a.shape[:-1], b.shape[1])  # one product is faster than many
+    if a.ndim == 2:
+        return product(a, b)
+    return product(a.reshape(_matrix(a)), b).reshape(*a.shape[:-1], b.shape[1])  # one product is faster than many
 
 
 def affine_forward(x: Array, w: Array, b: Array) -> Array:
@@ -483,9 +497,11 @@ def random_bits(n: int, seed: int, offset: int) -> Array:
 def dropout(x: Array, rate: float, seed: int, offset: int) -> Array:
     """y = x / (1 − rate) where the element's random word ≥ rate · 2³², else 0."""
     rate, seed, offset = validate.dropout(x, rate, seed, offset)
-    y = _empty(x.shape, x.dtype)
+    y, place = _empty(x.shape, x.dtype), NULL
+    if now := recording():
+        place, offset = now.place_of(seed, offset)
     scale = 1 / (1 - rate) if rate < 1 else 0.0
-    _each("random", "dropout", _dense(x), y, int(rate * 2**32), scale, np.uint64(seed), np.uint64(offset))
+    _each("random", "dropout", _dense(x), y, int(rate * 2**32), scale, np.uint64(seed), np.uint64(offset), place)
     return y
 
 

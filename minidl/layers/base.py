@@ -28,6 +28,12 @@ _training: ContextVar[bool] = ContextVar("training", default=False)
 # Whether zeros are sent through to make weights, or to see shapes: a stateful layer must not remember them.
 _trying: ContextVar[bool] = ContextVar("trying", default=False)
 _names_given: dict[str, int] = {}
+_changes = [0]
+
+
+def changes() -> int:
+    """How often an attribute of a layer was set so far: while it stays, what the layers compute is the same."""
+    return _changes[0]
 
 
 class Layer:
@@ -59,7 +65,9 @@ class Layer:
     supports_masking = False  # whether a mask that comes in goes on unchanged
     autocast = True  # whether floats that come in are converted to the layer's own type
 
-    _own: frozenset[str] = frozenset({"_parameters", "_buffers", "_penalties", "batch_shape"})  # never hold layers
+    _own: frozenset[str] = frozenset(
+        {"_parameters", "_buffers", "_penalties", "batch_shape"}
+    )  # never hold layers, nor decide on a call
     _holders: dict[str, None]
     _accepted: Sequence[str] = ()  # the names of call's parameters
 
@@ -290,7 +298,10 @@ class Layer:
         """Remember which attributes may hold layers: those alone are looked through at every step."""
         object.__setattr__(self, name, value)
         holders = self.__dict__.setdefault("_holders", {})
-        if isinstance(value, (Layer, list, tuple, dict)) and name not in self._own:
+        if name in self._own:
+            return
+        _changes[0] += 1
+        if isinstance(value, (Layer, list, tuple, dict)):
             holders[name] = None
         else:
             holders.pop(name, None)

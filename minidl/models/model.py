@@ -30,6 +30,7 @@ from minidl.models.data import (
     validation_batches,
     weighted,
 )
+from minidl.models.playback import Playback
 from minidl.models.progress import ProgressBar, display
 from minidl.models.summary import summary_text
 from minidl.tensor import Tensor, wrap
@@ -54,11 +55,12 @@ class Model(Layer):
     2
     """
 
-    _own = Layer._own | {"_metrics", "_weighted_metrics", "_measured", "_built_for"}
+    _own = Layer._own | {"_metrics", "_weighted_metrics", "_measured", "_built_for", "history", "stop_training"}
     optimizer: Any = None
     loss: Any = None
     history: History | None = None
     stop_training = False
+    run_eagerly = False
     _metrics: Sequence[Any] = ()
     _weighted_metrics: Sequence[Any] = ()
     _measured: Mapping[str, Any] = {}
@@ -68,6 +70,7 @@ class Model(Layer):
         if functional or {"inputs", "outputs"} & kwargs.keys():
             raise TypeError(f"{type(self).__name__}: {NO_FUNCTIONAL_API}")
         super().__init__(**kwargs)
+        self._playback = Playback()
 
     # ---- what it is made of
 
@@ -137,12 +140,14 @@ class Model(Layer):
         `weighted_metrics`; `metrics` take all samples alike. If two of them have one name, the
         second is called `weighted_…` or gets a number.
 
-        `run_eagerly` and `jit_compile` are ways of computing the same in Keras. Accepted, so that
-        programs written for it run; they change nothing.
+        On the GPU a step that repeats is recorded and played as a CUDA graph, with the same results;
+        `run_eagerly=True` forbids that. `jit_compile` is accepted, so that programs written for
+        Keras run, and changes nothing.
         """
         chosen = optimizers.get(optimizer), None if loss is None else losses.get(loss)
         plain, weighted = _metrics_of("metrics", metrics), _metrics_of("weighted_metrics", weighted_metrics)
         self.optimizer, self.loss = chosen
+        self.run_eagerly = bool(run_eagerly)
         self._metrics, self._weighted_metrics = plain, weighted
         self._loss_mean = known_metrics.Mean(name="loss")
         self._measured = _named(self._loss_mean, plain, weighted)
@@ -275,18 +280,31 @@ class Model(Layer):
         return done
 
     def _train_step(self, batch: Batch, unchecked: Iterable[ArrayData] = ()) -> None:
-        with enable_grad():
-            predicted = self._forward(batch.x, training=True)
-            weights = self.trainable_weights
-            if not weights:
-                raise RuntimeError(f"{self.name} has no trainable weights")
-            for data in unchecked:  # a wrong label in the last batch would be found after many steps
-                if data.y is not None:
-                    self.loss.check_targets(data.y, (data.size, *predicted.shape[1:]))
-            loss = self._loss_of(batch, predicted)
-            found = gradients(loss, weights)
-        self._measure(batch, predicted, loss)  # first, for a metric may refuse what the loss takes
-        self.optimizer.apply_gradients(list(zip(found, weights, strict=True)))
+        def differentiate(batch: Batch) -> tuple[list[Any], Any]:
+            with enable_grad():
+                predicted = self._forward(batch.x, training=True)
+                weights = self.trainable_weights
+                if not weights:
+                    raise RuntimeError(f"{self.name} has no trainable weights")
+                for data in unchecked:  # a wrong label in the last batch would be found after many steps
+                    if data.y is not None:
+                        self.loss.check_targets(data.y, (data.size, *predicted.shape[1:]))
+                loss = self._loss_of(batch, predicted)
+                return self._to_measure(predicted, loss), list(zip(gradients(loss, weights), weights, strict=True))
+
+        run = self._playback.run_once if unchecked else self._playback.run
+        measured, pairs = run(self, "train", differentiate, batch)
+        self._measure(batch, *measured)  # first, for a metric may refuse what the loss takes
+        self.optimizer.apply_gradients(pairs)
+
+    def _test_step(self, batch: Batch) -> None:
+        def compare(batch: Batch) -> tuple[list[Any], None]:
+            with no_grad():
+                predicted = self._forward(batch.x, training=False)
+                return self._to_measure(predicted, self._loss_of(batch, predicted)), None
+
+        measured, _ = self._playback.run(self, "test", compare, batch)
+        self._measure(batch, *measured)
 
     def _forward(self, x: Any, training: bool) -> Tensor:
         predicted = self(map_arrays(self._wrapped, x), training=training)
@@ -297,7 +315,7 @@ class Model(Layer):
         return predicted
 
     def _wrapped(self, array: Any) -> Tensor:
-        return wrap(devices.send(array, self.device))
+        return array if isinstance(array, Tensor) else wrap(devices.send(array, self.device))
 
     def _loss_of(self, batch: Batch, predicted: Tensor) -> Tensor:
         if batch.y is None:
@@ -307,13 +325,23 @@ class Model(Layer):
             loss = loss + penalty
         return loss
 
-    def _measure(self, batch: Batch, predicted: Tensor, loss: Tensor) -> None:
+    @property
+    def measures_outputs(self) -> bool:
+        """Whether there are metrics, which look at what the model predicts."""
+        return bool(self._metrics or self._weighted_metrics)
+
+    def _to_measure(self, predicted: Tensor, loss: Tensor) -> list[Any]:
+        """The arrays that `_measure` takes: the loss, and for the metrics the predictions and their mask."""
+        if not self.measures_outputs:
+            return [loss._array, None, None]
+        return [loss._array, predicted._array, getattr(predicted, "_mask", None)]
+
+    def _measure(self, batch: Batch, loss: Any, outputs: Any, mask: Any) -> None:
         self._loss_mean.update_state(float(loss), sample_weight=batch.size)
-        if not self._metrics and not self._weighted_metrics:
+        if not self.measures_outputs:
             return
-        mask = getattr(predicted, "_mask", None)
-        masked = {} if mask is None else {"mask": devices.to_host(mask)}  # a user's metric may know of no masks
-        y, weights, outputs = map(devices.to_host, (batch.y, batch.weights, predicted._array))
+        masked = {} if mask is None else {"mask": mask}  # a user's metric may know of no masks
+        y, weights = map(devices.to_host, (batch.y, batch.weights))
         for metric in self._metrics:
             metric.update_state(y, outputs, **masked)
         for metric in self._weighted_metrics:
@@ -354,12 +382,10 @@ class Model(Layer):
         self._reset_metrics()
         hooks.on_test_begin()
         step = -1
-        with no_grad():
-            for step, batch in enumerate(data.batches()):
-                hooks.on_test_batch_begin(step)
-                predicted = self._forward(batch.x, training=False)
-                self._measure(batch, predicted, self._loss_of(batch, predicted))
-                hooks.on_test_batch_end(step, self._logs())
+        for step, batch in enumerate(data.batches()):
+            hooks.on_test_batch_begin(step)
+            self._test_step(batch)
+            hooks.on_test_batch_end(step, self._logs())
         if step < 0:
             raise ValueError("there is nothing to measure on: the generator gave no batch, or none that are left")
         logs = self._logs()
@@ -411,15 +437,18 @@ class Model(Layer):
         self._check_compiled("test_on_batch")
         batch = one_batch(x, y, sample_weight)
         self._reset_metrics()
-        with no_grad():
-            predicted = self._forward(batch.x, training=False)
-            self._measure(batch, predicted, self._loss_of(batch, predicted))
+        self._test_step(batch)
         return self._logs() if return_dict else _unpacked(self._logs())
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as an array."""
-        with no_grad():
-            return devices.to_host(self._forward(one_batch(x).x, training=False)._array)
+
+        def predict(batch: Batch) -> tuple[list[Any], None]:
+            with no_grad():
+                return [self._forward(batch.x, training=False)._array], None
+
+        (outputs,), _ = self._playback.run(self, "predict", predict, one_batch(x))
+        return outputs
 
     def _check_compiled(self, method: str) -> None:
         if self.loss is None:

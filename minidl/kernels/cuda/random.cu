@@ -47,9 +47,11 @@ __device__ void dropout(
     });
 }
 
-#define STAMP(real, type)                                                                                             \
-    KERNEL(dropout_##type)(                                                                                           \
-        i64 n, const real* __restrict__ x, real* __restrict__ y, i64 threshold, double scale, u64 seed, u64 offset) { \
-        dropout(n, x, y, threshold, real(scale), seed, offset);                                                       \
+// A graph that draws anew each time it is played finds the seed in place[0], and in place[1] what its offset adds to.
+#define STAMP(real, type)                                                                                              \
+    KERNEL(dropout_##type)(                                                                                            \
+        i64 n, const real* __restrict__ x, real* __restrict__ y, i64 threshold, double scale, u64 seed, u64 offset,    \
+        const u64* __restrict__ place) {                                                                               \
+        dropout(n, x, y, threshold, real(scale), place ? place[0] : seed, place ? place[1] + offset : offset);         \
     }
 FOR_FLOAT_TYPES(STAMP)

@@ -1,0 +1,121 @@
+"""Products of matrices by cuBLAS, called without CuPy's help.
+
+CuPy's matmul takes the processor four times as long as the call itself, and refuses while work is recorded for a CUDA
+graph (cupy#6290). The library is the one that CuPy brings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from typing import Any
+
+from minidl.kernels._cuda import _dense, _empty
+
+Array = Any
+
+# cuBLAS' numbers for a type of elements, and for computing in it (cublas_api.h, library_types.h).
+REAL_32, REAL_64 = 0, 1
+COMPUTE_32, COMPUTE_32_FAST_TF32, COMPUTE_64 = 68, 77, 70
+DEFAULT_ALGORITHM = -1
+AS_IT_IS, TRANSPOSED = 0, 1
+WORKSPACE = 32 << 20  # bytes; what cuBLAS takes by itself on the largest GPUs
+
+
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """c = a b of matrices (M, K) and (K, N) of one type, in full precision unless CUPY_TF32=1."""
+    (m, k), n = a.shape, b.shape[1]
+    c = _empty((m, n), a.dtype) if out is None else out
+    if not (m and n and k):
+        c[...] = 0
+        return c
+    kind, compute, one, zero = _types()[a.dtype.char]
+    (a, a_form, a_step), (b, b_form, b_step) = _form(a), _form(b)
+    # cuBLAS counts down columns: it sees cᵀ (N, M) = bᵀ aᵀ.
+    handle = Handle.current()
+    status = handle.multiply(
+        handle.address, b_form, a_form, _count(n), _count(m), _count(k), one, _pointer(b), kind, _count(b_step),
+        _pointer(a), kind, _count(a_step), zero, _pointer(c), kind, _count(n), compute, DEFAULT_ALGORITHM,
+    )  # fmt: skip
+    _check("cublasGemmEx", status)
+    return c
+
+
+def _form(matrix: Array) -> tuple[Array, int, int]:
+    """The matrix, dense; whether it lies in the order of its columns; and how far its rows or columns are apart."""
+    flags = matrix.flags
+    if not flags.c_contiguous and flags.f_contiguous:
+        return matrix, TRANSPOSED, matrix.shape[0]
+    return _dense(matrix), AS_IT_IS, matrix.shape[1]
+
+
+_count = ctypes.c_int64
+
+
+def _pointer(array: Array) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.data.ptr)
+
+
+@functools.cache
+def _types() -> dict[str, tuple[int, int, Any, Any]]:
+    """For each type of elements: its number, that of the arithmetic, and where 1 and 0 stand in it."""
+    single = COMPUTE_32_FAST_TF32 if os.environ.get("CUPY_TF32") == "1" else COMPUTE_32
+    return {
+        "f": (REAL_32, single, *(ctypes.byref(ctypes.c_float(x)) for x in (1, 0))),
+        "d": (REAL_64, COMPUTE_64, *(ctypes.byref(ctypes.c_double(x)) for x in (1, 0))),
+    }
+
+
+class Handle:
+    """cuBLAS on one stream of one GPU, with memory of its own, so that the same products give the same bits."""
+
+    _of_streams: dict[tuple[int, int], Handle] = {}
+
+    def __init__(self, stream: int) -> None:
+        import cupy
+
+        library = _library()
+        self.multiply = library.cublasGemmEx_64
+        self.address = ctypes.c_void_p()
+        self._destroy = library.cublasDestroy_v2
+        _check("cublasCreate", library.cublasCreate_v2(ctypes.byref(self.address)))
+        _check("cublasSetStream", library.cublasSetStream_v2(self.address, ctypes.c_void_p(stream)))
+        self._workspace = cupy.cuda.alloc(WORKSPACE)
+        place, size = ctypes.c_void_p(self._workspace.ptr), ctypes.c_size_t(WORKSPACE)
+        _check("cublasSetWorkspace", library.cublasSetWorkspace_v2(self.address, place, size))
+
+    @classmethod
+    def current(cls) -> Handle:
+        """That of the stream in use."""
+        import cupy
+
+        key = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr
+        if key not in cls._of_streams:
+            cls._of_streams[key] = cls(key[1])
+        return cls._of_streams[key]
+
+    @classmethod
+    def release(cls, stream: int) -> None:
+        """Forget a stream that is about to go: the next one may have its address."""
+        for key in [key for key in cls._of_streams if key[1] == stream]:
+            del cls._of_streams[key]
+
+    def __del__(self) -> None:
+        if self.address:
+            self._destroy(self.address)
+
+
+@functools.cache
+def _library() -> Any:
+    """cuBLAS as CuPy has loaded it. Calls keep Python's lock: a handle serves one thread at a time."""
+    import cupy
+
+    cupy.cuda.device.get_cublas_handle()
+    version = cupy.cuda.runtime.runtimeGetVersion() // 1000
+    return ctypes.PyDLL(f"cublas64_{version}.dll" if os.name == "nt" else f"libcublas.so.{version}")
+
+
+def _check(call: str, status: int) -> None:
+    if status:
+        raise RuntimeError(f"{call} of cuBLAS failed with status {status} (cublasStatus_t in cublas_api.h)")

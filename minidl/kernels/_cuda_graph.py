@@ -1,0 +1,175 @@
+"""A CUDA graph: work that is queued once, and then again as a whole, at the cost of one launch.
+
+What a step queues is the same from one step to the next but for its data, for the place in the random streams, and for
+what the host finds in it. So a recording has memory of its own for the data that goes in and the results that come
+out, and copies both as part of the graph; a kernel that draws random numbers reads its place from memory; and where
+the host would ask whether something is wrong, the answer is noted, and read when the graph has run.
+
+The memory of all that is computed in between belongs to the recorder: the graph writes to the same addresses each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from minidl.kernels._cuda import _dense
+from minidl.kernels._cuda_blas import Handle
+from minidl.kernels.validate import WORD
+
+Array = Any
+Streams = Sequence[Any]  # of random numbers, each with a seed and an offset that moves on
+
+_recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
+
+
+def recording() -> Recording | None:
+    """The one that what is queued now becomes part of."""
+    return _recording.get()
+
+
+class UnrecordableError(Exception):
+    """A step does what a graph cannot hold, such as waiting for a number."""
+
+
+class Recorder:
+    """A stream to record on, and the memory of what is computed there, which its recordings share: one plays a time."""
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.pool = cupy.cuda.MemoryPool()
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+        with self.here():
+            Handle.current()  # it takes its memory now
+
+    @contextlib.contextmanager
+    def here(self) -> Iterator[None]:
+        """What is queued in this block goes to the stream, and memory comes from the pool."""
+        import cupy
+
+        with cupy.cuda.using_allocator(self.pool.malloc), self.stream:
+            yield
+
+    def __del__(self) -> None:
+        if hasattr(self, "stream"):
+            Handle.release(self.stream.ptr)
+
+
+class Recording:
+    """What `step` queues for arrays of these shapes, recorded without being run.
+
+    Args:
+        recorder: whose memory it lives in.
+        step: takes arrays on the GPU like the inputs, and returns the arrays to be read, and anything else.
+        inputs: arrays of NumPy's or CuPy's; what they hold does not matter.
+        streams: the random streams that the step may draw from.
+    """
+
+    def __init__(self, recorder: Recorder, step: Callable[..., Any], inputs: Sequence[Array], streams: Streams) -> None:
+        self._recorder = recorder
+        self._doubts: list[Array] = []  # answers that a host would have waited for; none of them may hold a true
+        before = [stream.offset for stream in streams]
+        self._seeds = [stream.seed for stream in streams]
+        self._begun = dict(zip(self._seeds, before, strict=True))
+        token = _recording.set(self)
+        try:
+            with recorder.here():
+                self._capture(step, inputs, len(streams))
+        except Exception as error:
+            raise UnrecordableError(str(error)) from error
+        finally:
+            _recording.reset(token)
+            self._taken = [(stream.offset - begun) % WORD for stream, begun in zip(streams, before, strict=True)]
+            for stream, offset in zip(streams, before, strict=True):
+                stream.offset = offset
+
+    def _capture(self, step: Callable[..., Any], inputs: Sequence[Array], streams: int) -> None:
+        self._draws = _Place((streams, 2), np.dtype(np.uint64))
+        self._inputs = [_Place(x.shape, x.dtype, pinned=isinstance(x, np.ndarray)) for x in inputs]
+        stream = self._recorder.stream
+        stream.begin_capture()
+        try:
+            for place in (self._draws, *self._inputs):
+                place.fetch()
+            read, self._rest = step(*(place.device for place in self._inputs))
+            self._read = [None if x is None else _Result(x) for x in read]
+            self._noted = [_Result(x) for x in self._doubts]
+        except BaseException:
+            with contextlib.suppress(Exception):  # the step may have broken it off
+                stream.end_capture()
+            raise
+        self._graph = stream.end_capture()
+
+    def place_of(self, seed: int, offset: int) -> tuple[Array, int]:
+        """Where the graph finds a stream's seed and offset, and how far behind that a draw begins."""
+        if self._seeds.count(seed) != 1:
+            raise UnrecordableError(f"the seed {seed} is that of {self._seeds.count(seed)} random streams")
+        return self._draws.device[self._seeds.index(seed)], (offset - self._begun[seed]) % WORD
+
+    def doubt(self, wrong: Array) -> None:
+        """Look at this array after each run: where an element is true, the run counts for nothing."""
+        self._doubts.append(wrong)
+
+    def play(self, inputs: Sequence[Array], streams: Streams) -> tuple[list[Array | None], Any] | None:
+        """Run it on these inputs; what was to be read, as new arrays of NumPy's, and the rest.
+
+        None if something is wrong with the inputs. Then the streams have not moved on, and an ordinary run of the
+        step finds out what it is.
+        """
+        import cupy
+
+        for place, x in zip(self._inputs, inputs, strict=True):
+            place.put(x)
+        for i, stream in enumerate(streams):
+            self._draws.host[i] = stream.seed, stream.offset
+        self._graph.launch()
+        cupy.cuda.get_current_stream().synchronize()
+        if any(doubt.host.any() for doubt in self._noted):
+            return None
+        for stream, words in zip(streams, self._taken, strict=True):
+            stream.offset = (stream.offset + words) % WORD
+        return [None if x is None else x.host.copy() for x in self._read], self._rest
+
+
+class _Place:
+    """An array that the graph begins with: on the GPU, and for what comes from the host in memory that it copies."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], pinned: bool = True) -> None:
+        import cupy
+
+        self.device = cupy.empty(shape, dtype)
+        self.host = _pinned(shape, dtype) if pinned else None
+
+    def fetch(self) -> None:
+        if self.host is not None and self.host.size:
+            self.device.data.copy_from_host_async(self.host.ctypes.data, self.host.nbytes)
+
+    def put(self, x: Array) -> None:
+        if self.host is None:
+            self.device[...] = x
+        else:
+            np.copyto(self.host, x)
+
+
+class _Result:
+    """An array that the graph ends with, and its copy for the host."""
+
+    def __init__(self, x: Array) -> None:
+        self._device = _dense(x)
+        self.host = _pinned(x.shape, x.dtype)
+        if self.host.size:
+            self._device.data.copy_to_host_async(self.host.ctypes.data, self.host.nbytes)
+
+
+def _pinned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array of NumPy's in memory that the GPU reads and writes by itself."""
+    import cupy
+
+    size = int(np.prod(shape)) * dtype.itemsize
+    memory = cupy.cuda.alloc_pinned_memory(max(size, 1))
+    return np.frombuffer(memory, np.uint8, size).view(dtype).reshape(shape)

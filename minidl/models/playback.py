@@ -1,0 +1,153 @@
+"""Steps of a model on the GPU as CUDA graphs: one launch for all that a step queues.
+
+To queue a step of a small model takes the processor longer than the GPU needs to run it. So what a model does for the
+third time with arrays of the same shapes is recorded and then played (`kernels/_cuda_graph.py`), with the same bits as
+before. What decides on the step without being an array must not have changed since: the layers and their attributes,
+the loss, where the weights are. And it must all be minidl's own: a layer or a loss of the user's may do what a graph
+does not repeat. The optimizer's step and the metrics are never part of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minidl import devices, random
+from minidl.autograd.modes import modes
+from minidl.kernels import _cuda_graph, cuda
+from minidl.layers.base import Layer, changes
+from minidl.models.data import Batch, arrays_in, map_arrays
+from minidl.tensor import wrap
+
+if TYPE_CHECKING:
+    from minidl.models.model import Model
+
+Array = Any
+Step = Callable[[Batch], tuple[Sequence[Array | None], Any]]
+
+FIRST = 2  # runs before a step is recorded: kernels are loaded and weights made in the first
+KEPT = 8  # recordings of a model: the last batch of an epoch has a shape of its own, and so may each of three uses
+
+
+class Playback:
+    """What a model has run, by what decides on it: how often so far, or the recording, or None if there can be none."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, int | _cuda_graph.Recording | None] = {}
+        self._recorder: _cuda_graph.Recorder | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        """A copy of a model begins anew."""
+        return Playback, ()
+
+    def run(self, model: Model, use: str, step: Step, batch: Batch) -> tuple[list[Array | None], Any]:
+        """What `step(batch)` wants to be read, as arrays of NumPy's, and the rest of what it returns."""
+        may_play = model.device == "cuda" and not model.run_eagerly and not modes.get().watching
+        if may_play and self._one_at_a_time.acquire(blocking=False):
+            try:
+                played = self._played(model, use, step, batch)
+            finally:
+                self._one_at_a_time.release()
+            if played is not None:
+                return played
+        return self.run_once(model, use, step, batch)
+
+    def run_once(self, model: Model, use: str, step: Step, batch: Batch) -> tuple[list[Array | None], Any]:
+        """The same for a step that does more than it will do the next time."""
+        read, rest = step(batch)
+        return [None if x is None else devices.to_host(x) for x in read], rest
+
+    def _played(self, model: Model, use: str, step: Step, batch: Batch) -> tuple[list[Array | None], Any] | None:
+        arrays, streams = _arrays(batch), _streams(model)
+        try:
+            key = use, _signature(batch), _state(model), len(streams)
+            known = self._known.pop(key, 0)
+        except TypeError:  # the settings of a loss are no key
+            return None
+        if isinstance(known, int):
+            known = known + 1 if known < FIRST else self._recorded(model, step, batch, arrays, streams)
+        self._known[key] = known  # as the latest
+        while len(self._known) > KEPT:
+            del self._known[next(iter(self._known))]
+        return known.play(arrays, streams) if isinstance(known, _cuda_graph.Recording) else None
+
+    def _recorded(
+        self, model: Model, step: Step, batch: Batch, arrays: list[Array], streams: list[random.Generator]
+    ) -> _cuda_graph.Recording | None:
+        if not _all_ours(model):
+            return None
+        try:
+            if self._recorder is None:
+                self._recorder = _cuda_graph.Recorder()
+            return _cuda_graph.Recording(self._recorder, lambda *given: step(_rebuilt(batch, given)), arrays, streams)
+        except (_cuda_graph.UnrecordableError, MemoryError):
+            return None
+
+
+# ---- the arrays of a batch ----------------------------------------------------------------
+
+
+def _arrays(batch: Batch) -> list[Array]:
+    return [*arrays_in(batch.x), *(a for a in (batch.y, batch.weights) if a is not None)]
+
+
+def _rebuilt(batch: Batch, arrays: Sequence[Array]) -> Batch:
+    """A batch like this one, of these arrays. Tensors, for a bare array would be watched for changes."""
+    tensors = iter(map(wrap, arrays))
+    x = map_arrays(lambda _: next(tensors), batch.x)
+    y, weights = (None if a is None else next(tensors) for a in (batch.y, batch.weights))
+    return Batch(x, y, weights)
+
+
+def _signature(batch: Batch) -> Any:
+    names = tuple(batch.x) if isinstance(batch.x, dict) else type(batch.x) is list
+    of = [None if a is None else (a.shape, a.dtype.str, devices.on_gpu(a)) for a in (batch.y, batch.weights)]
+    return names, *((a.shape, a.dtype.str, devices.on_gpu(a)) for a in arrays_in(batch.x)), *of
+
+
+# ---- what decides on a step besides --------------------------------------------------------
+
+
+def _state(model: Model) -> Any:
+    """All that a recording holds as it was."""
+    loss = model.loss
+    return (
+        changes(),
+        cuda.check_ids,
+        tuple([id(layer) for layer in model._descendants()]),
+        tuple([(w._array.data.ptr, w._needs) for w in model.weights]),
+        (id(loss), *vars(loss).items()) if loss is not None else None,
+        model.measures_outputs,
+    )
+
+
+def _streams(model: Model) -> list[random.Generator]:
+    """Every stream that a step may draw from, the default one first."""
+    own = [v for layer in model._descendants() for v in vars(layer).values() if isinstance(v, random.Generator)]
+    return list({id(stream): stream for stream in [random.default(), *own]}.values())
+
+
+def _all_ours(model: Model) -> bool:
+    """Whether what a step calls is minidl's: the layers, what they call, the penalties and the loss."""
+    return all(map(_is_ours, _called(model)))
+
+
+def _called(model: Model) -> Iterator[Any]:
+    yield model.loss
+    yield from vars(model.loss).values() if model.loss is not None else ()
+    for layer in model._descendants():
+        yield layer
+        yield from vars(layer).values()
+        yield from (penalty for penalty, _ in layer._penalties)
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether it is data, or a function or an object with a call of minidl's."""
+    if not callable(value) and not isinstance(value, Layer):
+        return True
+    kind = value if hasattr(value, "__qualname__") else type(value)
+    return str(kind.__module__).partition(".")[0] == "minidl"
