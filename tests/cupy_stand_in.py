@@ -94,12 +94,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
 
     @property
     def data(self) -> SimpleNamespace:
-        here = self._host.ctypes.data
-        return SimpleNamespace(
-            ptr=here,
-            copy_from_host_async=lambda host, size: _done(lambda: ctypes.memmove(here, host, size)),
-            copy_to_host_async=lambda host, size: _done(lambda: ctypes.memmove(host, here, size)),
-        )
+        return SimpleNamespace(ptr=self._host.ctypes.data)
 
     def __getitem__(self, index: Any) -> ndarray:
         return self._made(lambda: self._host[self._wrapped_around(index)])
@@ -475,12 +470,14 @@ cuda = SimpleNamespace(
     Device=Device,
     Stream=Stream,
     get_current_stream=lambda: _streams[-1],
+    Event=lambda block, disable_timing: SimpleNamespace(record=lambda: None, synchronize=lambda: _wait("synchronize")),
     MemoryPool=lambda: SimpleNamespace(malloc=None),
     using_allocator=lambda malloc: contextlib.nullcontext(),
     alloc=lambda size: SimpleNamespace(ptr=0),
     alloc_pinned_memory=bytearray,
     runtime=SimpleNamespace(
         getDevice=lambda: 0,
+        memcpyAsync=lambda to, of, size, kind, stream: _done(lambda: ctypes.memmove(to, of, size)),
         driverGetVersion=_driver_says("driverGetVersion", 13000),
         getDeviceCount=_driver_says("getDeviceCount", 1),
         memGetInfo=lambda: (1 << 30, 80 << 30),

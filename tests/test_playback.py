@@ -79,16 +79,25 @@ CASES: dict[str, tuple[Callable[[], list[layers.Layer]], Callable[[], tuple[Arra
     "hinge": (dense, floats, {"loss": "hinge", "optimizer": optimizers.SGD(0.1, momentum=0.9, clipnorm=0.5)}),
     "huber": (dense, floats, {"loss": "huber", "optimizer": optimizers.AdamW(0.01, global_clipnorm=0.5)}),
     "both ways": (
-        lambda: [layers.Masking(), layers.Bidirectional(layers.LSTM(3, dropout=0.5, recurrent_dropout=0.5)), *dense()[1:]],
+        lambda: [
+            layers.Masking(),
+            layers.Bidirectional(layers.LSTM(3, dropout=0.5, recurrent_dropout=0.5)),
+            layers.Dense(3),
+        ],
         floats,
         {"loss": "mse"},
     ),
     "over time": (
-        lambda: [layers.SpatialDropout1D(0.5), layers.TimeDistributed(layers.Dense(2)), layers.Flatten(), layers.Dense(3, activation="softmax")],
+        lambda: [
+            layers.SpatialDropout1D(0.5),
+            layers.TimeDistributed(layers.Dense(2)),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ],
         floats,
         {"loss": "kl_divergence"},
     ),
-}  # fmt: skip
+}
 
 
 def trained(case: str, run_eagerly: bool, steps: int = 6, **fit: Any) -> tuple[md.Sequential, list[Any]]:
@@ -133,7 +142,7 @@ def test_fit_and_predict_and_evaluate_play(cp: Any) -> None:
         history = model.fit(x, y, batch_size=4, epochs=4, validation_split=0.3, verbose=0).history
         return model, [*history.values(), model.predict(x, batch_size=4), model.evaluate(x, y, verbose=0)]
 
-    plain, expected = run(True)
+    _, expected = run(True)
     played, actual = run(False)
     same(actual, expected)
     assert recorded(played) >= 4  # whole and last batches, in training and in validation
@@ -196,7 +205,7 @@ CHANGES: dict[str, Callable[[md.Sequential], Any]] = {
     "another loss": lambda model: model.compile("sgd", "mse", run_eagerly=model.run_eagerly),
     "a setting of the loss": lambda model: setattr(model.loss, "label_smoothing", 0.25),
     "a layer more": lambda model: model.add(layers.Dense(1)),
-    "another last layer": lambda model: (model.pop(), model.add(layers.Dense(1))),
+    "another last layer": lambda model: (model.pop(), model.add(layers.Dense(1, activation="sigmoid"))),
     "the learning rate": lambda model: setattr(model.optimizer, "learning_rate", 0.5),
     "the default stream": lambda model: md.random.set_seed(77),
     "a moved stream": lambda model: md.random.default().take(40),
@@ -286,7 +295,7 @@ def test_a_copy_of_a_model_begins_anew() -> None:
 
 def test_a_model_that_is_busy_in_another_thread_runs_plainly() -> None:
     model, _ = trained("document", False)
-    x, y = ids()
+    x, _ = ids()
     expected = [model.predict_on_batch(x) for _ in range(4)][-1]
     with model._playback._one_at_a_time:
         same([model.predict_on_batch(x)], [expected])

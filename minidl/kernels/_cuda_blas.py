@@ -61,10 +61,10 @@ def _pointer(array: Array) -> ctypes.c_void_p:
 def _types() -> dict[str, tuple[int, int, Any, Any]]:
     """For each type of elements: its number, that of the arithmetic, and where 1 and 0 stand in it."""
     single = COMPUTE_32_FAST_TF32 if os.environ.get("CUPY_TF32") == "1" else COMPUTE_32
-    return {
-        "f": (REAL_32, single, *(ctypes.byref(ctypes.c_float(x)) for x in (1, 0))),
-        "d": (REAL_64, COMPUTE_64, *(ctypes.byref(ctypes.c_double(x)) for x in (1, 0))),
-    }
+    numbers_32, numbers_64 = (
+        (ctypes.byref(real(1)), ctypes.byref(real(0))) for real in (ctypes.c_float, ctypes.c_double)
+    )
+    return {"f": (REAL_32, single, *numbers_32), "d": (REAL_64, COMPUTE_64, *numbers_64)}
 
 
 class Handle:

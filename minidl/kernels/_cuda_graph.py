@@ -5,24 +5,26 @@ what the host finds in it. So a recording has memory of its own for the data tha
 out, and copies both as part of the graph; a kernel that draws random numbers reads its place from memory; and where
 the host would ask whether something is wrong, the answer is noted, and read when the graph has run.
 
-The memory of all that is computed in between belongs to the recorder: the graph writes to the same addresses each time.
+A step in two parts becomes two graphs, and the host waits for the first alone: while it looks at the loss and queues
+the step of the optimizer, the GPU is at the gradients.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from minidl.kernels._cuda import _dense
+from minidl.kernels._cuda import _dense, _empty
 from minidl.kernels._cuda_blas import Handle
 from minidl.kernels.validate import WORD
 
 Array = Any
 Streams = Sequence[Any]  # of random numbers, each with a seed and an offset that moves on
+HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2  # cudaMemcpyKind
 
 _recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
@@ -37,7 +39,10 @@ class UnrecordableError(Exception):
 
 
 class Recorder:
-    """A stream to record on, and the memory of what is computed there, which its recordings share: one plays a time."""
+    """A stream to record on, and the memory of what is computed there, which its recordings share.
+
+    So the results of one are there until another is played.
+    """
 
     def __init__(self) -> None:
         import cupy
@@ -65,13 +70,16 @@ class Recording:
 
     Args:
         recorder: whose memory it lives in.
-        step: takes arrays on the GPU like the inputs, and returns the arrays to be read, and anything else.
+        step: takes arrays on the GPU like the inputs, and yields the arrays to be read, and then anything else.
         inputs: arrays of NumPy's or CuPy's; what they hold does not matter.
         streams: the random streams that the step may draw from.
     """
 
-    def __init__(self, recorder: Recorder, step: Callable[..., Any], inputs: Sequence[Array], streams: Streams) -> None:
+    def __init__(
+        self, recorder: Recorder, step: Callable[..., Generator[Any]], inputs: Sequence[Array], streams: Streams
+    ) -> None:
         self._recorder = recorder
+        self._graphs: list[Any] = []
         self._doubts: list[Array] = []  # answers that a host would have waited for; none of them may hold a true
         before = [stream.offset for stream in streams]
         self._seeds = [stream.seed for stream in streams]
@@ -79,7 +87,7 @@ class Recording:
         token = _recording.set(self)
         try:
             with recorder.here():
-                self._capture(step, inputs, len(streams))
+                self._capture(step, inputs)
         except Exception as error:
             raise UnrecordableError(str(error)) from error
         finally:
@@ -88,22 +96,32 @@ class Recording:
             for stream, offset in zip(streams, before, strict=True):
                 stream.offset = offset
 
-    def _capture(self, step: Callable[..., Any], inputs: Sequence[Array], streams: int) -> None:
-        self._draws = _Place((streams, 2), np.dtype(np.uint64))
+    def _capture(self, step: Callable[..., Generator[Any]], inputs: Sequence[Array]) -> None:
+        self._draws = _Place((len(self._seeds), 2), np.dtype(np.uint64), pinned=True)
         self._inputs = [_Place(x.shape, x.dtype, pinned=isinstance(x, np.ndarray)) for x in inputs]
+        with contextlib.closing(step(*(place.device for place in self._inputs))) as parts:
+            with self._captured():
+                for place in (self._draws, *self._inputs):
+                    place.fetch()
+                self._read = [None if x is None else _Result(x) for x in next(parts)]
+                self._noted = [_Result(x) for x in self._doubts]
+            with self._captured():
+                self._rest = next(parts, None)
+        if len(self._doubts) > len(self._noted):
+            raise UnrecordableError("something is asked for after the results were read")
+
+    @contextlib.contextmanager
+    def _captured(self) -> Iterator[None]:
+        """A graph of what is queued in this block."""
         stream = self._recorder.stream
         stream.begin_capture()
         try:
-            for place in (self._draws, *self._inputs):
-                place.fetch()
-            read, self._rest = step(*(place.device for place in self._inputs))
-            self._read = [None if x is None else _Result(x) for x in read]
-            self._noted = [_Result(x) for x in self._doubts]
+            yield
         except BaseException:
             with contextlib.suppress(Exception):  # the step may have broken it off
                 stream.end_capture()
             raise
-        self._graph = stream.end_capture()
+        self._graphs.append(stream.end_capture())
 
     def place_of(self, seed: int, offset: int) -> tuple[Array, int]:
         """Where the graph finds a stream's seed and offset, and how far behind that a draw begins."""
@@ -116,7 +134,7 @@ class Recording:
         self._doubts.append(wrong)
 
     def play(self, inputs: Sequence[Array], streams: Streams) -> tuple[list[Array | None], Any] | None:
-        """Run it on these inputs; what was to be read, as new arrays of NumPy's, and the rest.
+        """Run it on these inputs; what was to be read, as new arrays of NumPy's, and the rest, which may be on its way.
 
         None if something is wrong with the inputs. Then the streams have not moved on, and an ordinary run of the
         step finds out what it is.
@@ -127,8 +145,12 @@ class Recording:
             place.put(x)
         for i, stream in enumerate(streams):
             self._draws.host[i] = stream.seed, stream.offset
-        self._graph.launch()
-        cupy.cuda.get_current_stream().synchronize()
+        first, second = self._graphs
+        first.launch()
+        read = cupy.cuda.Event(block=False, disable_timing=True)
+        read.record()
+        second.launch()
+        read.synchronize()
         if any(doubt.host.any() for doubt in self._noted):
             return None
         for stream, words in zip(streams, self._taken, strict=True):
@@ -139,15 +161,13 @@ class Recording:
 class _Place:
     """An array that the graph begins with: on the GPU, and for what comes from the host in memory that it copies."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], pinned: bool = True) -> None:
-        import cupy
-
-        self.device = cupy.empty(shape, dtype)
-        self.host = _pinned(shape, dtype) if pinned else None
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], pinned: bool) -> None:
+        self.device = _empty(shape, dtype)
+        self.host: Any = _pinned(shape, dtype) if pinned else None
 
     def fetch(self) -> None:
         if self.host is not None and self.host.size:
-            self.device.data.copy_from_host_async(self.host.ctypes.data, self.host.nbytes)
+            _copy(self.device.data.ptr, self.host.ctypes.data, self.host.nbytes, HOST_TO_DEVICE)
 
     def put(self, x: Array) -> None:
         if self.host is None:
@@ -163,7 +183,14 @@ class _Result:
         self._device = _dense(x)
         self.host = _pinned(x.shape, x.dtype)
         if self.host.size:
-            self._device.data.copy_to_host_async(self.host.ctypes.data, self.host.nbytes)
+            _copy(self.host.ctypes.data, self._device.data.ptr, self.host.nbytes, DEVICE_TO_HOST)
+
+
+def _copy(to: int, of: int, size: int, kind: int) -> None:
+    """As CUDA has it: CuPy's arrays refuse while a graph is recorded, for most memory of a host is not pinned."""
+    import cupy
+
+    cupy.cuda.runtime.memcpyAsync(to, of, size, kind, cupy.cuda.get_current_stream().ptr)
 
 
 def _pinned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -8,7 +8,7 @@ import itertools
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -280,7 +280,7 @@ class Model(Layer):
         return done
 
     def _train_step(self, batch: Batch, unchecked: Iterable[ArrayData] = ()) -> None:
-        def differentiate(batch: Batch) -> tuple[list[Any], Any]:
+        def differentiate(batch: Batch) -> Generator[Any]:
             with enable_grad():
                 predicted = self._forward(batch.x, training=True)
                 weights = self.trainable_weights
@@ -290,7 +290,8 @@ class Model(Layer):
                     if data.y is not None:
                         self.loss.check_targets(data.y, (data.size, *predicted.shape[1:]))
                 loss = self._loss_of(batch, predicted)
-                return self._to_measure(predicted, loss), list(zip(gradients(loss, weights), weights, strict=True))
+                yield self._to_measure(predicted, loss)
+                yield list(zip(gradients(loss, weights), weights, strict=True))
 
         run = self._playback.run_once if unchecked else self._playback.run
         measured, pairs = run(self, "train", differentiate, batch)
@@ -298,10 +299,10 @@ class Model(Layer):
         self.optimizer.apply_gradients(pairs)
 
     def _test_step(self, batch: Batch) -> None:
-        def compare(batch: Batch) -> tuple[list[Any], None]:
+        def compare(batch: Batch) -> Generator[Any]:
             with no_grad():
                 predicted = self._forward(batch.x, training=False)
-                return self._to_measure(predicted, self._loss_of(batch, predicted)), None
+                yield self._to_measure(predicted, self._loss_of(batch, predicted))
 
         measured, _ = self._playback.run(self, "test", compare, batch)
         self._measure(batch, *measured)
@@ -443,9 +444,9 @@ class Model(Layer):
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as an array."""
 
-        def predict(batch: Batch) -> tuple[list[Any], None]:
+        def predict(batch: Batch) -> Generator[Any]:
             with no_grad():
-                return [self._forward(batch.x, training=False)._array], None
+                yield [self._forward(batch.x, training=False)._array]
 
         (outputs,), _ = self._playback.run(self, "predict", predict, one_batch(x))
         return outputs

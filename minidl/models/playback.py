@@ -10,10 +10,8 @@ does not repeat. The optimizer's step and the metrics are never part of it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from minidl import devices, random
 from minidl.autograd.modes import modes
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from minidl.models.model import Model
 
 Array = Any
-Step = Callable[[Batch], tuple[Sequence[Array | None], Any]]
+Step = Callable[[Batch], Generator[Any]]  # yields the arrays that the host reads, and then what may still be computed
 
 FIRST = 2  # runs before a step is recorded: kernels are loaded and weights made in the first
 KEPT = 8  # recordings of a model: the last batch of an epoch has a shape of its own, and so may each of three uses
@@ -45,7 +43,7 @@ class Playback:
         return Playback, ()
 
     def run(self, model: Model, use: str, step: Step, batch: Batch) -> tuple[list[Array | None], Any]:
-        """What `step(batch)` wants to be read, as arrays of NumPy's, and the rest of what it returns."""
+        """What `step(batch)` yields: the arrays to be read, as NumPy's, and the rest."""
         may_play = model.device == "cuda" and not model.run_eagerly and not modes.get().watching
         if may_play and self._one_at_a_time.acquire(blocking=False):
             try:
@@ -58,7 +56,7 @@ class Playback:
 
     def run_once(self, model: Model, use: str, step: Step, batch: Batch) -> tuple[list[Array | None], Any]:
         """The same for a step that does more than it will do the next time."""
-        read, rest = step(batch)
+        read, rest = (*step(batch), None)[:2]
         return [None if x is None else devices.to_host(x) for x in read], rest
 
     def _played(self, model: Model, use: str, step: Step, batch: Batch) -> tuple[list[Array | None], Any] | None:
