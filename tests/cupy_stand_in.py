@@ -455,7 +455,7 @@ class Device:
 
 
 def get_default_memory_pool() -> Any:
-    return SimpleNamespace(used_bytes=lambda: 70 << 30, free_bytes=lambda: 2 << 30)
+    return SimpleNamespace(used_bytes=lambda: 70 << 30, free_bytes=lambda: 2 << 30, free_all_blocks=lambda: None)
 
 
 def _driver_says(question: str, answer: int) -> Callable[[], int]:
@@ -471,7 +471,7 @@ cuda = SimpleNamespace(
     Stream=Stream,
     get_current_stream=lambda: _streams[-1],
     Event=lambda block, disable_timing: SimpleNamespace(record=lambda: None, synchronize=lambda: _wait("synchronize")),
-    MemoryPool=lambda: SimpleNamespace(malloc=None),
+    MemoryPool=lambda: SimpleNamespace(malloc=None, total_bytes=lambda: 3 << 30),
     using_allocator=lambda malloc: contextlib.nullcontext(),
     alloc=lambda size: SimpleNamespace(ptr=0),
     alloc_pinned_memory=bytearray,

@@ -60,7 +60,9 @@ def _library(family: str, definitions: tuple[str, ...]) -> Any:
 
 def _dense(array: Array, dtype: Any = None) -> Array:
     """The array itself where it is in C order and has the type, else a copy. (ascontiguousarray would add an axis.)"""
-    return _own(array).astype(array.dtype if dtype is None else dtype, order="C", copy=False)
+    if _own(array).flags.c_contiguous and (dtype is None or array.dtype == dtype):
+        return array
+    return array.astype(array.dtype if dtype is None else dtype, order="C")
 
 
 def _own(array: Array) -> Array:
@@ -70,6 +72,12 @@ def _own(array: Array) -> Array:
     if not isinstance(array, cupy.ndarray):
         raise TypeError(f"the cuda kernels take arrays of CuPy, got {type(array).__name__}; cupy.asarray copies it")
     return array
+
+
+@functools.cache
+def _name(dtype: np.dtype[Any]) -> str:
+    """Of a type, in the names of kernels. NumPy takes longer to find it than to launch one."""
+    return str(dtype)
 
 
 def _empty(shape: Any, dtype: Any) -> Array:

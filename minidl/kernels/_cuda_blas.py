@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import sys
 from typing import Any
 
 from minidl.kernels._cuda import _dense, _empty
@@ -102,7 +103,7 @@ class Handle:
             del cls._of_streams[key]
 
     def __del__(self) -> None:
-        if self.address:
+        if self.address and not sys.is_finalizing():  # then the driver may be gone already
             self._destroy(self.address)
 
 

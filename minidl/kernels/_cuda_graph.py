@@ -12,6 +12,7 @@ the step of the optimizer, the GPU is at the gradients.
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -44,10 +45,14 @@ class Recorder:
     So the results of one are there until another is played.
     """
 
+    alive: weakref.WeakSet[Recorder] = weakref.WeakSet()
+
     def __init__(self) -> None:
         import cupy
 
+        cupy.get_default_memory_pool().free_all_blocks()  # what the steps before have left, this one needs as much
         self.pool = cupy.cuda.MemoryPool()
+        self.alive.add(self)
         self.stream = cupy.cuda.Stream(non_blocking=True)
         with self.here():
             Handle.current()  # it takes its memory now

@@ -7,7 +7,8 @@ the shape alone, so the results are the same bits each time, on any GPU. Where f
 below 1.2e-38 count as 0.
 
     MINIDL_CHECK_IDS=0      trust ids and labels. To look at them before a launch is the one time that the host waits
-                            for the GPU, and keeps a call out of a CUDA graph. An id outside then reads as NaN
+                            for the GPU, and keeps a call out of a CUDA graph of your own. (A step that a model has
+                            recorded looks at them too, and is told after it has run.) An id outside then reads as NaN
                             and its gradient goes nowhere. `minidl.kernels.cuda.check_ids` is the same switch.
                             A backward trusts the array that its forward has looked at.
     CUPY_TF32=1             let products round float32 to 10 bits, which is faster. CuPy's switch, off by default.
@@ -25,9 +26,9 @@ from typing import Any
 import numpy as np
 
 from minidl.kernels import _cuda_lstm, validate
-from minidl.kernels._cuda import NULL, _dense, _empty, _kernel, _own
+from minidl.kernels._cuda import NULL, _dense, _empty, _kernel, _name, _own
 from minidl.kernels._cuda_blas import product
-from minidl.kernels._cuda_graph import UnrecordableError, recording
+from minidl.kernels._cuda_graph import Recorder, UnrecordableError, recording
 
 Array = Any
 LSTMCache = tuple[Array, ...]
@@ -157,11 +158,12 @@ def memory() -> str:
     free, total = cupy.cuda.runtime.memGetInfo()
     pool = cupy.get_default_memory_pool()
     used, kept = pool.used_bytes(), pool.free_bytes()
-    rest = max(total - free - used - kept, 0)
-    whole, own, cached, left, others = (f"{n / 2**30:.2f}" for n in (total, used, kept, free, rest))
+    played = sum(recorder.pool.total_bytes() for recorder in Recorder.alive)
+    rest = max(total - free - used - kept - played, 0)
+    whole, own, cached, graphs, left, others = (f"{n / 2**30:.2f}" for n in (total, used, kept, played, free, rest))
     return (
-        f"the GPU has {whole} GiB: {own} in arrays of this process, {cached} kept for its next ones, {left} free, "
-        f"{others} with CUDA and with other processes"
+        f"the GPU has {whole} GiB: {own} in arrays of this process, {cached} kept for its next ones, {graphs} in "
+        f"recorded steps of models, {left} free, {others} with CUDA and with other processes"
     )
 
 
@@ -198,7 +200,7 @@ TYPES: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float64}
 def _each(family: str, kernel: str, *arguments: Any) -> None:
     """Queue a kernel that goes through arrays of one shape, of which the first argument is one."""
     x = arguments[0]
-    _launch(family, f"{kernel}_{x.dtype}", _blocks(x.nbytes, PACK * THREADS), x.size, *arguments)
+    _launch(family, f"{kernel}_{_name(x.dtype)}", _blocks(x.nbytes, PACK * THREADS), x.size, *arguments)
 
 
 def _rows(family: str, kernel: str, *arguments: Any) -> None:
@@ -209,7 +211,7 @@ def _rows(family: str, kernel: str, *arguments: Any) -> None:
     shared = THREADS // group * _blocks(columns * x.itemsize, PACK) * PACK
     shared = shared if shared <= SHARED else 0
     blocks = _blocks(rows, THREADS // group)
-    _launch(family, f"{kernel}_{x.dtype}", blocks, rows, columns, group, shared > 0, *arguments, shared=shared)
+    _launch(family, f"{kernel}_{_name(x.dtype)}", blocks, rows, columns, group, shared > 0, *arguments, shared=shared)
 
 
 def _blocks(work: int, each: int) -> int:
@@ -559,14 +561,14 @@ def _optional(array: Array | None) -> Array | None:
 
 def sgd_step(w: Array, g: Array, lr: float) -> None:
     """w ← w − lr g"""
-    validate.step("sgd_step", w=w, g=g)
+    validate.step("sgd_step", _overlap, w=w, g=g)
     (lr,) = validate.numbers("sgd_step", lr=lr)
     _step("sgd_step", g, (w,), lr)
 
 
 def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool) -> None:
     """v ← μ v − lr g;  w ← w + v,  or with nesterov  w ← w + μ v − lr g"""
-    validate.step("momentum_step", w=w, g=g, v=v)
+    validate.step("momentum_step", _overlap, w=w, g=g, v=v)
     lr, momentum = validate.numbers("momentum_step", lr=lr, momentum=momentum)
     _step("momentum_step", g, (w, v), lr, momentum, bool(nesterov))
 
@@ -575,7 +577,7 @@ def adam_step(
     w: Array, g: Array, m: Array, v: Array, rate: float, beta_1: float, beta_2: float, epsilon: float
 ) -> None:
     """m ← m + (1−β₁)(g − m);  v ← v + (1−β₂)(g² − v);  w ← w − rate m / (√v + ε)"""
-    validate.step("adam_step", w=w, g=g, m=m, v=v)
+    validate.step("adam_step", _overlap, w=w, g=g, m=m, v=v)
     rate, beta_1, beta_2, epsilon = validate.numbers(
         "adam_step", rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon
     )
@@ -584,16 +586,24 @@ def adam_step(
 
 def rmsprop_step(w: Array, g: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
     """v ← ρ v + (1−ρ) g²;  w ← w − lr g / √(v + ε)"""
-    validate.step("rmsprop_step", w=w, g=g, v=v)
+    validate.step("rmsprop_step", _overlap, w=w, g=g, v=v)
     lr, rho, epsilon = validate.numbers("rmsprop_step", lr=lr, rho=rho, epsilon=epsilon)
     _step("rmsprop_step", g, (w, v), lr, rho, 1 - rho, epsilon)
 
 
 def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> None:
     """a ← a + g²;  w ← w − lr g / √(a + ε)"""
-    validate.step("adagrad_step", w=w, g=g, a=a)
+    validate.step("adagrad_step", _overlap, w=w, g=g, a=a)
     lr, epsilon = validate.numbers("adagrad_step", lr=lr, epsilon=epsilon)
     _step("adagrad_step", g, (w, a), lr, epsilon)
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    if (
+        a.flags.c_contiguous and b.flags.c_contiguous
+    ):  # as always: six pairs of Adam's by NumPy take longer than a launch
+        return a.data.ptr < b.data.ptr + b.nbytes and b.data.ptr < a.data.ptr + a.nbytes
+    return validate.overlap(a, b)
 
 
 def _step(kernel: str, g: Array, written: tuple[Array, ...], *scalars: float) -> None:

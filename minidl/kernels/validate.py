@@ -259,14 +259,19 @@ def lstm_cache(module: str, cache: Any, x: Any, shapes: list[tuple[int, ...]]) -
         raise ValueError(f"lstm_backward: cache must be what {module}.lstm_forward returned for the same arguments")
 
 
-def step(kernel: str, /, **arrays: Any) -> None:
+def overlap(a: Any, b: Any) -> bool:
+    """Whether two arrays share memory. A module may find out in another way."""
+    return np.may_share_memory(a, b) and np.shares_memory(a, b)  # the first looks at the ends alone, and is quick
+
+
+def step(kernel: str, overlap: Callable[[Any, Any], bool] = overlap, /, **arrays: Any) -> None:
     """The arrays of an optimizer step; every one but the gradient is written in place."""
     elementwise(kernel, **arrays)
     for name, array in arrays.items():
         if name != "g" and not getattr(array.flags, "writeable", True):  # CuPy's always are
             raise ValueError(f"{kernel}: {name} is read-only, and the step updates it in place; pass a copy")
     for (first, a), (second, b) in combinations(arrays.items(), 2):
-        if np.may_share_memory(a, b) and np.shares_memory(a, b):  # the first looks at the ends alone, and is quick
+        if overlap(a, b):
             raise ValueError(
                 f"{kernel}: {first} and {second} share memory, and the step updates them in place; pass a copy"
             )
