@@ -11,9 +11,14 @@ __device__ u64 scattered(u64 x) {
 // sum += Σ scattered(word, place): without the place, words that change theirs would not be noticed. Whole numbers are
 // the same whatever the order, so that all blocks may add to one.
 template <typename word> __device__ void digest(i64 n, const word* __restrict__ words, u64* __restrict__ sum) {
+    const bool whole = aligned(words);
     u64 own = 0;
-    for (i64 i = i64(blockIdx.x) * THREADS + threadIdx.x; i < n; i += i64(gridDim.x) * THREADS)
-        own += scattered((u64(i) << 32 | u64(i) >> 32) ^ words[i]);
+    each_pack<word>(n, [&](i64 i) {
+        const Pack<word> pack = load(words, i, n, whole);
+#pragma unroll
+        for (int k = 0; k < pack.size; k++)
+            if (i + k < n) own += scattered((u64(i + k) << 32 | u64(i + k) >> 32) ^ pack.v[k]);
+    });
     own = reduce(own, THREADS, Sum());
     if (threadIdx.x == 0) atomicAdd(sum, own);
 }
