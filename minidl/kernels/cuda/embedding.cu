@@ -43,36 +43,46 @@ __device__ void gather(
 
 // ---- a stable sort -----------------------------------------------------------------------------
 
-// By the digits of the ids, eight bits at a time, the lowest first, as many as `rows` has: twice for up to 65535 rows,
+// By the digits of the ids, nine bits at a time, the lowest first, as many as `rows` has: twice for up to 262143 rows,
 // where a sort that knows nothing of its numbers goes through all of 64 bits. Each pass counts how often each digit
-// occurs in each tile, adds the counts up to where each tile's first of each digit goes, and moves.
-constexpr int DIGITS = 256;  // one for each thread of a block
+// occurs in each chunk of the ids and moves what a chunk has behind all of the same digit in the chunks before.
+constexpr int BITS = 9;  // as in cuda.py
+constexpr int DIGITS = 1 << BITS;
 constexpr int ROUNDS = 8;
 constexpr int TILE = THREADS * ROUNDS;  // as in cuda.py
+static_assert(DIGITS == 2 * THREADS);
+
+// An id and where it came from. The first pass makes them of the ids alone.
+struct alignas(16) Entry {
+    i64 id, place;
+};
 
 // Ids outside go last: behind all rows, in a segment that no one adds up.
-__device__ inline i64 sorted_as(i64 id, i64 rows) { return 0 <= id && id < rows ? id : rows; }
+__device__ inline Entry entry(const void* given, i64 i, i64 rows, i64 shift) {
+    if (shift) return static_cast<const Entry*>(given)[i];
+    const i64 id = static_cast<const i64*>(given)[i];
+    return {0 <= id && id < rows ? id : rows, i};
+}
 __device__ inline int digit_of(i64 id, i64 shift) { return int(id >> shift) & (DIGITS - 1); }
 
-// counts[tile][digit]
+// counts[chunk][digit]; a chunk is some tiles.
 KERNEL(count_digits)(
-    i64 n, i64 rows, i64 shift, const i64* __restrict__ ids, i64* __restrict__ counts) {
+    i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given, int* __restrict__ counts) {
     __shared__ int count[DIGITS];
-    const i64 tiles = (n + TILE - 1) / TILE;
-    for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        count[threadIdx.x] = 0;
+    for (i64 chunk = blockIdx.x; chunk * chunk_size < n; chunk += gridDim.x) {
+        for (int d = threadIdx.x; d < DIGITS; d += THREADS) count[d] = 0;
         __syncthreads();
-        for (int round = 0; round < ROUNDS; round++) {
-            const i64 i = tile * TILE + round * THREADS + threadIdx.x;
-            if (i < n) atomicAdd(&count[digit_of(sorted_as(ids[i], rows), shift)], 1);
-        }
+        const i64 begin = chunk * chunk_size, end = begin + chunk_size < n ? begin + chunk_size : n;
+#pragma unroll 4
+        for (i64 i = begin + threadIdx.x; i < end; i += THREADS)
+            atomicAdd(&count[digit_of(entry(given, i, rows, shift).id, shift)], 1);
         __syncthreads();
-        counts[tile * DIGITS + threadIdx.x] = count[threadIdx.x];
+        for (int d = threadIdx.x; d < DIGITS; d += THREADS) counts[chunk * DIGITS + d] = count[d];
     }
 }
 
-// The sum of the values of the threads before this one; *total, of all.
-__device__ inline i64 sum_before(i64 value, i64* total) {
+// The sum of the values of the threads before this one.
+__device__ inline i64 sum_before(i64 value) {
     __shared__ i64 of_warp[WARPS];
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     i64 sum = value;
@@ -82,76 +92,79 @@ __device__ inline i64 sum_before(i64 value, i64* total) {
     }
     if (lane == WARP - 1) of_warp[warp] = sum;
     __syncthreads();
-    i64 before = 0;
-    *total = 0;
-    for (int w = 0; w < WARPS; w++) {
-        if (w < warp) before += of_warp[w];
-        *total += of_warp[w];
-    }
+    i64 before = sum - value;
+    for (int w = 0; w < warp; w++) before += of_warp[w];
     __syncthreads();
-    return before + sum - value;
+    return before;
 }
 
-// counts[tile][digit] becomes how many of the digit the tiles before have; totals[digit], how many all have. One block:
-// a tile has 2048 ids, so a million make 500 additions a thread, of numbers that are on their way ahead of them.
-KERNEL(add_up_tiles)(i64 tiles, i64* __restrict__ counts, i64* __restrict__ totals) {
-    i64 before = 0;
+// begin[digit] = where the chunk's first of the digit goes: behind all smaller ones, and its equals in chunks before. A
+// thread has two digits. cuda.py makes 256 chunks at most, so that this is short beside the move itself.
+__device__ inline void find_begins(i64 chunk, i64 chunks, const int* __restrict__ counts, i64* begin) {
+    i64 before[2] = {0, 0}, all[2] = {0, 0};
 #pragma unroll 8
-    for (i64 tile = 0; tile < tiles; tile++) {
-        const i64 count = counts[tile * DIGITS + threadIdx.x];
-        counts[tile * DIGITS + threadIdx.x] = before;
-        before += count;
+    for (i64 c = 0; c < chunks; c++) {
+        const int2 count = reinterpret_cast<const int2*>(counts + c * DIGITS)[threadIdx.x];
+        if (c < chunk) before[0] += count.x, before[1] += count.y;
+        all[0] += count.x, all[1] += count.y;
     }
-    totals[threadIdx.x] = before;
+    const i64 smaller = sum_before(all[0] + all[1]);
+    begin[2 * threadIdx.x] = smaller + before[0];
+    begin[2 * threadIdx.x + 1] = smaller + all[0] + before[1];
+    __syncthreads();
 }
 
-// Each warp has a part of the tile and goes through it in order, 32 neighbours at a time: a number's place is what its
-// warp had of its digit before, and its equals in lanes below. In the first pass the ids lie where they came from.
+// Each warp has a part of a tile and goes through it in order, 32 neighbours at a time: a number's place is what its
+// warp had of its digit before, and its equals in lanes below.
 KERNEL(move_by_digit)(
-    i64 n, i64 rows, i64 shift, const i64* __restrict__ ids, const i64* __restrict__ places,
-    const i64* __restrict__ counts, const i64* __restrict__ totals, i64* __restrict__ ids_out,
-    i64* __restrict__ places_out) {
+    i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given, const int* __restrict__ counts,
+    Entry* __restrict__ moved) {
     __shared__ int seen[WARPS][DIGITS];
     __shared__ i64 begin[DIGITS];
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    const i64 tiles = (n + TILE - 1) / TILE;
-    i64 all;
-    const i64 smaller = sum_before(totals[threadIdx.x], &all);
-    for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        i64 id[ROUNDS];
-        int rank[ROUNDS];
-        for (int w = 0; w < WARPS; w++) seen[w][threadIdx.x] = 0;
-        __syncthreads();
-        const i64 first = tile * TILE + warp * (TILE / WARPS) + lane;
+    const i64 chunks = (n + chunk_size - 1) / chunk_size;
+    for (i64 chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
+        find_begins(chunk, chunks, counts, begin);
+        const i64 end = (chunk + 1) * chunk_size < n ? (chunk + 1) * chunk_size : n;
+        for (i64 tile = chunk * chunk_size; tile < end; tile += TILE) {
+            Entry own[ROUNDS];
+            int rank[ROUNDS];
+            for (int w = 0; w < WARPS; w++) seen[w][threadIdx.x] = seen[w][THREADS + threadIdx.x] = 0;
+            __syncthreads();
+            const i64 first = tile + warp * (TILE / WARPS) + lane;
 #pragma unroll
-        for (int round = 0; round < ROUNDS; round++) {
-            const i64 i = first + round * WARP;
-            id[round] = i < n ? sorted_as(ids[i], rows) : 0;
-            const int digit = digit_of(id[round], shift);
-            const u32 equals = __match_any_sync(ALL_LANES, i < n ? digit : DIGITS);
-            const int below = __popc(equals & ((1u << lane) - 1));
-            if (i < n) rank[round] = seen[warp][digit] + below;
-            __syncwarp();
-            if (i < n && below == 0) seen[warp][digit] += __popc(equals);
-            __syncwarp();
-        }
-        __syncthreads();
-        begin[threadIdx.x] = smaller + counts[tile * DIGITS + threadIdx.x];
-        int before = 0;
-        for (int w = 0; w < WARPS; w++) {
-            const int of_warp = seen[w][threadIdx.x];
-            seen[w][threadIdx.x] = before;
-            before += of_warp;
-        }
-        __syncthreads();
+            for (int round = 0; round < ROUNDS; round++)
+                if (first + round * WARP < end) own[round] = entry(given, first + round * WARP, rows, shift);
 #pragma unroll
-        for (int round = 0; round < ROUNDS; round++) {
-            const i64 i = first + round * WARP;
-            if (i >= n) break;
-            const int digit = digit_of(id[round], shift);
-            const i64 to = begin[digit] + seen[warp][digit] + rank[round];
-            ids_out[to] = id[round];
-            places_out[to] = shift ? places[i] : i;
+            for (int round = 0; round < ROUNDS; round++) {
+                const bool has = first + round * WARP < end;
+                const int digit = has ? digit_of(own[round].id, shift) : DIGITS;
+                const u32 equals = __match_any_sync(ALL_LANES, digit);
+                const int below = __popc(equals & ((1u << lane) - 1));
+                if (has) rank[round] = seen[warp][digit] + below;
+                __syncwarp();
+                if (has && below == 0) seen[warp][digit] += __popc(equals);
+                __syncwarp();
+            }
+            __syncthreads();
+            int of_tile[2];
+            for (int k = 0; k < 2; k++) {
+                of_tile[k] = 0;
+                for (int w = 0; w < WARPS; w++) {
+                    const int of_warp = seen[w][k * THREADS + threadIdx.x];
+                    seen[w][k * THREADS + threadIdx.x] = of_tile[k];
+                    of_tile[k] += of_warp;
+                }
+            }
+            __syncthreads();
+#pragma unroll
+            for (int round = 0; round < ROUNDS; round++) {
+                if (first + round * WARP >= end) break;
+                const int digit = digit_of(own[round].id, shift);
+                moved[begin[digit] + seen[warp][digit] + rank[round]] = own[round];
+            }
+            __syncthreads();
+            for (int k = 0; k < 2; k++) begin[k * THREADS + threadIdx.x] += of_tile[k];
         }
         __syncthreads();
     }
@@ -159,90 +172,129 @@ KERNEL(move_by_digit)(
 
 // ---- backward ----------------------------------------------------------------------------------
 
-// Equal ids are a segment, and whoever finds its first adds it up. Up to SHORT of them: a group of threads, each with
-// columns of its own. Four rows are on their way while one is added.
+// The first of the sorted entries whose id is `row` or more.
+__device__ inline i64 first_of(i64 row, i64 n, const Entry* __restrict__ sorted) {
+    i64 begin = 0, end = n;
+    while (begin < end) {
+        const i64 middle = (begin + end) / 2;
+        if (sorted[middle].id < row)
+            begin = middle + 1;
+        else
+            end = middle;
+    }
+    return begin;
+}
+
+// Equal ids are a segment, which has a row of dtable. Up to SHORT of them: a group of threads adds them up, each with
+// columns of its own. Four rows of dy are on their way while one is added. A block has SPAN rows of dtable at a time, of
+// which many may have no id and become 0.
 constexpr int SHORT = 64;  // as in cuda.py
+constexpr int SPAN = 64;
 
 template <typename real>
 __device__ void add_short(
-    i64 n, i64 rows, i64 units, int group, const i64* __restrict__ ids, const i64* __restrict__ places,
-    const real* __restrict__ dy, real* __restrict__ dtable) {
+    i64 span, i64 n, i64 rows, i64 units, int group, const Entry* __restrict__ sorted, const real* __restrict__ dy,
+    real* __restrict__ dtable) {
     constexpr int size = Pack<real>::size, ahead = 4;
+    __shared__ i64 begins[SPAN + 1];
     const bool whole = aligned(dy, dtable) && units % size == 0;
-    each_row(n, group, [&](i64 first, int lane) {
-        if (first < 0) return;
-        const i64 id = ids[first];
-        if (id == rows || (first > 0 && ids[first - 1] == id)) return;
-        if (first + SHORT < n && ids[first + SHORT] == id) return;
+    const int lane = threadIdx.x % group;
+    if (threadIdx.x <= SPAN) begins[threadIdx.x] = first_of(span * SPAN + threadIdx.x, n, sorted);
+    __syncthreads();
+    for (int r = threadIdx.x / group; r < SPAN && span * SPAN + r < rows; r += THREADS / group) {
+        const i64 begin = begins[r], end = begins[r + 1];
+        if (end - begin > SHORT) continue;
         for (i64 i = lane * size; i < units; i += group * size) {
             Pack<real> sum = {};
-            bool ours = true;
-            for (i64 at = first; ours; at += ahead) {
+            for (i64 at = begin; at < end; at += ahead) {
                 Pack<real> row[ahead];
-                bool has[ahead];
 #pragma unroll
-                for (int r = 0; r < ahead; r++) {
-                    has[r] = at + r < n && ids[at + r] == id;
-                    if (has[r]) row[r] = load(dy + places[at + r] * units, i, units, whole);
-                }
+                for (int a = 0; a < ahead; a++)
+                    if (at + a < end) row[a] = load(dy + sorted[at + a].place * units, i, units, whole);
 #pragma unroll
-                for (int r = 0; r < ahead; r++)
+                for (int a = 0; a < ahead; a++)
 #pragma unroll
                     for (int k = 0; k < size; k++)
-                        if (has[r]) sum.v[k] += row[r].v[k];
-                ours = has[ahead - 1];
+                        if (at + a < end) sum.v[k] += row[a].v[k];
             }
-            store(dtable + id * units, i, units, whole, sum);
+            store(dtable + (span * SPAN + r) * units, i, units, whole, sum);
         }
-    });
+    }
+    __syncthreads();  // before someone overwrites begins
 }
 
 // More than SHORT, such as the id that fills up short texts: a block for each WARP columns, for a thread alone would
 // wait for one row after the other. The block brings 128 rows at a time into shared memory, all on their way at once,
 // and the next ones while its first warp adds in order, one column a thread.
-//
-// Such a segment holds a multiple of SHORT; the block of its first multiple is the one that has it.
 constexpr int ROWS_EACH = 16;
 constexpr int ROWS = WARPS * ROWS_EACH;
 
 template <typename real>
-__device__ void add_long(
-    i64 n, i64 rows, i64 units, const i64* __restrict__ ids, const i64* __restrict__ places,
-    const real* __restrict__ dy, real* __restrict__ dtable) {
+__device__ void add_segment(
+    i64 begin, i64 n, i64 units, i64 column, const Entry* __restrict__ sorted, const real* __restrict__ dy,
+    real* __restrict__ dtable) {
     __shared__ real tile[ROWS][WARP];
-    __shared__ i64 begin;
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, t = threadIdx.x;
-    const i64 strips = (units + WARP - 1) / WARP, candidates = (n + SHORT - 1) / SHORT;
-    for (i64 job = blockIdx.x; job < candidates * strips; job += gridDim.x) {
-        const i64 column = job % strips * WARP + lane, candidate = job / strips * SHORT, id = ids[candidate];
-        if (id == rows || (candidate > 0 && ids[candidate - SHORT] == id)) continue;  // all threads alike
-        const auto has = [&](i64 at) { return 0 <= at && at < n && ids[at] == id; };
-        if (t == 0) begin = -1;
-        __syncthreads();
-        if (t < SHORT && has(candidate - t) && !has(candidate - t - 1) && has(candidate - t + SHORT))
-            begin = candidate - t;
-        __syncthreads();
-        const i64 first = begin;
-        real next[ROWS_EACH], sum = 0;
-        const auto bring = [&](i64 at) {
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    const i64 id = sorted[begin].id;
+    const auto has = [&](i64 at) { return at < n && sorted[at].id == id; };
+    real next[ROWS_EACH], sum = 0;
+    const auto bring = [&](i64 at) {
 #pragma unroll
-            for (int r = 0; r < ROWS_EACH; r++) {
-                const i64 row = at + warp * ROWS_EACH + r;
-                next[r] = column < units && has(row) ? dy[places[row] * units + column] : 0;
-            }
-        };
-        if (first >= 0) bring(first);
-        for (i64 at = first; first >= 0 && has(at); at += ROWS) {
-            __syncthreads();  // the rows before are added
-#pragma unroll
-            for (int r = 0; r < ROWS_EACH; r++) tile[warp * ROWS_EACH + r][lane] = next[r];
-            __syncthreads();
-            bring(at + ROWS);
-            if (warp == 0)
-                for (int r = 0; r < ROWS; r++) sum += tile[r][lane];  // past the last of them stand zeros
+        for (int r = 0; r < ROWS_EACH; r++) {
+            const i64 row = at + warp * ROWS_EACH + r;
+            next[r] = column < units && has(row) ? dy[sorted[row].place * units + column] : 0;
         }
-        if (first >= 0 && warp == 0 && column < units) dtable[id * units + column] = sum;
+    };
+    bring(begin);
+    for (i64 at = begin; has(at); at += ROWS) {
+        __syncthreads();  // the rows before are added
+#pragma unroll
+        for (int r = 0; r < ROWS_EACH; r++) tile[warp * ROWS_EACH + r][lane] = next[r];
         __syncthreads();
+        bring(at + ROWS);
+        if (warp == 0)
+            for (int r = 0; r < ROWS; r++) sum += tile[r][lane];  // past the last of them stand zeros
+    }
+    if (warp == 0 && column < units) dtable[id * units + column] = sum;
+    __syncthreads();
+}
+
+// Such a segment holds a multiple of SHORT, and the entry half of SHORT before or behind it. Each thread of a warp looks at
+// one multiple, whether it is the first in a long segment.
+template <typename real>
+__device__ void add_long(
+    i64 job, i64 n, i64 rows, i64 units, const Entry* __restrict__ sorted, const real* __restrict__ dy,
+    real* __restrict__ dtable) {
+    __shared__ i64 begins[WARP];
+    const int lane = threadIdx.x % WARP;
+    const i64 strips = (units + WARP - 1) / WARP, at = (job / strips * WARP + lane) * SHORT;
+    if (threadIdx.x < WARP) {
+        const auto id = [&](i64 i) { return 0 <= i && i < n ? sorted[i].id : rows; };
+        const i64 own = id(at), before = id(at - SHORT / 2), behind = id(at + SHORT / 2);
+        begins[lane] = -1;
+        if (own < rows && (own == before || own == behind)) {
+            const i64 begin = first_of(own, n, sorted);
+            if (at - begin < SHORT && id(begin + SHORT) == own) begins[lane] = begin;
+        }
+    }
+    __syncthreads();
+    for (int k = 0; k < WARP; k++)
+        if (begins[k] >= 0) add_segment(begins[k], n, units, job % strips * WARP + lane, sorted, dy, dtable);
+    __syncthreads();
+}
+
+// Jobs: WARP multiples of SHORT for WARP columns each, which take longest if they find anything, and then spans.
+template <typename real>
+__device__ void add(
+    i64 n, i64 rows, i64 units, int group, const Entry* __restrict__ sorted, const real* __restrict__ dy,
+    real* __restrict__ dtable) {
+    const i64 multiples = (n + SHORT - 1) / SHORT, spans = (rows + SPAN - 1) / SPAN;
+    const i64 longs = (multiples + WARP - 1) / WARP * ((units + WARP - 1) / WARP);
+    for (i64 job = blockIdx.x; job < longs + spans; job += gridDim.x) {
+        if (job < longs)
+            add_long(job, n, rows, units, sorted, dy, dtable);
+        else
+            add_short(job - longs, n, rows, units, group, sorted, dy, dtable);
     }
 }
 
@@ -252,14 +304,9 @@ __device__ void add_long(
         real* __restrict__ y) {                                                                             \
         gather(n, rows, units, int(group), table, ids, y);                                                  \
     }                                                                                                       \
-    KERNEL(embedding_add_short_##type)(                                                                     \
-        i64 n, i64 rows, i64 units, i64 group, const i64* __restrict__ ids, const i64* __restrict__ places, \
+    KERNEL(embedding_backward_##type)(                                                                      \
+        i64 n, i64 rows, i64 units, i64 group, const Entry* __restrict__ sorted,                            \
         const real* __restrict__ dy, real* __restrict__ dtable) {                                           \
-        add_short(n, rows, units, int(group), ids, places, dy, dtable);                                     \
-    }                                                                                                       \
-    KERNEL(embedding_add_long_##type)(                                                                      \
-        i64 n, i64 rows, i64 units, const i64* __restrict__ ids, const i64* __restrict__ places,            \
-        const real* __restrict__ dy, real* __restrict__ dtable) {                                           \
-        add_long(n, rows, units, ids, places, dy, dtable);                                                  \
+        add(n, rows, units, int(group), sorted, dy, dtable);                                                \
     }
 FOR_FLOAT_TYPES(STAMP)
