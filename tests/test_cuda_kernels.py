@@ -166,12 +166,12 @@ LENGTHS = [
     1023,
     1024,
     1025,
-    6016,
-    6017,
+    5632,
+    5633,
     8192,
     8193,
-    12_032,
-    12_033,
+    11_264,
+    11_265,
     16_385,
 ]
 
@@ -209,6 +209,18 @@ def test_infinities_and_nan_in_a_row(columns: int) -> None:
 
 
 @DTYPES
+@pytest.mark.parametrize("columns", [999, 12_000])
+def test_softmax_of_a_row_that_grows(columns: int, dtype: Any) -> None:
+    """A long row's sum begins anew with each larger number, and what is far below the largest is 0 in the end."""
+    rows = np.stack([np.linspace(-1e3, 1e3, columns), np.linspace(80.0, -80.0, columns)]).astype(dtype)
+    assert_close(run.softmax_forward(rows), reference.softmax_forward(rows.astype(np.float64)), slack=4)
+    loss, _ = run.sparse_cross_entropy_forward(rows, np.array([columns - 1, 3]))
+    assert_close(
+        loss, reference.sparse_cross_entropy_forward(rows.astype(np.float64), np.array([columns - 1, 3]))[0], slack=4
+    )
+
+
+@DTYPES
 def test_relu_of_numbers_that_are_not_ordinary(dtype: Any) -> None:
     x = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 3.0], dtype)
     np.testing.assert_array_equal(run.relu_forward(x), reference.relu_forward(x))
@@ -241,6 +253,12 @@ def test_gradients_of_ids_that_occur_once_or_often(units: int, dtype: Any) -> No
     for order in (np.arange(len(ids)), md.random.Generator(5).permutation(len(ids))):
         scattered(draw(len(ids), units, dtype=dtype), ids[order], 2 * len(counts))
     scattered(draw(1000, units, dtype=dtype), np.full(1000, 5), 6)
+
+
+def test_gradients_of_more_ids_than_all_chunks_sort_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three tiles in each chunk, the last of them not full."""
+    monkeypatch.setattr(cuda, "CHUNKS", 2)
+    scattered(draw(12_001, 2), integers(700, 12_001), 700)
 
 
 def test_equal_ids_are_added_in_order() -> None:
@@ -496,7 +514,13 @@ def test_a_source_holds_each_file_that_it_includes_once() -> None:
 
 
 def test_constants_that_stand_in_python_and_in_cuda() -> None:
-    for name, family in (("THREADS", "reduce"), ("PIECE", "reduce"), ("SHORT", "embedding")):
+    for name, family in (
+        ("THREADS", "reduce"),
+        ("PIECE", "reduce"),
+        ("SHORT", "embedding"),
+        ("SPAN", "embedding"),
+        ("BITS", "embedding"),
+    ):
         assert re.search(rf"constexpr (?:int|i64) {name} = {getattr(cuda, name)};", _cuda._source(f"{family}.cu")), name
     rounds = re.search(r"ROUNDS = (\d+);\nconstexpr int TILE = THREADS \* ROUNDS;", _cuda._source("embedding.cu"))
     assert rounds and cuda.THREADS * int(rounds[1]) == cuda.TILE

@@ -33,8 +33,9 @@ from minidl.kernels._cuda_graph import Recorder, UnrecordableError, recording
 Array = Any
 LSTMCache = tuple[Array, ...]
 
-# As in cuda/: threads of a block, numbers of a piece of a row, ids that a block sorts, equal ids that a group adds up.
-THREADS, PIECE, TILE, SHORT = 256, 8192, 2048, 64
+# As in cuda/: threads of a block, numbers of a piece of a row, ids that a block sorts at a time and bits by which it
+# does, equal ids that a group adds up, rows of a gradient that a block has at a time.
+THREADS, PIECE, TILE, BITS, SHORT, SPAN = 256, 8192, 2048, 9, 64, 64
 
 PACK = 16  # bytes that a thread loads at a time
 WARP = 32  # threads that run side by side
@@ -43,6 +44,12 @@ SHARED = 47 << 10  # bytes of shared memory for rows: any GPU gives 48 KiB to a 
 # Threads of this many blocks take all there is in turns. An H100, with 132 multiprocessors of 8 blocks, is full four
 # times over, so that the last round, which may leave some idle, is short beside the others.
 BLOCKS = 4096
+
+CHUNKS = 256  # of ids, at most, each for a block that sorts: it reads what all of them counted
+
+# Rows that do not fit into shared memory are read twice. So many bytes of them at a time are still in the L2 then, but
+# there are at least so many blocks, to fill the GPU.
+RECENT, LEAST = 32 << 20, 256
 
 
 # ---- what they run on -------------------------------------------------------------------
@@ -173,7 +180,7 @@ def digest(array: Array) -> Array:
 
     dense, sum = _dense(array), cupy.zeros((), np.uint64)
     word = 4 if array.itemsize % 4 == 0 else 1
-    _launch("memory", f"digest_{word}", _blocks(dense.nbytes, word * THREADS), dense.nbytes // word, dense, sum)
+    _launch("memory", f"digest_{word}", _blocks(dense.nbytes, PACK * THREADS), dense.nbytes // word, dense, sum)
     return sum
 
 
@@ -208,9 +215,9 @@ def _rows(family: str, kernel: str, *arguments: Any) -> None:
     x = arguments[0]
     rows, columns = _matrix(x)
     group = _group(columns, x.itemsize)
-    shared = THREADS // group * _blocks(columns * x.itemsize, PACK) * PACK
+    shared = THREADS * _blocks(columns * x.itemsize, PACK * group) * PACK
     shared = shared if shared <= SHARED else 0
-    blocks = _blocks(rows, THREADS // group)
+    blocks = min(_blocks(rows, THREADS // group), BLOCKS if shared else max(LEAST, RECENT // (columns * x.itemsize)))
     _launch(family, f"{kernel}_{_name(x.dtype)}", blocks, rows, columns, group, shared > 0, *arguments, shared=shared)
 
 
@@ -223,10 +230,10 @@ def _matrix(x: Array) -> tuple[int, int]:
     return math.prod(x.shape[:-1]), x.shape[-1]
 
 
-def _group(columns: int, itemsize: int) -> int:
-    """How many threads go along a row of that many numbers: one for 16 bytes up to a warp, with 8 each a block."""
-    packs = _blocks(columns * itemsize, PACK)
-    return THREADS if packs > 8 * WARP else min(WARP, 1 << max(0, packs - 1).bit_length())
+def _group(columns: int, itemsize: int, packs: int = 4) -> int:
+    """How many threads go along a row of that many numbers: one for so many packs up to a warp, with 8 each a block."""
+    share = _blocks(columns * itemsize, PACK * packs)
+    return THREADS if share > 8 * WARP // packs else min(WARP, 1 << max(0, share - 1).bit_length())
 
 
 def found(wrong: Array) -> bool:
@@ -447,7 +454,7 @@ def embedding_forward(table: Array, ids: Array) -> Array:
     validate.embedding(table, ids, _outside)
     rows, units = table.shape
     y = _empty((*ids.shape, units), table.dtype)
-    group = _group(units, table.itemsize)
+    group = _group(units, table.itemsize, 1)
     blocks = _blocks(ids.size, THREADS // group) if units else 0
     table, ids = _dense(table), _dense(ids, np.int64)
     _launch("embedding", f"embedding_forward_{table.dtype}", blocks, ids.size, rows, units, group, table, ids, y)
@@ -460,29 +467,28 @@ def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
 
     rows = validate.embedding_backward(dy, ids, rows, _outside_now)
     n, units = ids.size, dy.shape[-1]
-    dtable = cupy.zeros((rows, units), dy.dtype)
-    if dtable.size and n:
-        dy, (sorted_ids, places) = _dense(dy), _sort(_dense(ids, np.int64), rows)
-        group = _group(units, dy.itemsize)
-        few, many = _blocks(n, THREADS // group), _blocks(n, SHORT) * _blocks(units, WARP)
-        name, arrays = f"{dy.dtype}", (sorted_ids, places, dy, dtable)
-        _launch("embedding", f"embedding_add_short_{name}", few, n, rows, units, group, *arrays)
-        _launch("embedding", f"embedding_add_long_{name}", many, n, rows, units, *arrays)
+    if not n:
+        return cupy.zeros((rows, units), dy.dtype)
+    dtable, group = _empty((rows, units), dy.dtype), _group(units, dy.itemsize, 1)
+    if dtable.size:
+        dy, entries = _dense(dy), _sort(_dense(ids, np.int64), rows)
+        blocks = _blocks(n, SHORT * WARP) * _blocks(units, WARP) + _blocks(rows, SPAN)
+        _launch("embedding", f"embedding_backward_{dy.dtype}", blocks, n, rows, units, group, entries, dy, dtable)
     return dtable
 
 
-def _sort(ids: Array, rows: int) -> tuple[Array, Array]:
-    """The ids in order, each with its place, by a byte at a time; those outside [0, rows) last, as `rows`."""
-    n, places = ids.size, ids  # the first pass makes the places
-    tiles = _blocks(n, TILE)
-    counts, totals = _empty((tiles, 256), np.int64), _empty(256, np.int64)
-    for shift in range(0, max(1, rows.bit_length()), 8):
-        moved = _empty(n, np.int64), _empty(n, np.int64)
-        _launch("embedding", "count_digits", tiles, n, rows, shift, ids, counts)
-        _launch("embedding", "add_up_tiles", 1, tiles, counts, totals)
-        _launch("embedding", "move_by_digit", tiles, n, rows, shift, ids, places, counts, totals, *moved)
-        ids, places = moved
-    return ids, places
+def _sort(ids: Array, rows: int) -> Array:
+    """The ids in order, each with its place, by nine bits at a time; those outside [0, rows) last, as `rows`."""
+    chunk = TILE * _blocks(ids.size, TILE * CHUNKS)
+    chunks = _blocks(ids.size, chunk)
+    counts, entries = _empty((chunks, 1 << BITS), np.int32), ids
+    for shift in range(0, max(1, rows.bit_length()), BITS):
+        moved = _empty((ids.size, 2), np.int64)
+        arguments = chunks, ids.size, rows, shift, chunk, entries, counts
+        _launch("embedding", "count_digits", *arguments)
+        _launch("embedding", "move_by_digit", *arguments, moved)
+        entries = moved
+    return entries
 
 
 # ---- random numbers and dropout ---------------------------------------------------------

@@ -67,6 +67,34 @@ template <typename real, typename Body> __device__ void each_pack(i64 n, Body bo
     for (i64 i = (i64(blockIdx.x) * THREADS + threadIdx.x) * size; i < n; i += stride) body(i);
 }
 
+// body(packs, i) for i = begin, begin + step, … < n: the packs at i of rows of n numbers. `whole` says that n is a
+// multiple of a pack, too. As many packs as one has numbers are on their way before one is used, so that a thread waits
+// once for them and not for each. More would take registers from other threads, which wait meanwhile.
+template <typename real, int count, typename Body>
+__device__ void each_of_rows(
+    const real* const (&rows)[count], i64 n, i64 begin, i64 step, bool whole, real beyond, Body body) {
+    constexpr int size = Pack<real>::size, ahead = size / count;
+    for (i64 i = begin; i < n; i += ahead * step) {
+        Pack<real> packs[ahead][count];
+#pragma unroll
+        for (int a = 0; a < ahead; a++) {
+            const i64 at = i + a * step;
+#pragma unroll
+            for (int r = 0; r < count; r++) {
+#pragma unroll
+                for (int k = 0; k < size; k++) packs[a][r].v[k] = beyond;
+                if (!whole)
+                    packs[a][r] = load(rows[r], at, n, false, beyond);
+                else if (at < n)
+                    packs[a][r] = *reinterpret_cast<const Pack<real>*>(rows[r] + at);
+            }
+        }
+#pragma unroll
+        for (int a = 0; a < ahead; a++)
+            if (i + a * step < n) body(packs[a], i + a * step);
+    }
+}
+
 // ---- rows among threads ----------------------------------------------------------------------
 
 // Each row has `group` threads: a power of two up to 32, neighbours in a warp, or all of the block. cuda.py

@@ -3,17 +3,17 @@
 
 // ---- softmax: dense targets, or one label ------------------------------------------------------
 
-// Targets: the numbers of a row (dense), or one label.
+// Targets: the numbers of a row (dense), or one label. `loss` is a thread's part of −Σ t log p, where
+// log p = x − max x − log Σ e^(x − max x).
 template <typename real> struct Dense {
     const real* targets;
 
-    // −Σ t log p, of one pack: with log p = x − max x − log Σ e^(x − max x)
-    __device__ real loss(const Pack<real>& x, real top, real log_sum, i64 at, i64 columns, i64 i, bool whole) const {
-        const Pack<real> t = load(targets + at * columns, i, columns, whole);
+    __device__ real loss(const Exponentials<real>& of, real log_sum, i64 at, i64 columns) const {
         real sum = 0;
+        of.row.each({of.x, targets + at * columns}, 0, [&](const Pack<real>* pack, i64) {  // x: from the cache
 #pragma unroll
-        for (int k = 0; k < t.size; k++)
-            if (i + k < columns) sum -= t.v[k] * (x.v[k] - top - log_sum);
+            for (int k = 0; k < of.row.size; k++) sum -= pack[1].v[k] * (pack[0].v[k] - of.top - log_sum);
+        });
         return sum;
     }
 };
@@ -21,14 +21,11 @@ template <typename real> struct Dense {
 template <typename real> struct Sparse {
     const i64* labels;
 
-    // −log p[label] from the pack that holds it. For a label outside, which an unchecked call may bring, NaN.
-    __device__ real loss(const Pack<real>& x, real top, real log_sum, i64 at, i64 columns, i64 i, bool) const {
+    // For a label outside, which an unchecked call may bring, NaN.
+    __device__ real loss(const Exponentials<real>& of, real log_sum, i64 at, i64 columns) const {
+        if (of.row.begin > 0 || at < 0) return 0;
         const i64 label = labels[at];
-        real sum = 0;
-#pragma unroll
-        for (int k = 0; k < x.size; k++)
-            if (i + k == label) sum = -(x.v[k] - top - log_sum);
-        return label < 0 || label >= columns ? not_a_number<real>() : sum;
+        return label < 0 || label >= columns ? not_a_number<real>() : -(of.x[label] - of.top - log_sum);
     }
 };
 
@@ -38,17 +35,10 @@ __device__ void forward(
     real* __restrict__ loss, real* __restrict__ probabilities) {
     whole = whole && aligned(logits, probabilities) && columns % Pack<real>::size == 0;
     each_row(rows, group, [&](i64 at, int lane) {
-        const Row<real> row(logits, at, columns, group, lane, whole, kept, minus_infinity<real>());
-        const real top = row_max(row, group), sum = exponential_sum(row, top, group), log_sum = log(sum);
-        real part = 0;
-        row.each([&](const Pack<real>& x, i64 i) {
-            part += targets.loss(x, top, log_sum, at, columns, i, whole);
-            Pack<real> p;
-#pragma unroll
-            for (int k = 0; k < row.size; k++) p.v[k] = exponential(x.v[k] - top) / sum;
-            store(probabilities + at * columns, i, columns, whole, p);
-        });
-        part = reduce(part, group, Sum());
+        const Row<real> row(at >= 0, columns, group, lane, whole, kept);
+        const Exponentials<real> of(row, logits + at * columns, group);
+        of.store_shares(probabilities + at * columns);
+        const real part = reduce(targets.loss(of, log(of.sum), at, columns), group, Sum());
         if (at >= 0 && lane == 0) loss[at] = part;
     });
 }
@@ -59,18 +49,20 @@ __device__ void dense_backward(
     const real* __restrict__ targets, const real* __restrict__ dloss, real* __restrict__ dlogits) {
     const bool whole = aligned(probabilities, targets, dlogits) && columns % Pack<real>::size == 0;
     each_row(rows, group, [&](i64 at, int lane) {
-        const Row<real> row(targets, at, columns, group, lane, whole, kept, 0);
+        const Row<real> row(at >= 0, columns, group, lane, whole, kept);
+        const real *const t = targets + at * columns, *const p = probabilities + at * columns;
         real sum = 0;
-        row.each([&](const Pack<real>& t, i64) {
+        row.each({t}, 0, [&](const Pack<real>* pack, i64) {
 #pragma unroll
-            for (int k = 0; k < row.size; k++) sum += t.v[k];
+            for (int k = 0; k < row.size; k++) sum += pack->v[k];
         });
         sum = reduce(sum, group, Sum());
-        row.each([&](const Pack<real>& t, i64 i) {
-            Pack<real> p = load(probabilities + at * columns, i, columns, whole);
+        const real d = at < 0 ? 0 : dloss[at];
+        row.each({p, t}, 0, [&](const Pack<real>* pack, i64 i) {  // t: from the cache
+            Pack<real> slope;
 #pragma unroll
-            for (int k = 0; k < row.size; k++) p.v[k] = dloss[at] * (p.v[k] * sum - t.v[k]);
-            store(dlogits + at * columns, i, columns, whole, p);
+            for (int k = 0; k < row.size; k++) slope.v[k] = d * (pack[0].v[k] * sum - pack[1].v[k]);
+            store(dlogits + at * columns, i, columns, whole, slope);
         });
     });
 }
@@ -85,12 +77,14 @@ __device__ void sparse_backward(
         if (at < 0) return;
         const i64 label = labels[at];
         const real d = dloss[at];
-        for (i64 i = lane * size; i < columns; i += group * size) {
-            Pack<real> p = load(probabilities + at * columns, i, columns, whole);
+        const real* const of_row[] = {probabilities + at * columns};
+        each_of_rows<real>(of_row, columns, lane * size, group * size, whole, 0, [&](const Pack<real>* pack, i64 i) {
+            const int hit = i <= label && label < i + size ? int(label - i) : -1;
+            Pack<real> p;
 #pragma unroll
-            for (int k = 0; k < size; k++) p.v[k] = d * (p.v[k] - (i + k == label ? 1 : 0));
+            for (int k = 0; k < size; k++) p.v[k] = d * (pack->v[k] - (k == hit ? 1 : 0));
             store(dlogits + at * columns, i, columns, whole, p);
-        }
+        });
     });
 }
 

@@ -48,6 +48,10 @@ template <typename real> __device__ real minus_infinity() {
     return from_bits(typename Number<real>::integer(~0ull << Number<real>::mantissa));
 }
 
+template <typename real> __device__ real lowest() {
+    return from_bits(typename Number<real>::integer(~0ull << Number<real>::mantissa) - 1);
+}
+
 template <typename real> __device__ real not_a_number() { return from_bits(typename Number<real>::integer(-1)); }
 
 // 2^(n + k), for n as exp_reduced gives it; −bias < n + k ≤ bias
@@ -105,6 +109,14 @@ template <typename real> __device__ real exponential(real x) {
     const real p = exp_reduced(x, &n) + 1;
     if (!(magnitude(x) > Number<real>::exp_normal)) return p * power_of_2<real>(n, 0);
     return x < 0 ? exp_denormal(p, n) : p * 2 * power_of_2<real>(n, -1);
+}
+
+// e^x for x ≤ 0, where the results count beside 1: without a branch, and 0 where they would be denormal.
+template <typename real> __device__ real exponential_beside_1(real x) {
+    constexpr real zero = -Number<real>::bias * real(0.6931471805599453);  // its 2^n has no bits
+    typename Number<real>::integer n;
+    const real q = exp_reduced(x < zero ? zero : x, &n), power = power_of_2<real>(n, 0);
+    return fma(q, power, power);
 }
 
 // tanh |x| = t / (1 − t) with t = (1 − e^(−2|x|)) / 2, which keeps its digits near 0. The quotient y is corrected by

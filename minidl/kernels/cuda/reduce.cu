@@ -19,12 +19,10 @@ __device__ void sum_pieces(i64 rows, i64 columns, int group, const real* __restr
             const i64 of = pieces == 1 ? row : row / pieces, begin = (row - of * pieces) * PIECE;
             const i64 left = columns - begin, n = left < PIECE ? left : PIECE;
             const real* piece = x + of * columns + begin;
-#pragma unroll 4
-            for (i64 i = lane * size; i < n; i += group * size) {
-                const Pack<real> pack = load(piece, i, n, whole);
+            each_of_rows<real>({piece}, n, lane * size, group * size, whole, 0, [&](const Pack<real>* pack, i64) {
 #pragma unroll
-                for (int k = 0; k < size; k++) sums.v[k] += pack.v[k];
-            }
+                for (int k = 0; k < size; k++) sums.v[k] += pack->v[k];
+            });
         }
         real sum = sums.v[0];
 #pragma unroll

@@ -1,5 +1,4 @@
-// softmax along rows. The exponentials are computed twice, for the sum and for the result, since the memory has more to
-// do than the arithmetic.
+// softmax along rows.
 #include "softmax.cuh"
 
 template <typename real>
@@ -7,13 +6,8 @@ __device__ void forward(
     i64 rows, i64 columns, int group, bool kept, const real* __restrict__ x, real* __restrict__ y) {
     const bool whole = aligned(x, y) && columns % Pack<real>::size == 0;
     each_row(rows, group, [&](i64 at, int lane) {
-        const Row<real> row(x, at, columns, group, lane, whole, kept, minus_infinity<real>());
-        const real top = row_max(row, group), sum = exponential_sum(row, top, group);
-        row.each([&](Pack<real> e, i64 i) {
-#pragma unroll
-            for (int k = 0; k < row.size; k++) e.v[k] = exponential(e.v[k] - top) / sum;
-            store(y + at * columns, i, columns, whole, e);
-        });
+        const Row<real> row(at >= 0, columns, group, lane, whole, kept);
+        Exponentials<real>(row, x + at * columns, group).store_shares(y + at * columns);
     });
 }
 
@@ -23,19 +17,19 @@ __device__ void backward(
     real* __restrict__ dx) {
     const bool whole = aligned(dy, y, dx) && columns % Pack<real>::size == 0;
     each_row(rows, group, [&](i64 at, int lane) {
-        const Row<real> row(y, at, columns, group, lane, whole, kept, 0);
+        const Row<real> row(at >= 0, columns, group, lane, whole, kept);
+        const real* const of_row[] = {y + at * columns, dy + at * columns};
         real sum = 0;
-        row.each([&](const Pack<real>& p, i64 i) {
-            const Pack<real> d = load(dy + at * columns, i, columns, whole);
+        row.each(of_row, 0, [&](const Pack<real>* pack, i64) {
 #pragma unroll
-            for (int k = 0; k < row.size; k++) sum += d.v[k] * p.v[k];
+            for (int k = 0; k < row.size; k++) sum += pack[0].v[k] * pack[1].v[k];
         });
         sum = reduce(sum, group, Sum());
-        row.each([&](Pack<real> p, i64 i) {
-            const Pack<real> d = load(dy + at * columns, i, columns, whole);  // from the cache
+        row.each(of_row, 0, [&](const Pack<real>* pack, i64 i) {  // from the cache
+            Pack<real> d;
 #pragma unroll
-            for (int k = 0; k < row.size; k++) p.v[k] *= d.v[k] - sum;
-            store(dx + at * columns, i, columns, whole, p);
+            for (int k = 0; k < row.size; k++) d.v[k] = pack[0].v[k] * (pack[1].v[k] - sum);
+            store(dx + at * columns, i, columns, whole, d);
         });
     });
 }
