@@ -469,7 +469,7 @@ def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
     n, units = ids.size, dy.shape[-1]
     if not n:
         return cupy.zeros((rows, units), dy.dtype)
-    dtable, group = _empty((rows, units), dy.dtype), _group(units, dy.itemsize, 1)
+    dtable, group = _empty((rows, units), dy.dtype), _group(units, dy.itemsize, 2)
     if dtable.size:
         dy, entries = _dense(dy), _sort(_dense(ids, np.int64), rows)
         blocks = _blocks(n, SHORT * WARP) * _blocks(units, WARP) + _blocks(rows, SPAN)

@@ -186,8 +186,8 @@ __device__ inline i64 first_of(i64 row, i64 n, const Entry* __restrict__ sorted)
 }
 
 // Equal ids are a segment, which has a row of dtable. Up to SHORT of them: a group of threads adds them up, each with
-// columns of its own. Four rows of dy are on their way while one is added. A block has SPAN rows of dtable at a time, of
-// which many may have no id and become 0.
+// columns of its own. Two packs of two rows of dy are on their way at a time. A block has SPAN rows of dtable, of which
+// many may have no id and become 0.
 constexpr int SHORT = 64;  // as in cuda.py
 constexpr int SPAN = 64;
 
@@ -195,7 +195,7 @@ template <typename real>
 __device__ void add_short(
     i64 span, i64 n, i64 rows, i64 units, int group, const Entry* __restrict__ sorted, const real* __restrict__ dy,
     real* __restrict__ dtable) {
-    constexpr int size = Pack<real>::size, ahead = 4;
+    constexpr int size = Pack<real>::size, ahead = 2, wide = 2;
     __shared__ i64 begins[SPAN + 1];
     const bool whole = aligned(dy, dtable) && units % size == 0;
     const int lane = threadIdx.x % group;
@@ -204,20 +204,30 @@ __device__ void add_short(
     for (int r = threadIdx.x / group; r < SPAN && span * SPAN + r < rows; r += THREADS / group) {
         const i64 begin = begins[r], end = begins[r + 1];
         if (end - begin > SHORT) continue;
-        for (i64 i = lane * size; i < units; i += group * size) {
-            Pack<real> sum = {};
+        for (i64 i = lane * size; i < units; i += wide * group * size) {
+            Pack<real> sums[wide] = {};
             for (i64 at = begin; at < end; at += ahead) {
-                Pack<real> row[ahead];
+                i64 place[ahead];
+                Pack<real> packs[ahead][wide];
+#pragma unroll
+                for (int a = 0; a < ahead; a++) place[a] = at + a < end ? sorted[at + a].place : 0;
 #pragma unroll
                 for (int a = 0; a < ahead; a++)
-                    if (at + a < end) row[a] = load(dy + sorted[at + a].place * units, i, units, whole);
+#pragma unroll
+                    for (int w = 0; w < wide; w++) {
+                        const i64 column = at + a < end ? i + w * group * size : units;
+                        packs[a][w] = load(dy + place[a] * units, column, units, whole);
+                    }
 #pragma unroll
                 for (int a = 0; a < ahead; a++)
 #pragma unroll
-                    for (int k = 0; k < size; k++)
-                        if (at + a < end) sum.v[k] += row[a].v[k];
+                    for (int w = 0; w < wide; w++)
+#pragma unroll
+                        for (int k = 0; k < size; k++) sums[w].v[k] += packs[a][w].v[k];
             }
-            store(dtable + (span * SPAN + r) * units, i, units, whole, sum);
+#pragma unroll
+            for (int w = 0; w < wide; w++)
+                store(dtable + (span * SPAN + r) * units, i + w * group * size, units, whole, sums[w]);
         }
     }
     __syncthreads();  // before someone overwrites begins
