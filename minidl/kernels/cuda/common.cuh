@@ -68,12 +68,12 @@ template <typename real, typename Body> __device__ void each_pack(i64 n, Body bo
 }
 
 // body(packs, i) for i = begin, begin + step, … < n: the packs at i of rows of n numbers. `whole` says that n is a
-// multiple of a pack, too. As many packs as one has numbers are on their way before one is used, so that a thread waits
-// once for them and not for each. More would take registers from other threads, which wait meanwhile.
-template <typename real, int count, typename Body>
+// multiple of a pack, too. The packs of `ahead` places are on their way before one is used, so that a thread waits once
+// for them and not for each. More would take registers from other threads, which wait meanwhile.
+template <int ahead, typename real, int count, typename Body>
 __device__ void each_of_rows(
     const real* const (&rows)[count], i64 n, i64 begin, i64 step, bool whole, real beyond, Body body) {
-    constexpr int size = Pack<real>::size, ahead = size / count;
+    constexpr int size = Pack<real>::size;
     for (i64 i = begin; i < n; i += ahead * step) {
         Pack<real> packs[ahead][count];
 #pragma unroll

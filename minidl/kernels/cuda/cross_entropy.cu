@@ -52,16 +52,15 @@ __device__ void dense_backward(
         const Row<real> row(at >= 0, columns, group, lane, whole, kept);
         const real *const t = targets + at * columns, *const p = probabilities + at * columns;
         real sum = 0;
-        row.each({t}, 0, [&](const Pack<real>* pack, i64) {
+        row.each_to_keep({t}, 0, [&](const Pack<real>* pack, i64) {
 #pragma unroll
             for (int k = 0; k < row.size; k++) sum += pack->v[k];
         });
         sum = reduce(sum, group, Sum());
         const real d = at < 0 ? 0 : dloss[at];
-        row.each({p, t}, 0, [&](const Pack<real>* pack, i64 i) {  // t: from the cache
-            Pack<real> slope;
+        row.each_again(t, p, [&](const Pack<real>& target, Pack<real> slope, i64 i) {
 #pragma unroll
-            for (int k = 0; k < row.size; k++) slope.v[k] = d * (pack[0].v[k] * sum - pack[1].v[k]);
+            for (int k = 0; k < row.size; k++) slope.v[k] = d * (slope.v[k] * sum - target.v[k]);
             store(dlogits + at * columns, i, columns, whole, slope);
         });
     });
@@ -77,8 +76,8 @@ __device__ void sparse_backward(
         if (at < 0) return;
         const i64 label = labels[at];
         const real d = dloss[at];
-        const real* const of_row[] = {probabilities + at * columns};
-        each_of_rows<real>(of_row, columns, lane * size, group * size, whole, 0, [&](const Pack<real>* pack, i64 i) {
+        const Row<real> row(true, columns, group, lane, whole, false);
+        row.each({probabilities + at * columns}, 0, [&](const Pack<real>* pack, i64 i) {
             const int hit = i <= label && label < i + size ? int(label - i) : -1;
             Pack<real> p;
 #pragma unroll

@@ -19,7 +19,7 @@ __device__ void sum_pieces(i64 rows, i64 columns, int group, const real* __restr
             const i64 of = pieces == 1 ? row : row / pieces, begin = (row - of * pieces) * PIECE;
             const i64 left = columns - begin, n = left < PIECE ? left : PIECE;
             const real* piece = x + of * columns + begin;
-            each_of_rows<real>({piece}, n, lane * size, group * size, whole, 0, [&](const Pack<real>* pack, i64) {
+            each_of_rows<4>({piece}, n, lane * size, group * size, whole, real(0), [&](const Pack<real>* pack, i64) {
 #pragma unroll
                 for (int k = 0; k < size; k++) sums.v[k] += pack->v[k];
             });

@@ -18,18 +18,17 @@ __device__ void backward(
     const bool whole = aligned(dy, y, dx) && columns % Pack<real>::size == 0;
     each_row(rows, group, [&](i64 at, int lane) {
         const Row<real> row(at >= 0, columns, group, lane, whole, kept);
-        const real* const of_row[] = {y + at * columns, dy + at * columns};
+        const real *const p = y + at * columns, *const d = dy + at * columns;
         real sum = 0;
-        row.each(of_row, 0, [&](const Pack<real>* pack, i64) {
+        row.each_to_keep({p, d}, 0, [&](const Pack<real>* packs, i64) {
 #pragma unroll
-            for (int k = 0; k < row.size; k++) sum += pack[0].v[k] * pack[1].v[k];
+            for (int k = 0; k < row.size; k++) sum += packs[0].v[k] * packs[1].v[k];
         });
         sum = reduce(sum, group, Sum());
-        row.each(of_row, 0, [&](const Pack<real>* pack, i64 i) {  // from the cache
-            Pack<real> d;
+        row.each_again(p, d, [&](Pack<real> slope, const Pack<real>& of_y, i64 i) {
 #pragma unroll
-            for (int k = 0; k < row.size; k++) d.v[k] = pack[0].v[k] * (pack[1].v[k] - sum);
-            store(dx + at * columns, i, columns, whole, d);
+            for (int k = 0; k < row.size; k++) slope.v[k] *= of_y.v[k] - sum;
+            store(dx + at * columns, i, columns, whole, slope);
         });
     });
 }

@@ -22,15 +22,19 @@ template <typename real> struct Row {
     // body(packs, i) for the packs of these rows
     template <int count, typename Body>
     __device__ void each(const real* const (&rows)[count], real beyond, Body body) const {
-        each_of_rows(rows, n, begin, step, whole, beyond, body);
+        each_of_rows<size / count>(rows, n, begin, step, whole, beyond, body);
     }
 
-    // The same for one row, whose packs stay in the room if there is one
-    template <typename Body> __device__ void each_to_keep(const real* x, real beyond, Body body) const {
+    // The same, and the packs of the first row stay in the room if there is one
+    template <int count, typename Body>
+    __device__ void each_to_keep(const real* const (&rows)[count], real beyond, Body body) const {
         Pack<real>* at = room;
-        each({x}, beyond, [&](const Pack<real>* pack, i64 i) {
-            if (room) *at = *pack, at += THREADS;
-            body(*pack, i);
+        each(rows, beyond, [&](const Pack<real>* packs, i64 i) {
+            if (room) {
+                *at = packs[0];
+                at += THREADS;
+            }
+            body(packs, i);
         });
     }
 
@@ -38,6 +42,17 @@ template <typename real> struct Row {
     template <typename Body> __device__ void each_kept(Body body) const {
         Pack<real>* at = room;
         for (i64 i = begin; i < n; i += step, at += THREADS) body(*at, i);
+    }
+
+    // body(pack, other's pack, i), the first as it stays in the room, or read again
+    template <typename Body> __device__ void each_again(const real* first, const real* other, Body body) const {
+        if (!room)
+            return each({first, other}, 0, [&](const Pack<real>* packs, i64 i) { body(packs[0], packs[1], i); });
+        const Pack<real>* at = room;
+        each_of_rows<size / 2>({other}, n, begin, step, whole, real(0), [&](const Pack<real>* pack, i64 i) {
+            body(*at, *pack, i);
+            at += THREADS;
+        });
     }
 };
 
@@ -52,7 +67,8 @@ template <typename real> struct Exponentials {
 
     __device__ Exponentials(const Row<real>& row, const real* x, int group) : row(row), x(x) {
         if (row.room) {
-            row.each_to_keep(x, minus_infinity<real>(), [&](const Pack<real>& pack, i64) { top = larger(pack); });
+            row.each_to_keep(
+                {x}, minus_infinity<real>(), [&](const Pack<real>* pack, i64) { top = larger(*pack); });
             top = reduce(top, group, Max());
             row.each_kept([&](Pack<real>& pack, i64) { pack = added(pack); });
         } else {
