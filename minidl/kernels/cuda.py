@@ -251,7 +251,7 @@ def _outside(ids: Array, limit: int) -> bool:
     if not check_ids:
         return False
     dense, wrong = _dense(ids), cupy.zeros(1, np.int32)
-    _launch("embedding", f"outside_{ids.dtype}", _blocks(ids.size, THREADS), ids.size, limit, dense, wrong)
+    _launch("embedding", f"outside_{_name(ids.dtype)}", _blocks(ids.size, THREADS), ids.size, limit, dense, wrong)
     if found(wrong):
         return True
     key = id(ids)
@@ -363,7 +363,7 @@ def _sum_rows(x: Array, dtype: Any) -> Array:
     y = _empty(x.shape[:-1], dtype) if pieces == 1 else _empty((*x.shape[:-1], pieces), np.dtype(np.float64))
     group = _group(min(columns, PIECE), x.itemsize)
     blocks = _blocks(rows * pieces, THREADS // group)
-    _launch("reduce", f"sum_{x.dtype}_to_{y.dtype}", blocks, rows, columns, group, x, y)
+    _launch("reduce", f"sum_{_name(x.dtype)}_to_{_name(y.dtype)}", blocks, rows, columns, group, x, y)
     return y if pieces == 1 else _sum_rows(y, dtype)
 
 
@@ -457,7 +457,7 @@ def embedding_forward(table: Array, ids: Array) -> Array:
     group = _group(units, table.itemsize, 1)
     blocks = _blocks(ids.size, THREADS // group) if units else 0
     table, ids = _dense(table), _dense(ids, np.int64)
-    _launch("embedding", f"embedding_forward_{table.dtype}", blocks, ids.size, rows, units, group, table, ids, y)
+    _launch("embedding", f"embedding_forward_{_name(table.dtype)}", blocks, ids.size, rows, units, group, table, ids, y)
     return y
 
 
@@ -473,7 +473,9 @@ def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
     if dtable.size:
         dy, entries = _dense(dy), _sort(_dense(ids, np.int64), rows)
         blocks = _blocks(n, SHORT * WARP) * _blocks(units, WARP) + _blocks(rows, SPAN)
-        _launch("embedding", f"embedding_backward_{dy.dtype}", blocks, n, rows, units, group, entries, dy, dtable)
+        _launch(
+            "embedding", f"embedding_backward_{_name(dy.dtype)}", blocks, n, rows, units, group, entries, dy, dtable
+        )
     return dtable
 
 
