@@ -127,7 +127,7 @@ def test_a_warning_is_an_error() -> None:
 def test_it_compiles_and_nothing_spills(family: str, architecture: int) -> None:
     for name, kernel in kernels(family, architecture).items():
         assert (kernel.spilled, kernel.stack) == (0, 0), name
-        room = 0 if family in ("embedding", "lstm") else cuda.SHARED  # what a launch adds to the kernel's own at most
+        room = cuda.SHARED if family in ("softmax", "cross_entropy") else 0  # what a launch adds to the kernel's own
         assert kernel.shared + room <= 48 << 10, name
 
 

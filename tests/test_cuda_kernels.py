@@ -116,7 +116,7 @@ def test_every_kernel_is_called_above() -> None:
 def test_any_grid_gives_the_same_bits(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {name: bits(call()) for name, call in calls(dtype).items()}
     for blocks in (1, 3):
-        monkeypatch.setattr(cuda, "BLOCKS", blocks)
+        monkeypatch.setattr(_cuda, "BLOCKS", blocks)
         for name, call in calls(dtype).items():
             assert bits(call()) == found[name], f"{name} with {blocks} blocks"
 
@@ -272,7 +272,7 @@ def test_equal_ids_are_added_in_order() -> None:
 
 
 @stand_in
-def test_ids_are_looked_at_before_a_kernel_runs_and_only_once(cp: Any) -> None:
+def test_ids_are_looked_at_once_and_the_rows_fetched_meanwhile(cp: Any) -> None:
     table, good, bad = cp.asarray(draw(5, 3)), cp.asarray(integers(5, 4)), cp.asarray(np.array([0, 1, 5]))
     cupy_stand_in.launched.clear()
     cuda.embedding_forward(table, good)
@@ -280,6 +280,9 @@ def test_ids_are_looked_at_before_a_kernel_runs_and_only_once(cp: Any) -> None:
     cupy_stand_in.launched.clear()
     with pytest.raises(IndexError, match="got 5 at position"):
         cuda.embedding_forward(table, bad)
+    cupy_stand_in.launched.clear()
+    with pytest.raises(IndexError, match="got 5 at position"):
+        cuda.embedding_backward(cp.asarray(draw(3, 2)), bad, 5)
     assert cupy_stand_in.launched == ["outside_int64"]
 
 
@@ -517,11 +520,15 @@ def test_constants_that_stand_in_python_and_in_cuda() -> None:
     for name, family in (
         ("THREADS", "reduce"),
         ("PIECE", "reduce"),
+        ("DEEP", "reduce"),
         ("SHORT", "embedding"),
         ("SPAN", "embedding"),
         ("BITS", "embedding"),
     ):
-        assert re.search(rf"constexpr (?:int|i64) {name} = {getattr(cuda, name)};", _cuda._source(f"{family}.cu")), name
+        assert re.search(
+            rf"constexpr (?:int|i64) {name} = {getattr(cuda, name, None) or getattr(_cuda, name)};",
+            _cuda._source(f"{family}.cu"),
+        ), name
     rounds = re.search(r"ROUNDS = (\d+);\nconstexpr int TILE = THREADS \* ROUNDS;", _cuda._source("embedding.cu"))
     assert rounds and cuda.THREADS * int(rounds[1]) == cuda.TILE
 
@@ -535,7 +542,7 @@ import numpy as np
 from test_cuda_kernels import _cuda, cuda, draw, integers, run
 source = _cuda._source
 _cuda._source = lambda name: source(name).replace("    STAMP(double, float64)", "")
-cuda.BLOCKS = 2
+_cuda.BLOCKS = 2
 """
 
 # Every kernel whose threads share memory.

@@ -12,6 +12,13 @@ Array = Any
 
 # --fmad=false: cuda/common.cuh says why.
 OPTIONS = ("--std=c++17", "--fmad=false")
+
+THREADS, WARP, DEEP = 256, 32, 256  # as in cuda/: threads of a block, and of them side by side; rows of a piece
+
+# Threads of this many blocks take all there is in turns. An H100, with 132 multiprocessors of 8 blocks, is full four
+# times over, so that the last round, which may leave some idle, is short beside the others.
+BLOCKS = 4096
+
 NULL = np.uintp(0)  # of None CuPy makes the address 0xffffffff
 
 
@@ -55,6 +62,20 @@ def _library(family: str, definitions: tuple[str, ...]) -> Any:
     return cupy.RawModule(code=_source(f"{family}.cu"), options=options, backend="nvrtc")
 
 
+def _launch(family: str, kernel: str, blocks: int, *arguments: Any, shared: int = 0) -> None:
+    """Queue a kernel, unless there is nothing to do: CUDA refuses a grid of no blocks."""
+    if blocks:
+        given = tuple(TYPES[type(value)](value) if type(value) in TYPES else value for value in arguments)
+        _kernel(family, kernel)((min(blocks, BLOCKS),), (THREADS,), given, shared_mem=shared)
+
+
+TYPES: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float64}
+
+
+def _blocks(work: int, each: int) -> int:
+    return -(-work // each)
+
+
 # ---- arrays as CUDA takes them ----------------------------------------------------------
 
 
@@ -84,3 +105,15 @@ def _empty(shape: Any, dtype: Any) -> Array:
     import cupy
 
     return cupy.empty(shape, dtype)
+
+
+# ---- sums -------------------------------------------------------------------------------
+
+
+def _sum_columns(x: Array) -> Array:
+    """Σ x over the rows of a matrix: of pieces of them first, which then are rows again."""
+    rows, columns = x.shape
+    pieces = max(1, _blocks(rows, DEEP))
+    y, tiles = _empty((pieces, columns), x.dtype), _blocks(columns, WARP)
+    _launch("reduce", f"sum_columns_{_name(x.dtype)}", pieces * tiles, rows, columns, pieces, _dense(x), y)
+    return y[0] if pieces == 1 else _sum_columns(y)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.kernels._cuda import NULL, _empty, _kernel
+from minidl.kernels._cuda import NULL, _empty, _kernel, _sum_columns
 from minidl.kernels._cuda_blas import product
 
 Array = Any
@@ -79,7 +79,7 @@ def backward(
         dh0, dc0 = _stepwise_backward(sizes, *given, dz)
     dz = _rows(dz)
     dx = product(dz, kernel.T).reshape(x.shape)
-    return dx, dh0, dc0, product(_rows(x).T, dz), product(_rows(h_before).T, dz), dz.sum(0)
+    return dx, dh0, dc0, product(_rows(x).T, dz), product(_rows(h_before).T, dz), _sum_columns(dz)
 
 
 class Sizes:

@@ -26,24 +26,20 @@ from typing import Any
 import numpy as np
 
 from minidl.kernels import _cuda_lstm, validate
-from minidl.kernels._cuda import NULL, _dense, _empty, _kernel, _name, _own
+from minidl.kernels._cuda import BLOCKS, NULL, THREADS, _blocks, _dense, _empty, _launch, _name, _own, _sum_columns
 from minidl.kernels._cuda_blas import product
 from minidl.kernels._cuda_graph import Recorder, UnrecordableError, recording
 
 Array = Any
 LSTMCache = tuple[Array, ...]
 
-# As in cuda/: threads of a block, numbers of a piece of a row, ids that a block sorts at a time and bits by which it
+# As in cuda/: numbers of a piece of a row, ids that a block sorts at a time and bits by which it
 # does, equal ids that a group adds up, rows of a gradient that a block has at a time.
-THREADS, PIECE, TILE, BITS, SHORT, SPAN = 256, 8192, 2048, 9, 64, 64
+PIECE, TILE, BITS, SHORT, SPAN = 8192, 2048, 9, 64, 64
 
 PACK = 16  # bytes that a thread loads at a time
 WARP = 32  # threads that run side by side
 SHARED = 47 << 10  # bytes of shared memory for rows: any GPU gives 48 KiB to a block, with the kernel's own few bytes
-
-# Threads of this many blocks take all there is in turns. An H100, with 132 multiprocessors of 8 blocks, is full four
-# times over, so that the last round, which may leave some idle, is short beside the others.
-BLOCKS = 4096
 
 CHUNKS = 256  # of ids, at most, each for a block that sorts: it reads what all of them counted
 
@@ -194,16 +190,6 @@ def synchronize() -> None:
 # ---- kernels and their launch -----------------------------------------------------------
 
 
-def _launch(family: str, kernel: str, blocks: int, *arguments: Any, shared: int = 0) -> None:
-    """Queue a kernel, unless there is nothing to do: CUDA refuses a grid of no blocks."""
-    if blocks:
-        given = tuple(TYPES[type(value)](value) if type(value) in TYPES else value for value in arguments)
-        _kernel(family, kernel)((min(blocks, BLOCKS),), (THREADS,), given, shared_mem=shared)
-
-
-TYPES: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float64}
-
-
 def _each(family: str, kernel: str, *arguments: Any) -> None:
     """Queue a kernel that goes through arrays of one shape, of which the first argument is one."""
     x = arguments[0]
@@ -219,10 +205,6 @@ def _rows(family: str, kernel: str, *arguments: Any) -> None:
     shared = shared if shared <= SHARED else 0
     blocks = min(_blocks(rows, THREADS // group), BLOCKS if shared else max(LEAST, RECENT // (columns * x.itemsize)))
     _launch(family, f"{kernel}_{_name(x.dtype)}", blocks, rows, columns, group, shared > 0, *arguments, shared=shared)
-
-
-def _blocks(work: int, each: int) -> int:
-    return -(-work // each)
 
 
 def _matrix(x: Array) -> tuple[int, int]:
@@ -246,12 +228,20 @@ def found(wrong: Array) -> bool:
 
 def _outside(ids: Array, limit: int) -> bool:
     """Whether some id is not in [0, limit). The host waits for the answer."""
+    return check_ids and _answer(_look(ids, limit), ids, limit)
+
+
+def _look(ids: Array, limit: int) -> Array:
+    """One number that is not 0 if some id is not in [0, limit)."""
     import cupy
 
-    if not check_ids:
-        return False
     dense, wrong = _dense(ids), cupy.zeros(1, np.int32)
     _launch("embedding", f"outside_{_name(ids.dtype)}", _blocks(ids.size, THREADS), ids.size, limit, dense, wrong)
+    return wrong
+
+
+def _answer(wrong: Array, ids: Array, limit: int) -> bool:
+    """Whether some id is outside; if none is, this array need not be looked at again."""
     if found(wrong):
         return True
     key = id(ids)
@@ -344,7 +334,11 @@ def affine_backward(
 ) -> tuple[Array | None, Array | None, Array | None]:
     """dx = dy wᵀ, dw = xᵀ dy, db = Σ dy over the rows; None in place of those that are not needed."""
     validate.affine("affine_backward", x, w, dy=dy)
-    return matmul(dy, w.T) if needs[0] else None, matmul(x.T, dy) if needs[1] else None, dy.sum(0) if needs[2] else None
+    return (
+        matmul(dy, w.T) if needs[0] else None,
+        matmul(x.T, dy) if needs[1] else None,
+        _sum_columns(dy) if needs[2] else None,
+    )
 
 
 # ---- sums -------------------------------------------------------------------------------
@@ -451,7 +445,19 @@ def sigmoid_cross_entropy_backward(dloss: Array, logits: Array, targets: Array) 
 
 def embedding_forward(table: Array, ids: Array) -> Array:
     """y[…] = table[ids[…]]"""
-    validate.embedding(table, ids, _outside)
+    made = []
+
+    def outside(ids: Array, limit: int) -> bool:
+        """Looks at the ids, and has the rows fetched while the host waits for the answer."""
+        wrong = _look(ids, limit)
+        made.append(_gather(table, ids))
+        return _answer(wrong, ids, limit)
+
+    validate.embedding(table, ids, outside if check_ids else _outside)
+    return made[0] if made else _gather(table, ids)
+
+
+def _gather(table: Array, ids: Array) -> Array:
     rows, units = table.shape
     y = _empty((*ids.shape, units), table.dtype)
     group = _group(units, table.itemsize, 1)
@@ -607,11 +613,10 @@ def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> Non
 
 
 def _overlap(a: Array, b: Array) -> bool:
-    if (
-        a.flags.c_contiguous and b.flags.c_contiguous
-    ):  # as always: six pairs of Adam's by NumPy take longer than a launch
-        return a.data.ptr < b.data.ptr + b.nbytes and b.data.ptr < a.data.ptr + a.nbytes
-    return validate.overlap(a, b)
+    """Whether two arrays share memory. To ask NumPy for the six pairs of Adam's takes longer than to launch it."""
+    if not (_own(a).flags.c_contiguous and _own(b).flags.c_contiguous):
+        return validate.overlap(a, b)
+    return a.data.ptr < b.data.ptr + b.nbytes and b.data.ptr < a.data.ptr + a.nbytes
 
 
 def _step(kernel: str, g: Array, written: tuple[Array, ...], *scalars: float) -> None:
