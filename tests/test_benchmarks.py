@@ -156,11 +156,11 @@ def test_a_process_that_does_not_answer_is_ended() -> None:
         contestants["minidl"].ask(run=1)
 
 
-def test_calls_that_are_queued_share_one_wait() -> None:
+def test_calls_that_are_queued_share_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
-    times = worker._times(lambda: done.append("step"), lambda: (done.append("wait"), time.sleep(0.02)), 2, calls=4)
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: float(done.count("wait")))
+    assert worker._times(lambda: done.append("step"), lambda: done.append("wait"), 2, calls=4) == [0.25, 0.25]
     assert done == ["step"] * 4 + ["wait"] + ["step"] * 4 + ["wait"]
-    assert all(0.005 <= t < 0.015 for t in times)
 
 
 def test_a_race_goes_on_without_who_fails_in_it() -> None:
@@ -379,9 +379,9 @@ def test_who_fails_has_new_processes_until_it_is_out(journal: gpu.Journal) -> No
 def test_a_command_that_hangs_is_stopped_with_its_children() -> None:
     start = time.perf_counter()
     command = Command(["sh", "-c", "sleep 60 & printf $!; wait"])
-    child, end = command.wait(1.0).splitlines()
-    assert end == "stopped after 1 s" and command.status is None
-    assert time.perf_counter() - start < 10
+    child, end = command.wait(2.0).splitlines()
+    assert end == "stopped after 2 s" and command.status is None
+    assert time.perf_counter() - start < 30
     state = Path("/proc", child, "stat")
     assert not state.exists() or state.read_text().split()[2] in "XZ"
 
