@@ -38,11 +38,11 @@ sys.exit(pytest.main([*sys.argv[1:], "-q", "-k", chosen, "tests/test_kernel_pari
 def prove(journal: Journal, until: float, cores: int, quick: bool) -> None:
     """The tests on all cores but two, and meanwhile the checker; no more than `until` seconds after the start."""
     parallel = find_spec("xdist") is not None
-    tests = Command(tests_command(max(1, cores - 2) if parallel else 0, quick))
+    tests = Command(tests_command(max(1, cores - 2) if parallel else 0, quick), PYTHONUNBUFFERED="1")
     with journal.part("compute-sanitizer"):
         _check(journal, until)
     said = tests.wait(max(20.0, until - journal.seconds))
-    print(said[-4000:], flush=True)
+    print(failures(said), flush=True)
     journal.note(verdict(said, parallel))
 
 
@@ -52,6 +52,12 @@ def tests_command(workers: int, quick: bool) -> list[str]:
     which = [*ignored, "tests"] if workers else [*WITHOUT_XDIST]
     options = ["-v", "-rsfE", "--tb=short", "--maxfail=1" if quick else "--maxfail=20", "-k", "cuda or device"]
     return [*PYTEST, *(["-n", str(workers)] if workers else []), *options, *which]
+
+
+def failures(said: str) -> str:
+    """What pytest tells of each, which is too long for a note."""
+    found = re.search(r"^=+ (?:FAILURES|ERRORS) =+$.*", said, re.MULTILINE | re.DOTALL)
+    return found[0][:20_000] if found else last_lines(said)
 
 
 def verdict(said: str, parallel: bool) -> str:

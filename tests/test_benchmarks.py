@@ -396,6 +396,8 @@ def test_a_command_has_a_status_an_environment_and_the_package() -> None:
 
 SAID = """[gw1] [ 50%] FAILED tests/test_x.py::test_a[1]
 [gw0] [100%] PASSED tests/test_x.py::test_b
+=================================== FAILURES ===================================
+E   assert 1 == 2
 =========================== short test summary info ============================
 SKIPPED [10] tests/test_y.py:7: looks into the stand-in
 FAILED tests/test_x.py::test_a[1] - assert 1 == 2
@@ -410,6 +412,8 @@ def test_the_verdict_on_the_tests_says_what_failed_and_why_some_were_skipped() -
         "- SKIPPED [10] tests/test_y.py:7: looks into the stand-in",
         "- FAILED tests/test_x.py::test_a[1] - assert 1 == 2",
     ]
+    assert gpu_proof.failures(SAID).splitlines()[:2] == SAID.splitlines()[2:4]
+    assert gpu_proof.failures("1 passed").strip() == "1 passed"
     stopped = SAID[: SAID.index("====")] + "stopped after 9 s"
     assert gpu_proof.verdict(stopped, False).endswith("test_lstm_kernel.py: stopped after 9 s, 1 failed, 1 passed")
 
