@@ -40,7 +40,8 @@ def main() -> None:
         for name in NAMES + ON_GPU:
             print(f"{name:14}{_module(name).__doc__}")
         return
-    setting = Setting(arguments.quick, arguments.rounds, _threads(arguments.threads), _split(arguments.peers))
+    threads, peers = _threads(arguments.threads), _split(arguments.peers)
+    setting = Setting(arguments.quick, arguments.rounds, threads, peers, arguments.output)
     for name in NAMES if "all" in arguments.names else arguments.names:
         result = _module(name).run(setting)
         result.write(arguments.output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -11,12 +12,15 @@ Array = np.ndarray[Any, Any]
 
 WORDS, FEATURES, UNITS = 1000, 64, 128  # of the document's model
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
+REPEATED = 1 << 25  # numbers, after which an array of any length goes on with the same: to draw them takes seconds
 EPSILON = 1e-7  # of Adam. Keras adds it to √v before the correction of v, PyTorch after: losses are compared with SGD
 
 
 def uniform(*shape: int, scale: float = 1.0, seed: int = 0) -> Array:
     """float32 in [−scale, scale)"""
-    return np.random.default_rng((seed, *shape)).uniform(-scale, scale, shape).astype(np.float32)
+    n = math.prod(shape)
+    drawn = np.random.default_rng((seed, *shape)).uniform(-scale, scale, min(n, REPEATED)).astype(np.float32)
+    return drawn.reshape(shape) if drawn.size == n else np.resize(drawn, shape)
 
 
 def lstm_weights(features: int, units: int, seed: int = 0) -> tuple[Array, Array, Array]:

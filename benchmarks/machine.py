@@ -21,7 +21,7 @@ COPY_BYTES = 1 << 28  # far more than any cache holds
 
 def describe() -> dict[str, Any]:
     """The processor, its cores and caches, and the system."""
-    from minidl.kernels import cpu
+    from minidl.kernels import cpu, cpu_missing
 
     return {
         "processor": _processor(),
@@ -29,7 +29,7 @@ def describe() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
-        "isa": cpu.isa(),
+        "isa": cpu.isa() if cpu else f"none ({cpu_missing})",
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 
 DEVICE = os.environ.get("BENCHMARK_DEVICE", "cpu")  # where a contestant computes: this one, or "cuda"
@@ -19,6 +19,7 @@ class Peer:
     module: str
     packages: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    precision: str = "float32"  # of the factors in its products: tf32 keeps 10 bits of them
 
     @property
     def installed(self) -> bool:
@@ -50,12 +51,14 @@ GPU_PEERS = (
     Peer("minidl", "ours", ("minidl", "cupy"), ON_GPU),
     Peer("pytorch", "pytorch", ("torch",), ON_GPU),
     Peer("pytorch, graph", "pytorch_graph", ("torch",), ON_GPU),
-    Peer("pytorch, tf32", "pytorch", ("torch",), {**ON_GPU, "BENCHMARK_TF32": "1"}),
+    Peer("minidl, tf32", "ours", ("minidl", "cupy"), {**ON_GPU, "CUPY_TF32": "1"}, "tf32"),
+    Peer("pytorch, tf32", "pytorch", ("torch",), {**ON_GPU, "BENCHMARK_TF32": "1"}, "tf32"),
 )
 
 
 def _version(package: str) -> str:
-    for name in (package, f"{package}-cpu"):
+    """Of the distribution that brings the package, which may be called otherwise, such as cupy-cuda13x."""
+    for name in (package, *packages_distributions().get(package, ())):
         try:
             return version(name)
         except PackageNotFoundError:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import geometric_mean
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks.process import Timing, ratio
@@ -25,7 +26,8 @@ class Row:
     low: float | None = None
     high: float | None = None
     first: float | None = None
-    ratio: float | None = None  # of minidl's value to this one
+    against: str = OURS  # which minidl it is compared with: the one of its precision
+    ratio: float | None = None  # of that one's value to this one
     rate: float | None = None  # GFLOP/s or GB/s
     share: float | None = None  # of what the machine can do at most
 
@@ -60,17 +62,25 @@ class Result:
     targets: list[Target] = field(default_factory=list)
 
     def add_race(
-        self, case: str, timings: Mapping[str, Timing], amount: float = 0.0, ceiling: float | None = None
+        self,
+        case: str,
+        timings: Mapping[str, Timing],
+        amount: float = 0.0,
+        ceiling: float | None = None,
+        against: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """The rows of a race over `amount` operations or bytes; the machine can do `ceiling` · 10⁹ a second."""
-        ours = timings[OURS]
+        """The rows of a race over `amount` operations or bytes; the machine can do `ceiling` · 10⁹ a second.
+
+        `against` names which minidl a contestant is compared with, where it is another than usual.
+        """
         for name, timing in timings.items():
+            rival = against.get(name, OURS)
             rate = amount / timing.median / 1e9 if amount else None
             share = rate / ceiling if rate is not None and ceiling is not None else None
             low, high = timing.spread
-            theirs = None if name == OURS else ratio(ours, timing)
+            theirs = None if name == rival or rival not in timings else ratio(timings[rival], timing)
             self.rows.append(
-                Row(case, name, timing.median, "s", low, high, timing.first, theirs, rate, share),
+                Row(case, name, timing.median, "s", low, high, timing.first, rival, theirs, rate, share),
             )
 
     def find(self, case: str, contestant: str = OURS) -> Row | None:
@@ -80,10 +90,10 @@ class Result:
         row = self.find(case, contestant)
         return None if row is None else row.ratio
 
-    def ratio_to_fastest(self, case: str) -> float | None:
-        """minidl's time over that of the fastest of the others."""
-        ratios = [row.ratio for row in self.rows if row.case == case and row.ratio is not None]
-        return max(ratios, default=None)
+    def ratio_to_fastest(self, case: str, ours: str = OURS) -> float | None:
+        """minidl's time over that of the fastest of those that are compared with it."""
+        rows = [row for row in self.rows if (row.case, row.against) == (case, ours)]
+        return max((row.ratio for row in rows if row.ratio is not None), default=None)
 
     def share_of(self, case: str) -> float | None:
         row = self.find(case)
@@ -92,9 +102,11 @@ class Result:
     def aim(self, text: str, limit: float, reached: float | None, at_most: bool = True) -> None:
         self.targets.append(Target(text, limit, reached, at_most))
 
-    def aim_all(self, text: str, cases: Iterable[str], each: float, mean: float | None = None) -> None:
+    def aim_all(
+        self, text: str, cases: Iterable[str], each: float, mean: float | None = None, ours: str = OURS
+    ) -> None:
         """Every case under one limit, and the geometric mean of all under another."""
-        found = {case: r for case in cases if (r := self.ratio_to_fastest(case)) is not None}
+        found = {case: r for case in cases if (r := self.ratio_to_fastest(case, ours)) is not None}
         worst = max(found, key=found.__getitem__, default=None)
         self.aim(f"{text}, each (worst: {worst})", each, None if worst is None else found[worst])
         if mean is not None:
@@ -128,7 +140,8 @@ class Result:
             value = _quantity(row.value) if row.unit == "s" else f"{row.value:.4g} {row.unit}"
             rate = "" if row.rate is None else f"{row.rate:.1f} G/s"
             share = "" if row.share is None else f"{row.share:.0%}"
-            times = "" if row.ratio is None else f"{row.ratio:.2f} ×"
+            other = "" if row.against == OURS else f" by {row.against}"
+            times = "" if row.ratio is None else f"{row.ratio:.2f} ×{other}"
             name = "" if row.case == case else row.case
             lines.append(f"| {name} | {row.contestant} | {first} | {value} | {spread} | {rate} | {share} | {times} |")
             case = row.case

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks import machine
@@ -20,6 +21,7 @@ class Setting:
     rounds: int
     threads: tuple[int, ...]
     names: tuple[str, ...] | None
+    output: Path = Path("benchmarks/results")
 
     @cached_property
     def machine(self) -> dict[str, Any]:

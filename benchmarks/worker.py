@@ -1,7 +1,9 @@
 """One contestant in a process of its own. Reads a JSON command a line, answers with a JSON line.
 
-{"prepare": task, "with": {…}}   make the task's step ready; answers the losses of its first steps, if it has any
-{"run": n}                       answers the seconds that each of n steps took
+{"prepare": task, "with": {…}}   make the task's step ready
+{"values": n}                    answers the mean size of what each of n steps returns, such as its loss
+{"run": n, "calls": k}           answers the seconds that each of n steps took. On a GPU the wait for its end is part
+                                 of it; with calls one wait comes after k steps, and a k-th of the time is answered
 """
 
 from __future__ import annotations
@@ -25,18 +27,22 @@ def main(contestant: str, threads: int) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints must not end up among the answers
     module = importlib.import_module(f"benchmarks.contestants.{contestant}")
-    wait: Step = getattr(module, "wait", lambda: None)  # until a GPU has done what it was asked
-    step: Step = lambda: None  # noqa: E731
+    wait: Step = getattr(module, "wait", _nothing)  # until a GPU has done what it was asked
+    step: Step = _nothing
     for line in sys.stdin:
         command = json.loads(line)
         try:
             if "prepare" in command:
+                step = _nothing  # the arrays of the last task go before those of the next come
+                if not hasattr(module, command["prepare"]):
+                    print(json.dumps({"refused": f"there is no {command['prepare']}"}), file=answers)
+                    continue
                 step = getattr(module, command["prepare"])(**command["with"])
                 answer: Any = None
             elif "values" in command:
                 answer = [float(np.mean(np.abs(_on_host(step())))) for _ in range(command["values"])]
             else:
-                answer = _times(step, wait, command["run"])
+                answer = _times(step, wait, command["run"], command.get("calls", 1))
             reply = {"answer": answer, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
         except Exception as error:
             reply = {"error": f"{type(error).__name__}: {error}"}
@@ -49,13 +55,18 @@ def _on_host(values: Any) -> Any:
     return np.asarray(values)
 
 
-def _times(step: Step, wait: Step, n: int) -> list[float]:
+def _nothing() -> None:
+    return None
+
+
+def _times(step: Step, wait: Step, n: int, calls: int = 1) -> list[float]:
     times = []
     for _ in range(n):
         start = time.perf_counter()
-        step()
+        for _ in range(calls):
+            step()
         wait()
-        times.append(time.perf_counter() - start)
+        times.append((time.perf_counter() - start) / calls)
     return times
 
 

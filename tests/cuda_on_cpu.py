@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+import minidl
+
 HERE = Path(__file__).parent
 SHIM = HERE / "cuda"
 CACHE = HERE.parent / ".pytest_cache" / "cuda_on_cpu"
@@ -159,6 +161,7 @@ def sanitized(which: str, code: str) -> subprocess.CompletedProcess[str]:
         "ASAN_OPTIONS": "detect_leaks=0",  # Python's own are many
         "TSAN_OPTIONS": "exitcode=66 report_signal_unsafe=0",
         "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(Path(minidl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
     }
     command = [sys.executable, "-c", code]
     return subprocess.run(command, env={**os.environ, **settings}, cwd=HERE, capture_output=True, text=True)

@@ -4,16 +4,48 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import on_device
 import pytest
 
 import minidl as md
-from benchmarks import inputs, lstm_scaling, machine, native, seed_model, stages
-from benchmarks.peers import MINIDL
-from benchmarks.process import Field, RefusedError, Timing, check_agreement, race, ratio
+from benchmarks import (
+    gpu,
+    gpu_proof,
+    gpu_speed,
+    gpu_start,
+    inputs,
+    lstm_scaling,
+    machine,
+    native,
+    seed_model,
+    stages,
+    worker,
+)
+from benchmarks.command import Command
+from benchmarks.contestants import ours
+from benchmarks.peers import GPU_PEERS, MINIDL, Peer
+from benchmarks.process import (
+    EndedError,
+    FailedError,
+    Field,
+    Pace,
+    RefusedError,
+    Timing,
+    check_agreement,
+    race,
+    ratio,
+    run_race,
+)
 from benchmarks.result import Result, Row
+from benchmarks.setting import Setting
 from minidl.kernels import reference
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks know where Linux tells its facts")
@@ -91,17 +123,69 @@ def test_a_process_computes_and_names_its_errors() -> None:
         ours.ask(prepare="tiny_op", **{"with": {}})
         assert ours.ask(values=2) == [2.5, 2.5]
         assert all(0 < t < 60 for t in ours.ask(run=3))
-        with pytest.raises(RefusedError, match="minidl: AttributeError"):
+        assert len(ours.ask(run=2, calls=3)) == 2
+        with pytest.raises(FailedError, match=r"minidl: TypeError: exp|minidl: TypeError: .*n"):
+            ours.ask(prepare="exp", **{"with": {"n": None}})
+        with pytest.raises(RefusedError, match="minidl: there is no no_such_task") as refused:
             ours.ask(prepare="no_such_task", **{"with": {}})
-        assert ours.ask(values=1) == [2.5]
+        assert refused.type is RefusedError
 
 
-def test_a_process_that_ended_is_an_error() -> None:
-    with Field([MINIDL], threads=1) as contestants:
+BROKEN = Peer("broken", "no_such_module", ())
+
+
+def test_a_process_that_ended_is_an_error_with_its_last_words_and_can_be_started_again() -> None:
+    with Field([MINIDL, BROKEN], threads=1) as contestants:
         contestants["minidl"]._process.kill()
         contestants["minidl"]._process.wait()
-        with pytest.raises(RuntimeError, match="the process of minidl ended with status -9"):
+        with pytest.raises(EndedError, match="the process of minidl ended with status -9$"):
             contestants["minidl"].ask(run=1)
+        contestants.start_again("minidl")
+        assert len(contestants["minidl"].ask(run=1)) == 1
+        with pytest.raises(
+            EndedError, match=r"broken ended with status 1\n(.*\n)*ModuleNotFoundError: .*no_such_module"
+        ):
+            contestants["broken"].ask(run=1)
+
+
+def test_a_process_that_does_not_answer_is_ended() -> None:
+    with (
+        Field([MINIDL], threads=1, patience=0.01) as contestants,
+        pytest.raises(EndedError, match="status -9 for want of an answer in 0.01 s"),
+    ):
+        contestants["minidl"].ask(run=1)
+
+
+def test_calls_that_are_queued_share_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: float(done.count("wait")))
+    assert worker._times(lambda: done.append("step"), lambda: done.append("wait"), 2, calls=4) == [0.25, 0.25]
+    assert done == ["step"] * 4 + ["wait"] + ["step"] * 4 + ["wait"]
+
+
+def test_a_race_goes_on_without_who_fails_in_it() -> None:
+    class Tiring(Fake):
+        def ask(self, **command: Any) -> Any:
+            self.values = (*self.values, 1.0)
+            if len(self.values) > 6:
+                raise EndedError("tired")
+            return super().ask(**command)
+
+    failed = []
+    fakes: Any = {"a": Fake(), "b": Tiring(), "c": Refusing()}
+    pace = Pace(rounds=3, turn=10.0, least=3, calls=2)
+    timings = run_race(fakes, "task", {}, pace, lambda name, error: failed.append((name, str(error))))
+    assert {name: timing.rounds for name, timing in timings.items()} == {"a": [1.0] * 3}
+    assert failed == [("c", "no such task"), ("b", "tired")]
+
+
+def test_long_inputs_repeat_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = inputs.uniform(2, 6, scale=3.0)
+    np.testing.assert_array_equal(drawn, np.random.default_rng((0, 2, 6)).uniform(-3, 3, (2, 6)).astype(np.float32))
+    monkeypatch.setattr(inputs, "REPEATED", 5)
+    x = inputs.uniform(2, 6).reshape(-1)
+    assert len({*x.tolist()}) == 5 and x.dtype == np.float32
+    np.testing.assert_array_equal(x, np.tile(x[:5], 3)[:12])
 
 
 # ---- what is written ----------------------------------------------------------------------
@@ -118,6 +202,18 @@ def test_a_row_has_rate_share_and_ratio(result: Result) -> None:
     ours, theirs = result.rows
     assert (ours.value, ours.low, ours.high, ours.rate, ours.share, ours.ratio) == (3.0, 2.0, 4.0, 2.0, 0.5, None)
     assert (theirs.value, theirs.ratio) == (6.0, 0.5)
+
+
+def test_each_precision_has_a_minidl_of_its_own_to_be_compared_with(result: Result) -> None:
+    timings = {name: Timing([value]) for name, value in {"minidl": 4.0, "a": 4.0, "half": 2.0, "b": 1.0}.items()}
+    result.add_race("two", timings, against={"half": "half", "b": "half"})
+    assert [row.ratio for row in result.rows[2:]] == [None, 1.0, None, 2.0]
+    assert (result.ratio_to_fastest("two"), result.ratio_to_fastest("two", "half")) == (1.0, 2.0)
+    result.aim_all("all", ["two"], 1.5, ours="half")
+    assert result.targets[-1].reached == 2.0
+    assert "| 2.00 × by half |" in result.markdown()
+    result.add_race("three", {"a": Timing([1.0])})  # ours has failed
+    assert result.rows[-1].ratio is None
 
 
 def test_a_missed_target_is_printed_as_missed(result: Result) -> None:
@@ -141,3 +237,250 @@ def test_a_result_is_written_as_json_and_as_a_table(result: Result, tmp_path: An
     result.write(tmp_path)
     assert json.loads((tmp_path / "name.json").read_text())["rows"][1]["ratio"] == 0.5
     assert "| case | minidl |  | 3 s | 2 s – 4 s | 2.0 G/s | 50% |  |" in (tmp_path / "name.md").read_text()
+
+
+# ---- on a GPU: what can be known of it without one ------------------------------------------
+
+TINY: dict[str, Any] = {"DOCUMENTS": ((2, 5),), "LSTMS": ((2, 3, 4, 8),), "ROWS": 50, "UNITS": 8, "CLASSES": 16}
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in TINY.items():
+        for module in (gpu_speed, gpu_start):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(gpu_speed, "_far", lambda: 1 << 9)
+
+
+def tasks() -> list[tuple[str, dict[str, Any]]]:
+    """All that is raced on a GPU, small."""
+    kernels = [(task, arguments) for task, (arguments, _) in gpu_speed.kernels(1 << 9).items()]
+    layers = [(f"lstm_{what}", dict(gpu_speed.lstm((2, 3, 4, 8)))) for what in ("train", "infer")]
+    document = ("document_train", gpu_speed.document(2, 5)), ("document_infer", {"batch": 2, "time": 5})
+    return [*kernels, *layers, *document]
+
+
+def means(step: Callable[[], Any], times: int = 1) -> list[float]:
+    return [float(np.mean(np.abs(worker._on_host(step())))) for _ in range(times)]
+
+
+def test_every_task_runs_on_the_device(tiny: None) -> None:
+    for task, arguments in tasks():
+        md.random.set_seed(0)
+        expected = means(getattr(ours, task)(**arguments))
+        md.random.set_seed(0)
+        with on_device.cupy(), md.use("cuda"):
+            step = getattr(ours, task)(**arguments)
+            assert means(step) == pytest.approx(expected, rel=1e-5), task
+            assert len(worker._times(step, md.devices.synchronize, 1, calls=2)) == 1
+
+
+def test_every_task_of_pytorch_computes_the_same_and_what_a_graph_plays_too(
+    tiny: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    from benchmarks.contestants import pytorch, pytorch_graph
+
+    def recorded(body: Callable[[], Any]) -> Callable[[], Any]:
+        for _ in range(4):
+            body()
+        return body
+
+    monkeypatch.setattr(pytorch_graph, "_recorded", recorded)
+    for task, arguments in tasks():
+        if task in ("dropout", "adam"):
+            getattr(pytorch, task)(**arguments)()
+            continue
+        if task == "document_train":
+            arguments = gpu_speed.document(2, 5, "sgd", 0.0)
+        expected = means(getattr(ours, task)(**arguments), 3)
+        for module in (pytorch, pytorch_graph):
+            if hasattr(module, task):
+                assert means(getattr(module, task)(**arguments), 3) == pytest.approx(expected, rel=1e-4), task
+    assert {name for name, _ in tasks() if hasattr(pytorch_graph, name)} == {*pytorch_graph.__all__} - {"wait"}
+
+
+def test_an_array_is_as_long_as_the_memory_allows() -> None:
+    assert gpu_speed.fitting(140 << 30) == gpu_speed.fitting(80 << 30) == 1 << 28
+    assert gpu_speed.fitting(12 << 30) == 1 << 27
+    assert gpu_speed.fitting(0) == 1 << 20
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> gpu.Journal:
+    return gpu.Journal(Result("gpu", "On the GPU", {}, {}), tmp_path)
+
+
+def test_a_part_that_fails_is_a_note_and_what_there_is_is_written(journal: gpu.Journal, tmp_path: Path) -> None:
+    with journal.part("the first"), journal.part("inside"):
+        raise ValueError("\n".join(map(str, range(9))))
+    assert journal.result.notes == ["inside: failed with ValueError: 3\n4\n5\n6\n7\n8"]
+    assert json.loads((tmp_path / "gpu.json").read_text())["notes"] == journal.result.notes
+    journal.result.notes.append("so far")
+    with pytest.raises(KeyboardInterrupt), journal.part("stopped"):
+        raise KeyboardInterrupt
+    assert "so far" in (tmp_path / "gpu.md").read_text()
+
+
+class Named(Fake):
+    """A contestant with a precision."""
+
+    def __init__(self, precision: str, *values: float) -> None:
+        super().__init__(*values)
+        self.peer = replace(MINIDL, precision=precision)
+
+    def close(self) -> None:
+        self.values = ()
+
+
+class Dying(Named):
+    def ask(self, **command: Any) -> Any:
+        raise FailedError("out of memory")
+
+
+def test_who_computes_other_numbers_is_left_out_and_named(journal: gpu.Journal) -> None:
+    off = 1.001
+    fakes: Any = {
+        "minidl": Named("float32", 1.0), "a": Named("float32", off), "minidl, tf32": Named("tf32", off),
+        "b": Named("tf32", 1.1), "c": Named("float32", 1.0),
+    }  # fmt: skip
+    races = gpu_speed.Races(journal, fakes, Pace(1))
+    races.race("case", "task", {}, check={})
+    assert [row.contestant for row in journal.result.rows] == ["minidl", "minidl, tf32", "c"]
+    texts = [
+        f"case: minidl computes [1.0], {name}, which is left out."
+        for name in ("a computes [1.001]", "b computes [1.1]")
+    ]
+    assert journal.result.notes == texts
+    replace(races, until=-1.0).race("late", "task", {}, check={})
+    assert journal.result.notes[-1] == "late: not run, for want of time." and len(journal.result.rows) == 3
+
+
+def test_who_fails_has_new_processes_until_it_is_out(journal: gpu.Journal) -> None:
+    class Fakes(dict[str, Any]):
+        again: list[str] = []
+
+        def start_again(self, name: str) -> None:
+            self.again.append(name)
+
+    fakes: Any = Fakes(minidl=Named("float32", 1.0), bad=Dying("float32"))
+    races = gpu_speed.Races(journal, fakes, Pace(1))
+    for case in ("one", "two", "three", "four"):
+        races.race(case, "task", {}, check=None if case == "two" else {})
+    assert fakes.again == ["bad", "bad"] and list(fakes) == ["minidl"]
+    assert journal.result.notes == [
+        "one: out of memory", "two: out of memory", "three: out of memory",
+        "bad failed 3 times and takes no further part.",
+    ]  # fmt: skip
+    assert [row.case for row in journal.result.rows] == ["one", "two", "three", "four"]
+
+
+def test_a_command_that_hangs_is_stopped_with_its_children() -> None:
+    start = time.perf_counter()
+    command = Command(["sh", "-c", "sleep 60 & printf $!; wait"])
+    child, end = command.wait(2.0).splitlines()
+    assert end == "stopped after 2 s" and command.status is None
+    assert time.perf_counter() - start < 30
+    state = Path("/proc", child, "stat")
+    assert not state.exists() or state.read_text().split()[2] in "XZ"
+
+
+def test_a_command_has_a_status_an_environment_and_the_package() -> None:
+    code = "import os, minidl; print(os.environ['WHAT'], minidl.__file__); os._exit(3)"
+    command = Command([sys.executable, "-P", "-c", code], WHAT="that")
+    assert command.wait(60).split() == ["that", str(Path(gpu.__file__).parents[1] / "minidl" / "__init__.py")]
+    assert command.status == 3
+    assert "No such file" in Command(["no_such_program"]).wait(1)
+
+
+SAID = """[gw1] [ 50%] FAILED tests/test_x.py::test_a[1]
+[gw0] [100%] PASSED tests/test_x.py::test_b
+=================================== FAILURES ===================================
+E   assert 1 == 2
+=========================== short test summary info ============================
+SKIPPED [10] tests/test_y.py:7: looks into the stand-in
+FAILED tests/test_x.py::test_a[1] - assert 1 == 2
+============ 1 failed, 1 passed, 10 skipped in 9.87s ============
+"""
+
+
+def test_the_verdict_on_the_tests_says_what_failed_and_why_some_were_skipped() -> None:
+    first, *rest = gpu_proof.verdict(SAID, True).splitlines()
+    assert first.endswith(", which use no GPU: 1 failed, 1 passed, 10 skipped in 9.87s")
+    assert rest == [
+        "- SKIPPED [10] tests/test_y.py:7: looks into the stand-in",
+        "- FAILED tests/test_x.py::test_a[1] - assert 1 == 2",
+    ]
+    assert gpu_proof.failures(SAID).splitlines()[:2] == SAID.splitlines()[2:4]
+    assert gpu_proof.failures("1 passed").strip() == "1 passed"
+    stopped = SAID[: SAID.index("====")] + "stopped after 9 s"
+    assert gpu_proof.verdict(stopped, False).endswith("test_lstm_kernel.py: stopped after 9 s, 1 failed, 1 passed")
+
+
+def test_the_verdict_of_the_checker_needs_tests_that_ran() -> None:
+    clean = "28 passed, 99 deselected in 9.5s\n========= ERROR SUMMARY: 0 errors\n"
+    assert gpu_proof.checked("memcheck", clean).endswith("28 passed, 99 deselected in 9.5s; ERROR SUMMARY: 0 errors")
+    assert gpu_proof.checked("memcheck", "No module\n= ERROR SUMMARY: 0 errors").endswith(
+        "No module\n= ERROR SUMMARY: 0 errors"
+    )
+    hazards = "28 passed in 9.5s\n========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)"
+    assert gpu_proof.checked("racecheck", hazards).endswith(
+        "; RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)"
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 14])
+def test_the_tests_that_are_to_prove_it_exist(workers: int) -> None:
+    command = gpu_proof.tests_command(workers, quick=False)
+    assert ("-n" in command) == (workers > 0)
+    paths = [part.removeprefix("--ignore=") for part in command if "tests" in part]
+    assert len(paths) > 2 and all((Path(gpu.__file__).parents[1] / path).exists() for path in paths)
+
+
+def test_the_checker_watches_every_kernel_once() -> None:
+    """The code that it runs, here without it and on the processor."""
+    options = [*gpu_proof.PYTEST[3:], "--collect-only"]
+    command = Command([sys.executable, "-c", gpu_proof.WATCH, *options])
+    said = command.wait(120)
+    assert command.status == 0 and said.count("::test_the_same_results[cuda-") >= 28, said
+    assert said.count("lstm-float32-contiguous") == 1
+
+
+def test_a_whole_run(tiny: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    """On the processor, where the GPU would be: every part with its names and arguments, one contestant broken."""
+    there = [replace(peer, packages=(), environment={}) for peer in GPU_PEERS if peer.module == "ours"]
+    torch = [replace(peer, environment={}) for peer in GPU_PEERS if peer.module == "pytorch" and find_spec("torch")]
+    monkeypatch.setattr(gpu_speed, "pace", lambda setting: Pace(setting.rounds, 0, 0))
+    monkeypatch.setattr(gpu, "GPU_PEERS", [*there, *torch, BROKEN])
+    monkeypatch.setattr(gpu.cuda, "missing", lambda: "")
+    monkeypatch.setattr(gpu.cuda, "device", lambda: "a GPU")
+    monkeypatch.setattr(gpu, "BUILD", [sys.executable, "-c", "raise SystemExit('no compiler')"])
+    monkeypatch.setattr(gpu, "ABOUT", "print('PyTorch of today')")
+    monkeypatch.setattr(gpu_start, "START", "print(0.5, 0.25)")
+    monkeypatch.setattr(gpu_proof, "tests_command", lambda *_: [sys.executable, "-c", "print('3 passed in 1 s')"])
+    monkeypatch.setattr(gpu_proof, "_sanitizer", lambda: None)
+    result = gpu.run(Setting(False, 1, (1,), None, tmp_path))
+
+    names = [peer.name for peer in (*there, *torch)]
+    cases = [f"{task}, by itself" for task in gpu_speed.kernels(1)]
+    cases += [f"document's model, {what}, B 2, T 5" for what in ("training", "inference")]
+    cases += [f"LSTM, {what}, B 2, T 3, 4→8" for what in ("train", "infer")]
+    for case in cases:
+        who = [name for name in names if "by itself" not in case or "tf32" not in name]
+        assert {row.contestant for row in result.rows if row.case == case} == {*who}, result.notes
+    assert all(0 < (result.share_of(case) or 0) < 100 for case in cases if "by itself" in case)
+    notes = "\n".join(result.notes)
+    for text in (
+        "The kernels in C were not built: no compiler", "broken failed 3 times", "PyTorch of today",
+        "3 passed in 1 s", "compute-sanitizer was not found", "over 512 numbers",
+    ):  # fmt: skip
+        assert text in notes, notes
+    assert "failed with" not in notes and "to be compiled" not in notes and notes.count("ModuleNotFoundError") == 3, (
+        notes
+    )
+    verdicts = {target.text: target.verdict for target in result.targets}
+    assert verdicts["first training step of the second process, after CuPy's import, seconds"] == "reached"
+    assert ("not measured" in verdicts.values()) == (not torch)
+    assert (tmp_path / "gpu.md").read_text() == result.markdown()
+    assert " s  LSTM, train, B 2, T 3, 4→8\n" in capsys.readouterr().out

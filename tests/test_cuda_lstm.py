@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_lstm_kernel import INPUTS, OUTPUTS, as_float64, assert_close, assert_same_bits, make, run
 
+import minidl
 from minidl.kernels import _cuda_lstm, cuda, reference
 from minidl.kernels._cuda_lstm import DEPTH, WARP, WARPS, Form
 
@@ -194,18 +195,18 @@ def test_the_host_never_waits(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- under the sanitizers --------------------------------------------------------------------
 
 SANITIZED = """
-import cupy_stand_in, numpy as np, on_device
+import cupy_stand_in, minidl, numpy as np, on_device
 from test_cuda_lstm import A100, H100, GPU, check
 
 on_device.ON_GPU = False
 for gpu, units in ((H100, 5), (H100, 40), (A100, 40), (GPU(80, 2, 163 << 10), 40), (GPU(90, 1, 48 << 10), 40)):
     cupy_stand_in.gpu = gpu
     check((4, 3, 2, units), np.float32, np.array([[1, 1, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1]], bool), True)
-print("looked at everything")
+print("looked at everything of", minidl.__file__)
 """
 
 
 @pytest.mark.parametrize("which", ["address", "thread"])
 def test_the_sanitizers_find_nothing(which: str) -> None:
     done = cuda_on_cpu.sanitized(which, SANITIZED)
-    assert done.returncode == 0 and "looked at everything" in done.stdout, done.stderr
+    assert done.returncode == 0 and f"looked at everything of {minidl.__file__}" in done.stdout, done.stderr

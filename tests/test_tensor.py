@@ -580,6 +580,8 @@ def test_a_number_has_no_axes(f: Callable[..., Any]) -> None:
         (lambda x: md.take(x, [6]), "out of bounds"),
         (lambda x: np.linalg.norm(x, 1), "the root of the sum of squares only, got ord=1"),
         (lambda x: md.stack([x, x[0]]), "same number of dimensions"),
+        (lambda x: md.concatenate([x, x[:, 1:]]), r"\(2, 3\) and tensor 1 \(2, 2\); they must agree in all axes but"),
+        (lambda x: md.concatenate([x, x[:1]], -1), r"\(2, 3\) and tensor 1 \(1, 3\); they must .* but axis 1"),
         (lambda x: md.mean(x[:0]), r"mean of no elements: shape \(0, 3\), axis None"),
         (lambda x: md.max(x[:0]), "zero-size array"),
         (lambda x: md.dropout(x, 1.5), r"rate must lie in \[0, 1\], got 1.5"),

@@ -19,7 +19,7 @@ Array = Any
 
 if DEVICE == "cuda":
     md.use("cuda")
-    wait = devices.synchronize
+wait: Step = devices.synchronize if DEVICE == "cuda" else lambda: None
 
 
 def _uniform(*shape: int, scale: float = 1.0, seed: int = 0) -> Array:
@@ -92,6 +92,17 @@ def lstm_infer(batch: int, time: int, features: int, units: int) -> Step:
 
 
 # ---- single operations --------------------------------------------------------------------
+
+
+def copy(n: int) -> Step:
+    x = _uniform(n)
+    y = x - x
+
+    def step() -> Any:
+        y[...] = x
+        return y
+
+    return step
 
 
 def matmul(m: int, n: int, k: int) -> Step:

@@ -15,10 +15,9 @@ from benchmarks.peers import DEVICE
 
 Step = Callable[[], Any]
 torch.set_num_threads(len(os.sched_getaffinity(0)))
-if DEVICE == "cuda":
-    wait = torch.cuda.synchronize
-    # cuDNN multiplies with 10 bits unless it is told not to, which no other contestant does
-    torch.backends.cudnn.allow_tf32 = "BENCHMARK_TF32" in os.environ
+wait: Step = torch.cuda.synchronize if DEVICE == "cuda" else lambda: None
+# cuDNN multiplies with 10 bits unless it is told not to, other products only if they are told to
+torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = "BENCHMARK_TF32" in os.environ
 
 
 def tensor(array: Any) -> torch.Tensor:
@@ -136,6 +135,12 @@ def lstm_infer(batch: int, time: int, features: int, units: int) -> Step:
 
 
 # ---- single operations --------------------------------------------------------------------
+
+
+def copy(n: int) -> Step:
+    x = tensor(inputs.uniform(n))
+    y = torch.zeros_like(x)
+    return lambda: y.copy_(x)
 
 
 def matmul(m: int, n: int, k: int) -> Step:

@@ -197,7 +197,9 @@ def flip(x: Any, axis: int | None = None) -> Tensor:
 
 def concatenate(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """The tensors one after the other along an existing axis."""
-    return Concatenate.apply(*_alike("concatenate", tensors), axis=axis)
+    tensors = _alike("concatenate", tensors)
+    _check_joinable([t.shape for t in tensors], axis)
+    return Concatenate.apply(*tensors, axis=axis)
 
 
 def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
@@ -228,6 +230,20 @@ def _alike(function: str, tensors: Sequence[Any]) -> list[Tensor]:
     for t in given:
         leader = operands(leader, t)[0]
     return [operands(leader, t)[1] if t.dtype != leader.dtype else t for t in given]
+
+
+def _check_joinable(shapes: list[tuple[int, ...]], axis: int) -> None:
+    """Refuse here what NumPy and CuPy refuse in words of their own."""
+    first, ndim = shapes[0], len(shapes[0])
+    for i, shape in enumerate(shapes):
+        if shape == first:
+            continue
+        text = f"concatenate: tensor 0 has shape {first} and tensor {i} {shape}"
+        if len(shape) != ndim:
+            raise ValueError(f"{text}; they need the same number of dimensions")
+        axis = normalize_axis_index(axis, ndim)
+        if (*shape[:axis], *shape[axis + 1 :]) != (*first[:axis], *first[axis + 1 :]):
+            raise ValueError(f"{text}; they must agree in all axes but axis {axis}, along which they are joined")
 
 
 def _usable(key: Any, x: Tensor) -> Any:
