@@ -37,6 +37,8 @@ class Playback:
         self._known: dict[Any, int | _cuda_graph.Recording | None] = {}
         self._recorder: _cuda_graph.Recorder | None = None
         self._one_at_a_time = threading.Lock()
+        self._walked: Any = None
+        self._own_streams: list[random.Generator] = []
 
     def __reduce__(self) -> Any:
         """A copy of a model begins anew."""
@@ -60,7 +62,7 @@ class Playback:
         return [None if x is None else devices.to_host(x) for x in read], rest
 
     def _played(self, model: Model, use: str, step: Step, batch: Batch) -> tuple[list[Array | None], Any] | None:
-        arrays, streams = _arrays(batch), _streams(model)
+        arrays, streams = _arrays(batch), self._streams(model)
         try:
             key = use, _signature(batch), _state(model), len(streams)
             known = self._known.pop(key, 0)
@@ -72,6 +74,13 @@ class Playback:
         while len(self._known) > KEPT:
             del self._known[next(iter(self._known))]
         return known.play(arrays, streams) if isinstance(known, _cuda_graph.Recording) else None
+
+    def _streams(self, model: Model) -> list[random.Generator]:
+        """Every stream that a step may draw from, the default one first."""
+        known = changes(), id(model)
+        if known != self._walked:
+            self._walked, self._own_streams = known, _streams_of_layers(model)
+        return list({id(stream): stream for stream in [random.default(), *self._own_streams]}.values())
 
     def _recorded(
         self, model: Model, step: Step, batch: Batch, arrays: list[Array], streams: list[random.Generator]
@@ -117,16 +126,18 @@ def _state(model: Model) -> Any:
         changes(),
         cuda.check_ids,
         tuple([id(layer) for layer in model._descendants()]),
-        tuple([(w._array.data.ptr, w._needs) for w in model.weights]),
+        tuple([(_address(w._array), w._needs) for w in model.weights]),
         (id(loss), *vars(loss).items()) if loss is not None else None,
         model.measures_outputs,
     )
 
 
-def _streams(model: Model) -> list[random.Generator]:
-    """Every stream that a step may draw from, the default one first."""
-    own = [v for layer in model._descendants() for v in vars(layer).values() if isinstance(v, random.Generator)]
-    return list({id(stream): stream for stream in [random.default(), *own]}.values())
+def _address(array: Array) -> Any:
+    return array.data.ptr if devices.on_gpu(array) else "on the host"
+
+
+def _streams_of_layers(model: Model) -> list[random.Generator]:
+    return [v for layer in model._descendants() for v in vars(layer).values() if isinstance(v, random.Generator)]
 
 
 def _all_ours(model: Model) -> bool:
