@@ -217,8 +217,11 @@ class Form:
         import cupy
 
         width = self.warps * WARP // self.units * DEPTH[self.dtype]
-        numbers = self.blocks**2 * self.units if backward else width
-        return cupy.zeros((self.groups, 2, self.rows, numbers), self.dtype), cupy.zeros(self.groups, np.uint32)
+        if backward:  # nobody reads what nobody wrote
+            room = _empty((self.groups, 2, self.blocks, self.rows, self.blocks, self.units), self.dtype)
+        else:  # the states past the last are zeros
+            room = cupy.zeros((self.groups, 2, self.rows, width), self.dtype)
+        return room, cupy.zeros(self.groups, np.uint32)
 
 
 def _shared(units: int, blocks: int, warps: int, cluster: bool, dtype: str, backward: bool) -> tuple[int, int]:
