@@ -32,11 +32,12 @@ BARRIERS, SUBTOTALS = 4, 8  # as in lstm.cu; the barriers' bytes as numbers, of 
 # cuOccupancyMaxActiveClusters. A cluster lies in one part of the GPU, and the parts are not multiples of it.
 CLUSTERS, PROCESSORS = {2: 66, 3: 39, 4: 31, 5: 22, 6: 17, 7: 15, 8: 15}, 132
 
-# Cycles of a step, to choose between one launch and one a step; counted, not measured, but for the last.
-MEETING = 4000  # of 128 blocks in global memory, with the gates and the first row
+# Cycles of a step, to choose between one launch and one a step. The first two are counted in the machine code, the
+# others are what cuBLAS and the host may be expected to take; none is measured.
+MEETING = 4000  # of 128 blocks in global memory, with the gates and what comes before the first row
 ROW = {"float32": 22, "float64": 44}  # a row in a warp: 64 multiply-adds on a quarter of the SM, and the way about them
 PRODUCT = {"float32": 1 / 80, "float64": 1 / 40}  # of cuBLAS, for a multiply-add on one processor
-LAUNCHES = 35000
+LAUNCHES = 35000  # of the product and the kernel, 20 µs
 THREADS = 256  # of a block that does one step
 
 

@@ -407,7 +407,6 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
             Gates z = next;
             const bool valid = next_valid;
             const real h_old = h, c_old = c;
-            look_ahead(step + 1);
             meetings.expect(here * sent);
 
             const real* const now = states + (buffers == 2 ? 1 - turn : 0) * rows * width + begin;
@@ -457,6 +456,7 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
                 write(gates + 4 * at * units + unit, units, z);
                 y[place(row, step, time) * units + unit] = output;
             }
+            look_ahead(step + 1);
             meetings.wait();
 #if IN_GLOBAL_MEMORY // the second half is on its way while the first is multiplied
             const auto fetch = [&](int q, int end) {
