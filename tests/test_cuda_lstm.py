@@ -48,10 +48,9 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def form(gpu: GPU, batch: int, units: int, dtype: Any = np.float32, forward: bool = True) -> Form | None:
-    handed, summed = (1, 4) if forward else (4, 1)
     sizes = _cuda_lstm.Sizes(np.empty((batch, 1, 0), dtype), np.empty((units, 0)))
     mine = _cuda_lstm.GPU(gpu.processors, gpu.compute_capability >= 90, gpu.shared)
-    return Form.of(mine, sizes, handed, summed)
+    return Form.of(mine, sizes, backward=not forward)
 
 
 def check(shape: tuple[int, ...], dtype: Any, mask: Any = None, reverse: bool = False, gradients: Any = None) -> Any:
@@ -74,13 +73,22 @@ def test_short_states_are_a_cluster_and_longer_ones_more_blocks() -> None:
     assert one and (one.blocks, one.warps, one.rows, one.groups) == (1, 2, 1, 32)
     assert document and document.cluster and (document.blocks, document.warps, document.groups) == (4, 8, 32)
     assert (
-        longest and longest.cluster and (longest.blocks, longest.warps, longest.rows, longest.groups) == (8, 16, 2, 16)
+        longest and longest.cluster and (longest.blocks, longest.warps, longest.rows, longest.groups) == (8, 16, 3, 11)
     )
     wide, wider = form(H100, 32, 512), form(H100, 32, 1024)
     assert wide and not wide.cluster and (wide.units, wide.blocks, wide.groups) == (16, 32, 4)
     assert wider and not wider.cluster and (wider.units, wider.blocks, wider.groups) == (8, 128, 1)
     assert form(H100, 32, 1025) is None and form(H100, 32, 513, np.float64) is None
+    assert form(H100, 256, 512) and form(H100, 256, 1024) is None  # so many rows that large products take less time
     assert form(A100, 32, 128) and form(A100, 32, 864) and form(A100, 32, 872) is None
+
+
+def test_clusters_are_on_the_gpu_at_once() -> None:
+    """One more than there is room for would start when the others are done. Small blocks share a processor."""
+    for units, most in ((256, 15), (224, 15), (192, 17), (160, 22), (128, 62), (96, 117), (64, 264)):
+        for batch in (1, 32, 100, 200):
+            chosen = form(H100, batch, units)
+            assert chosen and chosen.cluster and chosen.groups <= most, (units, batch)
 
 
 @given(
@@ -101,10 +109,11 @@ def test_every_form_fits(gpu: GPU, batch: int, units: int, dtype: Any, forward: 
     assert (chosen.blocks - 1) * chosen.units < units <= chosen.blocks * chosen.units  # no block is idle
     assert units <= threads // chosen.units * DEPTH[chosen.dtype]  # every state has a thread that multiplies it
     assert 1 <= chosen.rows <= threads // chosen.units  # every state of a row has an owner
-    assert chosen.groups * chosen.rows * _cuda_lstm.TURNS >= batch
     if chosen.cluster:
-        assert gpu.compute_capability >= 90 and chosen.blocks <= 8 and chosen.groups * chosen.rows >= batch
-    elif chosen.blocks > 1:
+        assert gpu.compute_capability >= 90 and chosen.blocks <= 8
+    if chosen.cluster or chosen.blocks == 1:
+        assert chosen.groups * chosen.rows >= batch
+    else:
         assert chosen.groups * chosen.blocks <= gpu.processors
 
 
@@ -148,8 +157,17 @@ def test_masks_directions_and_gradients_that_are_none(gpu: GPU, units: int, dtyp
             check((3, 4, 2, units), dtype, None if mask is None else np.array(mask, bool), reverse, there)
 
 
+@pytest.mark.parametrize("units", [520, 521])
+def test_eight_units_a_block(units: int, on: Any) -> None:
+    """Two lanes share a slope's sums then, and keep two each; of an odd number of units the last pair is half one."""
+    on(H100)
+    chosen = form(H100, 3, units, forward=False)
+    assert chosen and chosen.units == 8
+    check((3, 2, 2, units), np.float32, np.array([[1, 1], [0, 1], [1, 0]], bool))
+
+
 @every_dtype
-@pytest.mark.parametrize("shape", [(10, 3, 2, 40), (23, 2, 3, 33), (9, 2, 3, 70)])
+@pytest.mark.parametrize("shape", [(21, 3, 2, 40), (23, 2, 3, 33), (9, 2, 3, 70)])
 def test_more_rows_than_there_is_room_for(shape: tuple[int, ...], dtype: Any, on: Any) -> None:
     """Rows in turns, in uneven numbers, give the bits that they give alone."""
     mask = np.random.default_rng(0).random(shape[:2]) < 0.7

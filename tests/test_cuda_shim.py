@@ -80,6 +80,15 @@ def test_a_cluster_shares_its_memory(kernels: cuda_on_cpu.Kernels, reverse: bool
         kernels.launch("pass_on", 6, 32, [y], shared=4)
 
 
+@ORDERS
+def test_bytes_sent_in_a_cluster_are_counted(kernels: cuda_on_cpu.Kernels, reverse: bool) -> None:
+    y = np.zeros((4, 4), np.int32)
+    kernels.launch("send_on", 4, 32, [y, np.int32(8)], shared=24, reverse=reverse)
+    np.testing.assert_array_equal(y, [[3, 3, 13, 13], [0, 0, 10, 10], [1, 1, 11, 11], [2, 2, 12, 12]])
+    with pytest.raises(RuntimeError, match="send_on: threads spin for ever"):
+        kernels.launch("send_on", 4, 32, [y, np.int32(12)], shared=24, reverse=reverse)
+
+
 # ---- what is wrong is noticed --------------------------------------------------------------
 
 

@@ -26,7 +26,18 @@ DEPTH = {"float32": 16, "float64": 8}  # states that a thread multiplies, as in 
 REAL = {"float32": "REAL=float", "float64": "REAL=double"}
 CLUSTER = 8  # blocks of a cluster at most, on every GPU that has clusters
 UNASKED = 48 << 10  # bytes of shared memory that a block gets without the kernel's asking for more
-TURNS = 4  # that groups without clusters take at the rows; with more to do, large products for each step are faster
+ROWS = 32  # of a group at most: what 128 blocks give each other for more in one step outgrows the second cache
+BARRIERS, SUBTOTALS = 4, 8  # as in lstm.cu; the barriers' bytes as numbers, of either type
+# Clusters of so many blocks that are on an H200 of 132 processors at once, where each block takes one, by
+# cuOccupancyMaxActiveClusters. A cluster lies in one part of the GPU, and the parts are not multiples of it.
+CLUSTERS, PROCESSORS = {2: 66, 3: 39, 4: 31, 5: 22, 6: 17, 7: 15, 8: 15}, 132
+
+# Cycles of a step, to choose between one launch and one a step. The first two are counted in the machine code, the
+# others are what cuBLAS and the host may be expected to take; none is measured.
+MEETING = 4000  # of 128 blocks in global memory, with the gates and what comes before the first row
+ROW = {"float32": 22, "float64": 44}  # a row in a warp: 64 multiply-adds on a quarter of the SM, and the way about them
+PRODUCT = {"float32": 1 / 80, "float64": 1 / 40}  # of cuBLAS, for a multiply-add on one processor
+LAUNCHES = 35000  # of the product and the kernel, 20 µs
 THREADS = 256  # of a block that does one step
 
 
@@ -47,7 +58,7 @@ def forward(
     given, made = (recurrent, bias, h0, c0, mask, reverse), (gates, y, h_before, c_before)
     if not y.size:
         h, c = h0.copy(), c0.copy()
-    elif form := Form.of(_gpu(), sizes, handed=1, summed=4):
+    elif form := Form.of(_gpu(), sizes):
         h, c = _persistent_forward(form, sizes, *given, *made)
     else:
         h, c = _stepwise_forward(sizes, *given, *made)
@@ -73,7 +84,7 @@ def backward(
     given = gates, c_before, recurrent, mask, reverse, dy, dh, dc
     if not dz.size:
         dh0, dc0 = _copy_or_zeros(dh, sizes), _copy_or_zeros(dc, sizes)
-    elif form := Form.of(_gpu(), sizes, handed=4, summed=1):
+    elif form := Form.of(_gpu(), sizes, backward=True):
         dh0, dc0 = _persistent_backward(form, sizes, *given, dz)
     else:
         dh0, dc0 = _stepwise_backward(sizes, *given, dz)
@@ -159,36 +170,34 @@ class Form:
     warps: int  # of a block
     rows: int  # of the batch that a group has at a time
     groups: int
-    handed: int  # numbers that the blocks hand each other for a unit
     shared: int  # bytes of a block
     cluster: bool  # whether a group is a cluster, or meets in global memory
 
     @classmethod
-    def of(cls, gpu: GPU, sizes: Sizes, handed: int, summed: int) -> Form | None:
-        """Enough groups to fill the GPU, and then more rows each; None where R does not fit in the GPU's registers.
+    def of(cls, gpu: GPU, sizes: Sizes, backward: bool = False) -> Form | None:
+        """Enough groups to fill the GPU, and then more rows each.
 
-        The kernel hands over `handed` numbers of each unit, and sums `summed` over the warps.
+        None where R does not fit in the GPU's registers, or where large products for each step take less time.
         """
-        dtype = sizes.dtype.name
+        dtype, size = sizes.dtype.name, sizes.dtype.itemsize
         units = next((n for n in (32, 16, 8) if sizes.units * n <= WARPS * WARP * DEPTH[dtype]), None)
         if units is None or _ceil(sizes.units, units) > gpu.processors:
             return None
         blocks, warps = _ceil(sizes.units, units), _ceil(sizes.units * units, WARP * DEPTH[dtype])
         cluster = 1 < blocks <= CLUSTER and gpu.clusters
-        width = warps * WARP // units * DEPTH[dtype]
-        bytes_a_row = (handed * width * (2 if cluster else 1) + summed * warps * units) * sizes.dtype.itemsize
-        if bytes_a_row > gpu.shared:
+        once, a_row = _shared(units, blocks, warps, cluster, dtype, backward)
+        fit = _fit(gpu, blocks, warps, cluster)
+        most = min(WARP * warps // units, ROWS, (gpu.shared - once * size) // (a_row * size), _ceil(sizes.batch, fit))
+        if most < 1:
             return None
-        fit = gpu.processors // blocks
-        most = min(WARP * warps // units, gpu.shared // bytes_a_row, _ceil(sizes.batch, fit))
         turns = _ceil(sizes.batch, fit * most)
         rows = _ceil(sizes.batch, fit * turns)
         groups = _ceil(sizes.batch, rows)
         if blocks > 1 and not cluster:
-            if turns > TURNS:
+            if turns * (MEETING + rows * warps * ROW[dtype]) > _stepwise_cycles(gpu, sizes):
                 return None
             groups = min(groups, fit)  # blocks that wait for each other must all be on the GPU
-        return cls(dtype, units, blocks, warps, rows, groups, handed, rows * bytes_a_row, cluster)
+        return cls(dtype, units, blocks, warps, rows, groups, (once + rows * a_row) * size, cluster)
 
     def queue(self, name: str, *arguments: Any) -> None:
         definitions = REAL[self.dtype], f"UNITS={self.units}", f"BLOCKS={self.blocks}"
@@ -201,15 +210,41 @@ class Form:
             return
         # Cooperative, so that CUDA refuses a grid that is not on the GPU all at once; RawKernel's own switch
         # for it would link a library that only the whole toolkit has.
-        given = _pointers(*arguments, *self._meeting())
+        given = _pointers(*arguments, *self._meeting("backward" in name))
         kernel.kernel(*shape, given, shared_mem=self.shared, enable_cooperative_groups=True)
 
-    def _meeting(self) -> tuple[Array, Array]:
+    def _meeting(self, backward: bool) -> tuple[Array, Array]:
         """Global memory for what blocks hand each other, and counters of those that have come."""
         import cupy
 
-        room = self.groups, 2, self.rows, self.warps * WARP // self.units * DEPTH[self.dtype] * self.handed
-        return cupy.zeros(room, self.dtype), cupy.zeros(self.groups, np.uint32)
+        width = self.warps * WARP // self.units * DEPTH[self.dtype]
+        if backward:  # nobody reads what nobody wrote
+            room = _empty((self.groups, 2, self.blocks, self.rows, self.blocks, self.units), self.dtype)
+        else:  # the states past the last are zeros
+            room = cupy.zeros((self.groups, 2, self.rows, width), self.dtype)
+        return room, cupy.zeros(self.groups, np.uint32)
+
+
+def _shared(units: int, blocks: int, warps: int, cluster: bool, dtype: str, backward: bool) -> tuple[int, int]:
+    """Numbers that a block has in shared memory: once, and for each row. As in lstm.cu."""
+    if backward:
+        parts = 2 * blocks if cluster or blocks == 1 else min(blocks, SUBTOTALS)
+        return BARRIERS, (2 * 4 + parts) * units
+    width = warps * WARP // units * DEPTH[dtype]
+    return BARRIERS + 4 * units, width * (2 if cluster else 1) + 4 * warps * units
+
+
+def _fit(gpu: GPU, blocks: int, warps: int, cluster: bool) -> int:
+    """Groups that are on the GPU at once; as many to begin with, where blocks need not wait for each other."""
+    if not cluster:
+        return max(gpu.processors // blocks, 1)
+    return max(WARPS // warps * CLUSTERS[blocks] * gpu.processors // PROCESSORS, 1)
+
+
+def _stepwise_cycles(gpu: GPU, sizes: Sizes) -> float:
+    """Of a step in two launches: the product's, or those of the host."""
+    product = 4 * sizes.batch * sizes.units**2 / gpu.processors
+    return max(LAUNCHES, product * PRODUCT[sizes.dtype.name])
 
 
 # ---- long states: a product of cuBLAS and one launch for each step ------------------------

@@ -79,6 +79,22 @@ extern "C" __global__ void __cluster_dims__(4, 1, 1) pass_on(int* y) {
     cluster_wait();
 }
 
+// The same without meeting: each block waits for the eight bytes that it is sent, twice.
+extern "C" __global__ void __cluster_dims__(4, 1, 1) send_on(int* y, int expected) {
+    extern __shared__ unsigned long long counter[];
+    int* const mine = (int*)(counter + 1);
+    if (threadIdx.x == 0) start_counting(counter);
+    cluster_arrive();
+    cluster_wait();
+    for (int phase = 0; phase < 2; ++phase) {
+        if (threadIdx.x == 0) expect_bytes(counter, expected);
+        if (threadIdx.x < 2)
+            send(mine + 2 * phase + threadIdx.x, (cluster_rank() + 1) % 4, int(blockIdx.x + 10 * phase), counter);
+        wait_for_bytes(counter, phase);
+        if (threadIdx.x < 2) y[4 * blockIdx.x + 2 * phase + threadIdx.x] = mine[2 * phase + threadIdx.x];
+    }
+}
+
 // ---- wrong on purpose --------------------------------------------------------------------
 
 extern "C" __global__ void half_meet() {

@@ -48,6 +48,32 @@ inline unsigned mask_of(unsigned mask = 0xffffffff) { return mask; }
 inline unsigned cluster_rank() { return shim::rank_in_cluster(); }
 template <class T> T* of_cluster(T* own, unsigned rank) { return static_cast<T*>(shim::of_cluster(own, rank)); }
 
+// A barrier whose phase ends when the bytes that one thread expects have come from the cluster; in kernels: an mbarrier.
+// It is a number: the phase, whether it was said how many bytes are expected, and how many are still to come.
+namespace shim {
+using Counter = unsigned long long;
+
+inline void count_bytes(Counter* counter, unsigned bytes, bool expected) {
+    Counter old = __atomic_load_n(counter, __ATOMIC_ACQUIRE), next;
+    do {
+        const unsigned to_come = unsigned(old) + bytes;
+        const Counter said = expected || (old >> 32 & 1), phase = old >> 33;
+        next = said && !to_come ? (phase + 1) << 33 : phase << 33 | said << 32 | to_come;
+    } while (!__atomic_compare_exchange_n(counter, &old, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    yield();
+}
+}  // namespace shim
+
+inline void start_counting(shim::Counter* counter) { *counter = 0; }
+inline void expect_bytes(shim::Counter* counter, unsigned bytes) { shim::count_bytes(counter, bytes, true); }
+inline void wait_for_bytes(const shim::Counter* counter, unsigned parity) {
+    while ((__atomic_load_n(counter, __ATOMIC_ACQUIRE) >> 33 & 1) == parity) shim::yield();
+}
+template <class T> void send(T* own, unsigned rank, T value, shim::Counter* counter) {
+    *of_cluster(own, rank) = value;
+    shim::count_bytes(of_cluster(counter, rank), -unsigned(sizeof(T)), false);
+}
+
 namespace cooperative_groups {
 struct grid_group {
     void sync() const { shim::grid_barrier(-1); }
@@ -57,7 +83,11 @@ inline grid_group this_grid() { return {}; }
 
 // Other threads may go on wherever one thread spins: here and in the atomic operations.
 inline void __nanosleep(unsigned) { shim::yield(); }
-inline unsigned load_acquire(const unsigned* p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); } // in kernels: in PTX
+inline unsigned load_acquire(const unsigned* p) { // in kernels: in PTX, as the next
+    shim::yield();
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+inline void add_release(unsigned* p) { __atomic_fetch_add(p, 1, __ATOMIC_RELEASE); }
 // A missing fence goes unnoticed: the atomic operations here order memory as the strictest would.
 inline void __threadfence() {}
 inline void __threadfence_block() {}

@@ -4,25 +4,28 @@
 // cuBLAS does those. What is left to do step by step is h R, or dz Rᵀ, and the gates.
 //
 // Short states, the `persistent` kernels: one launch runs the whole sequence. R is read once and stays in registers, 64
-// of each thread, spread over a group of blocks: each block owns some units, one a lane, and each of its warps some of
-// the states that they are made of. A group runs the sequence for a few rows of the batch, so no two groups ever wait
-// for each other; its blocks hand each other the new states, which are all that moves.
+// of each thread, spread over a group of blocks: each block owns some units. A group runs the sequence for a few rows
+// of the batch, so no two groups ever wait for each other; what its blocks hand each other is all that moves, one
+// number a unit and row. Forward, each block gives its new states to all, and each multiplies them by the columns of R
+// of its own units. Backward, each block multiplies its own units' dz, and gives the parts of dh to their owners.
 //
-//     units, float32   float64   of a block   blocks   that hand the states over in
+//     units, float32   float64   of a block   blocks   that hand numbers over in
 //              to 32     to 32           32        1   their shared memory
 //             to 256    to 128           32     to 8   that of a cluster; before sm_90, which has none, global memory
 //             to 512    to 256           16    to 32   global memory, where they meet at a counter
 //            to 1024    to 512            8   to 128   the same; all blocks must be on the GPU at once
 //
-// What a step costs at 128 units in float32 on an H100 (132 SMs of 128 multiply-adds and 128 bytes of shared memory a
-// cycle), with the 32 rows of the document's model, one a cluster of 4 blocks of 8 warps: 128 · 128 products a block,
-// 128 cycles; 4 KiB of sums between warps out and in, 64; a barrier, the sums and the gates one after the other, some
-// 400; the way to the other blocks' memory and the cluster's barrier, some 400: 1000 cycles or 0.6 µs, four fifths of
-// it waiting, which more rows share. Backward hands on four numbers for one, and reads the slopes of a row out of
-// shared memory in the 128 cycles in which it multiplies them; the rest is the same. The alternatives: all of R, 256
-// KiB, on one SM lies in shared memory for the half that registers have no room for, 1024 cycles a step to read, and a
-// quarter of the SMs have work; units over the whole grid wait more than 1000 cycles at its barrier. These numbers come
-// from data sheets and from counting instructions; none is measured.
+// What a row of a step costs a block of 16 warps, as counted in the machine code for sm_90 in float32: 64 multiply-adds
+// a thread and some 20 instructions about them, 340 cycles of an SM that starts four a cycle. The loads of what is
+// multiplied are a few of them, because each number is used four times, for the four gates or for four units; if it
+// were used once, shared memory, which hands a warp 128 bytes a cycle, would take 1024 cycles. Two rows run side by
+// side, so that one's loads and shuffles hide behind the other's products.
+//
+// What a step waits for, however few the rows: the products of the first, 150 cycles; two barriers with sums between
+// warps, 150; the gates and tanh(c), 400, the gates side by side because none has a branch; the way to the other
+// blocks. In a cluster that is one store which counts itself in (st.async), a few hundred cycles: a fence or the
+// cluster's own barrier would wait for everything that is on its way to global memory. In global memory it is a release
+// by one thread, a counter and the way back, some 2000. These cycles are estimates from counting, none is measured.
 //
 // Long states, the `step` kernels: cuBLAS makes h R, or dz Rᵀ, one step at a time and one kernel does the rest. A graph
 // would spare the launches from Python, but CuPy refuses cuBLAS while a stream is captured (cupy#6290).
@@ -62,16 +65,26 @@ struct __align__(16) Four {
 // ---- one unit, one step ------------------------------------------------------------------
 
 // z becomes i, f, g, o = σ, σ, tanh, σ;  c ← f c + i g;  h = o tanh(c)
+//
+// The four run side by side, each a long chain of its own, as far as there are no branches; σ far below 0 has one.
 __device__ inline real cell_forward(Gates& z, real& c) {
-    z = {logistic(z.i), logistic(z.f), hyperbolic_tangent(z.g), logistic(z.o)};
+    const real i = logistic_near(z.i), f = logistic_near(z.f), g = hyperbolic_tangent(z.g), o = logistic_near(z.o);
+    constexpr real far = Number<real>::sigmoid_far;
+    if (z.i < far || z.f < far || z.o < far)
+        z = {logistic(z.i), logistic(z.f), g, logistic(z.o)};
+    else
+        z = {i, f, g, o};
     c = z.f * c + z.i * z.g;
     return z.o * hyperbolic_tangent(c);
 }
 
+__device__ inline real tanh_of_state(const Gates& a, real c_before) {
+    return hyperbolic_tangent(a.f * c_before + a.i * a.g);
+}
+
 // do = dh tanh(c)   dc += dh o (1 − tanh² c)   di = dc g   df = dc c_before   dg = dc i   dc ← dc f
 // dz = (di i (1−i), df f (1−f), dg (1−g²), do o (1−o))
-__device__ inline Gates cell_backward(const Gates& a, real c_before, real dh, real& dc) {
-    const real tanh_c = hyperbolic_tangent(a.f * c_before + a.i * a.g);
+__device__ inline Gates cell_backward(const Gates& a, real c_before, real tanh_c, real dh, real& dc) {
     dc += dh * a.o * (1 - tanh_c * tanh_c);
     const Gates dz = {dc * a.g * a.i * (1 - a.i), dc * c_before * a.f * (1 - a.f), dc * a.i * (1 - a.g * a.g),
                       dh * tanh_c * a.o * (1 - a.o)};
@@ -105,118 +118,262 @@ __device__ inline size_t place(int row, int t, int time) { return (size_t)row * 
 __device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
 __device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 
+__device__ inline u32 shared_address(const void* p) { return u32(__cvta_generic_to_shared(p)); }
+
 // Where in another block's shared memory this address of the own one lies.
-template <class T> __device__ inline T* of_cluster(T* own, unsigned rank) {
-    T* other;
-    asm("mapa.u64 %0, %1, %2;" : "=l"(other) : "l"(own), "r"(rank));
+__device__ inline u32 of_cluster(u32 own, u32 rank) {
+    u32 other;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(other) : "r"(own), "r"(rank));
     return other;
+}
+
+// An mbarrier: a phase ends when the bytes that one thread said it expects have come from the cluster.
+__device__ inline void start_counting(u64* barrier) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(barrier)) : "memory");
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+__device__ inline void expect_bytes(u64* barrier, u32 bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+                 : "memory");
+}
+
+__device__ inline void wait_for_bytes(u64* barrier, u32 parity) {
+    u32 done;
+    do {
+        asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+                     "selp.u32 %0, 1, 0, p;\n}"
+                     : "=r"(done)
+                     : "r"(shared_address(barrier)), "r"(parity)
+                     : "memory");
+    } while (!done);
+}
+
+// The value or the pack, and that it has come, to the same places of another block. A plain store would need a fence
+// behind it, and that waits for all that this block has on its way to global memory.
+__device__ inline void send(float* own, u32 rank, float value, u64* barrier) {
+    const u32 to = of_cluster(shared_address(own), rank), counter = of_cluster(shared_address(barrier), rank);
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(to),
+                 "r"(__float_as_uint(value)), "r"(counter)
+                 : "memory");
+}
+__device__ inline void send(double* own, u32 rank, double value, u64* barrier) {
+    const u32 to = of_cluster(shared_address(own), rank), counter = of_cluster(shared_address(barrier), rank);
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b64 [%0], %1, [%2];" ::"r"(to),
+                 "l"(__double_as_longlong(value)), "r"(counter)
+                 : "memory");
+}
+__device__ inline void send(Pack<float>* own, u32 rank, const Pack<float>& p, u64* barrier) {
+    const u32 to = of_cluster(shared_address(own), rank), counter = of_cluster(shared_address(barrier), rank);
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(to),
+                 "r"(__float_as_uint(p.v[0])), "r"(__float_as_uint(p.v[1])), "r"(__float_as_uint(p.v[2])),
+                 "r"(__float_as_uint(p.v[3])), "r"(counter)
+                 : "memory");
+}
+__device__ inline void send(Pack<double>* own, u32 rank, const Pack<double>& p, u64* barrier) {
+    const u32 to = of_cluster(shared_address(own), rank), counter = of_cluster(shared_address(barrier), rank);
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b64 [%0], {%1, %2}, [%3];" ::"r"(to),
+                 "l"(__double_as_longlong(p.v[0])), "l"(__double_as_longlong(p.v[1])), "r"(counter)
+                 : "memory");
 }
 #endif
 
-// What others released before they changed *p is seen after this.
-__device__ inline unsigned load_acquire(const unsigned* p) {
-    unsigned value;
+// What others released before they changed *p is seen after this, by the whole block once it has met.
+__device__ inline u32 load_acquire(const u32* p) {
+    u32 value;
     asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
     return value;
 }
+
+__device__ inline void add_release(u32* p) { asm volatile("red.release.gpu.add.u32 [%0], 1;" ::"l"(p) : "memory"); }
 #endif
 
-// What the blocks of a group hand each other: an array of (rows, width) in each one's shared memory. In a cluster there
-// are two, taken in turns, so that nobody overwrites what another still reads; without clusters there are two in `room`
-// in global memory, and each block fetches its own copy.
-template <class T> struct Exchange {
-    T* mine;
-    T* room;           // (groups, 2, rows, width)
-    unsigned* arrived; // (groups,)
-    unsigned meetings;
-    int rows, width;
-
-    __device__ Exchange(T* shared, T* room, unsigned* arrived, int rows, int width)
-        : mine(shared), room(room + (size_t)(blockIdx.x / BLOCKS) * 2 * rows * width),
-          arrived(arrived + blockIdx.x / BLOCKS), meetings(0), rows(rows), width(width) {}
-
-    __device__ static constexpr int buffers() { return IN_CLUSTERS ? 2 : 1; }
-
-    __device__ T* row(int turn, int q) const { return mine + (turn % buffers() * rows + q) * width; }
-
-    __device__ void give(int turn, int q, int unit, const T& value) {
-#if IN_CLUSTERS
-#pragma unroll
-        for (int rank = 0; rank < BLOCKS; ++rank) *of_cluster(row(turn, q) + unit, rank) = value;
-#elif IN_GLOBAL_MEMORY
-        room[(turn * rows + q) * width + unit] = value;
+// 16 bytes from global to shared memory, past the first cache, which may hold what was there before. From Ampere on
+// they pass by the registers, and as many are under way as a thread asks for.
+#if defined(__CUDACC_RTC__) && __CUDA_ARCH__ >= 800
+__device__ inline void copy_16_bytes(void* to, const void* from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(u32(__cvta_generic_to_shared(to))), "l"(from)
+                 : "memory");
+}
+__device__ inline void end_of_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int under_way> __device__ void wait_for_copies() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(under_way) : "memory");
+}
 #else
-        row(turn, q)[unit] = value;
+__device__ inline void copy_16_bytes(void* to, const void* from) { *(float4*)to = __ldcg((const float4*)from); }
+__device__ inline void end_of_copies() {}
+template <int under_way> __device__ void wait_for_copies() {}
+#endif
+
+// How the blocks of a group meet, once a step. What they hand each other lies twice, taken in turns: nobody gives before
+// it has what all gave at the last meeting, and they gave that when they were done with what came before it.
+struct Meetings {
+    u64* bytes_come; // [2]: in a cluster, what has come of each turn
+    u32* arrived;    // of the group: how often a block of it has come, without clusters
+    u32 count;       // of meetings so far
+
+    __device__ Meetings(void* shared, u32* arrived)
+        : bytes_come((u64*)shared), arrived(arrived + blockIdx.x / BLOCKS), count(0) {
+#if IN_CLUSTERS
+        if (threadIdx.x == 0) start_counting(bytes_come), start_counting(bytes_come + 1);
+#endif
+    }
+
+    __device__ int turn() const { return count % 2; }
+
+    // All have begun, and are done with the rows before.
+    __device__ void begin() {
+#if IN_CLUSTERS
+        cluster_arrive();
+        cluster_wait();
+#else
+        __syncthreads();
+#endif
+    }
+
+    __device__ void expect(int numbers) {
+#if IN_CLUSTERS
+        if (threadIdx.x == 0) expect_bytes(bytes_come + turn(), numbers * sizeof(real));
 #endif
     }
 
     // What this thread has given is given. What it writes after this for nobody in the group may be on its way while it
     // waits; written before, the others would have to wait until it has reached memory.
     __device__ void arrive() {
-#if IN_CLUSTERS
-        cluster_arrive();
-#elif IN_GLOBAL_MEMORY
+#if IN_GLOBAL_MEMORY
         __syncthreads();
-        if (threadIdx.x == 0) {
-            __threadfence();
-            atomicAdd(arrived, 1u);
-        }
+        if (threadIdx.x == 0) add_release(arrived);
 #endif
     }
 
-    // All blocks of the group have arrived, and each sees what the others wrote before.
+    // All that was given for this block is there.
     __device__ void wait() {
 #if IN_CLUSTERS
-        cluster_wait();
-#elif IN_GLOBAL_MEMORY
-        if (threadIdx.x == 0) {
-            ++meetings;
-            while (load_acquire(arrived) < BLOCKS * meetings) __nanosleep(20);
-            __threadfence();
-        }
-        __syncthreads();
+        wait_for_bytes(bytes_come + turn(), count / 2 % 2);
 #else
-        __syncthreads();
-#endif
-    }
-
-    // Wait, and what all gave in this turn is there. Nobody gives the units past the last, where room stays 0.
-    __device__ void take(int turn) {
-        wait();
 #if IN_GLOBAL_MEMORY
-        const float4* const from = (const float4*)(room + turn * rows * width);
-        for (int i = threadIdx.x; i < rows * width * (int)sizeof(T) / 16; i += blockDim.x)
-            ((float4*)mine)[i] = __ldcg(from + i); // past the first cache, which may hold what was there before
+        if (threadIdx.x == 0)
+            while (load_acquire(arrived) < BLOCKS * (count + 1)) continue;
+#endif
         __syncthreads();
 #endif
+        ++count;
     }
 };
 
-// The sum over the parts of a warp, in each of its first UNITS lanes.
-__device__ inline real over_parts(real v) {
+#if IN_CLUSTERS
+// A warp's values to the same places of all blocks, 16 bytes at a time: neighbours have the same pack, each for others.
+__device__ inline void send_to_all(real* own, real value, bool there, u64* bytes_come) {
+    constexpr int size = Pack<real>::size;
+    const int lane = threadIdx.x % size;
+    Pack<real> pack;
 #pragma unroll
-    for (int part = 16; part >= UNITS; part /= 2) v += __shfl_down_sync(0xffffffff, v, part);
-    return v;
+    for (int k = 0; k < size; ++k) pack.v[k] = __shfl_sync(ALL_LANES, value, k, size);
+    if (!there) return;
+#pragma unroll
+    for (int rank = 0; rank < BLOCKS; rank += size)
+        if (rank + lane < BLOCKS) send((Pack<real>*)(own - lane), rank + lane, pack, bytes_come);
+}
+#endif
+
+// v[0 … 3], each summed over `lanes` neighbours, `stride` lanes apart, of which this is number `part`: the first
+// exchange leaves two of the sums to each, the second one, so that four take three shuffles and not eight. Returns
+// which is now v[0]; a pair of neighbours keeps two, four or more one.
+template <int lanes, int stride> __device__ int sum_and_scatter(real (&v)[4], int part) {
+    const auto exchange = [](real kept, real sent, int bits) { return kept + __shfl_xor_sync(ALL_LANES, sent, bits); };
+    const bool second = part & 1, odd = part & 2;
+    if constexpr (lanes >= 2) {
+        const real a = second ? v[2] : v[0], b = second ? v[3] : v[1];
+        const real to_a = second ? v[0] : v[2], to_b = second ? v[1] : v[3];
+        v[0] = exchange(a, to_a, stride);
+        v[1] = exchange(b, to_b, stride);
+    }
+    if constexpr (lanes >= 4) v[0] = exchange(odd ? v[1] : v[0], odd ? v[0] : v[1], 2 * stride);
+#pragma unroll
+    for (int apart = 4; apart < lanes; apart *= 2) v[0] = exchange(v[0], v[0], apart * stride);
+    return lanes == 1 ? 0 : lanes == 2 ? 2 * second : 2 * second + odd;
+}
+
+__device__ constexpr int kept_of_4(int lanes) { return lanes == 1 ? 4 : lanes == 2 ? 2 : 1; }
+
+template <int size> struct __align__(size * sizeof(real) < 16 ? size * sizeof(real) : 16) Kept {
+    real at[size];
+};
+
+template <int size> __device__ void store(real* to, const real (&v)[4]) {
+    Kept<size> kept;
+#pragma unroll
+    for (int k = 0; k < size; ++k) kept.at[k] = v[k];
+    *(Kept<size>*)to = kept;
+}
+
+template <int n> struct Count {
+    static constexpr int value = n;
+};
+
+// pair(q) for rows q and q + 1, whose sums do not wait for each other, and single(q) for the last of an odd number. In
+// float64, where there are no registers left for a second row, single(q) for all.
+template <class Pair, class Single> __device__ void by_pairs(int first, int end, Pair pair, Single single) {
+    int q = first;
+    if constexpr (sizeof(real) == 4) {
+#pragma unroll 1
+        for (; q + 1 < end; q += 2) pair(q);
+    }
+#pragma unroll 1
+    for (; q < end; ++q) single(q);
 }
 
 // ---- short states: the whole sequence in one launch ---------------------------------------
+
+// This thread's part of h R for `count` rows, summed over its warp, into sums of (rows, warps, UNITS).
+template <int count>
+__device__ void multiply_states(const Gates (&r)[DEPTH], const real* states, int width, Gates* sums, int warps,
+                                int part) {
+    real sum[count][4] = {};
+#pragma unroll
+    for (int j = 0; j < DEPTH; j += 4) {
+#pragma unroll
+        for (int n = 0; n < count; ++n) {
+            const Four v = ((const Four*)(states + n * width))[j / 4 * PARTS + part];
+#pragma unroll
+            for (int k = 0; k < 4; ++k) {
+                sum[n][0] = fma(v.at[k], r[j + k].i, sum[n][0]);
+                sum[n][1] = fma(v.at[k], r[j + k].f, sum[n][1]);
+                sum[n][2] = fma(v.at[k], r[j + k].g, sum[n][2]);
+                sum[n][3] = fma(v.at[k], r[j + k].o, sum[n][3]);
+            }
+        }
+    }
+#pragma unroll
+    for (int n = 0; n < count; ++n) {
+        const int gate = sum_and_scatter<PARTS, UNITS>(sum[n], part);
+        store<kept_of_4(PARTS)>((real*)(sums + n * warps * UNITS) + gate, sum[n]);
+    }
+}
 
 // z = x_t W + b + h R, the gates, c and h. In gates lies x W.
 //
 // A block has `rows` rows of the batch and UNITS units, and as many warps as it takes for DEPTH · PARTS states each to
 // be all. A thread multiplies its part of the states by its unit's four columns of R, for every row; then the first
-// rows · UNITS threads own one state each.
+// rows · UNITS threads own one state each, and give it to all blocks.
 extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
     real* gates, const real* recurrent, const real* bias, const real* h0, const real* c0, const unsigned char* mask,
     int reverse, int batch, int time, int units, int rows, real* y, real* h_last, real* c_last, real* h_before,
-    real* c_before, real* room, unsigned* arrived) {
+    real* c_before, real* room, u32* arrived) {
     extern __shared__ __align__(16) unsigned char memory[];
     const int warp = threadIdx.x / 32, warps = blockDim.x / 32, width = warps * PARTS * DEPTH;
     const int part = threadIdx.x % 32 / UNITS, lane = threadIdx.x % UNITS, q_own = threadIdx.x / UNITS;
     const int unit = blockIdx.x % BLOCKS * UNITS + lane, begin = warp * PARTS * DEPTH;
-    Exchange<real> states((real*)memory, room, arrived, rows, width);
-    Gates* const sums = (Gates*)states.row(0, states.buffers() * rows); // (rows, warps, UNITS)
+    constexpr int buffers = IN_CLUSTERS ? 2 : 1; // without clusters there are two in `room`, and the block has a copy
+    constexpr int pack = Pack<real>::size;
+    [[maybe_unused]] const int sent = (units + pack - 1) / pack * pack; // of a row, in packs
+    Meetings meetings(memory, arrived);
+    Gates* const biases = (Gates*)(memory + 16); // (UNITS,)
+    real* const states = (real*)(biases + UNITS); // (buffers, rows, width)
+    Gates* const sums = (Gates*)(states + buffers * rows * width); // (rows, warps, UNITS)
+    [[maybe_unused]] real* const group_room = room + (size_t)(blockIdx.x / BLOCKS) * 2 * rows * width; // (2, rows, width)
 
+    if (threadIdx.x < UNITS) biases[lane] = unit < units ? read(bias + unit, units) : Gates{0, 0, 0, 0};
     Gates r[DEPTH];
 #pragma unroll
     for (int j = 0; j < DEPTH; ++j) {
@@ -226,55 +383,52 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
     }
 
     for (int first = blockIdx.x / BLOCKS * rows; first < batch; first += gridDim.x / BLOCKS * rows) {
-        for (int i = threadIdx.x; i < states.buffers() * rows * width; i += blockDim.x) {
-            const int row = first + i / width, from = i % width;
-            const bool known = i < rows * width && row < batch && from < units;
-            states.mine[i] = known ? h0[(size_t)row * units + from] : 0;
+        const int here = min(rows, batch - first), half = IN_GLOBAL_MEMORY ? (here / 2 + 1) / 2 * 2 : 0;
+        for (int i = threadIdx.x; i < buffers * rows * width; i += blockDim.x) {
+            const int q = i / width % rows, from = i % width;
+            states[i] = q < here && from < units ? h0[(size_t)(first + q) * units + from] : 0;
         }
         const int row = first + q_own;
-        const bool owner = q_own < rows && row < batch && unit < units;
+        const bool owner = q_own < here && unit < units;
         real h = owner ? h0[(size_t)row * units + unit] : 0, c = owner ? c0[(size_t)row * units + unit] : 0, output = 0;
         Gates next = {0, 0, 0, 0}; // x W and the mask of a step are read one step ahead: the way to memory is long
-        bool next_valid = false;
+        unsigned char next_valid = 1; // as it comes: to look at it would be to wait for it
         const auto look_ahead = [&](int step) {
             if (!owner || step == time) return;
             const size_t at = place(row, reverse ? time - 1 - step : step, time);
             next = read(gates + 4 * at * units + unit, units);
-            next_valid = !mask || mask[at];
+            if (mask) next_valid = mask[at];
         };
         look_ahead(0);
-        states.arrive();
-        states.wait(); // nobody gives before all have begun, and are done with the rows before
+        meetings.begin();
 
         for (int step = 0; step < time; ++step) {
-            const int t = reverse ? time - 1 - step : step, turn = step % 2;
+            const int t = reverse ? time - 1 - step : step, turn = meetings.turn();
             Gates z = next;
             const bool valid = next_valid;
             const real h_old = h, c_old = c;
-            look_ahead(step + 1);
+            meetings.expect(here * sent);
 
-#pragma unroll 1
-            for (int q = 0; q < rows; ++q) { // this thread's part of h R
-                const Four* const from = (const Four*)(states.row(turn, q) + begin) + part;
-                Gates sum = {0, 0, 0, 0};
-#pragma unroll
-                for (int j = 0; j < DEPTH; j += 4) {
-                    const Four v = from[j / 4 * PARTS];
-#pragma unroll
-                    for (int k = 0; k < 4; ++k) {
-                        sum.i = fma(v.at[k], r[j + k].i, sum.i);
-                        sum.f = fma(v.at[k], r[j + k].f, sum.f);
-                        sum.g = fma(v.at[k], r[j + k].g, sum.g);
-                        sum.o = fma(v.at[k], r[j + k].o, sum.o);
-                    }
-                }
-                sum = {over_parts(sum.i), over_parts(sum.f), over_parts(sum.g), over_parts(sum.o)};
-                if (part == 0) sums[(q * warps + warp) * UNITS + lane] = sum;
-            }
+            const real* const now = states + (buffers == 2 ? 1 - turn : 0) * rows * width + begin;
+            const auto multiply = [&](int q, auto count) {
+                multiply_states<decltype(count)::value>(r, now + q * width, width, sums + (q * warps + warp) * UNITS + lane, warps,
+                                             part);
+            };
+            const auto multiply_rows = [&](int from, int end) {
+                by_pairs(from, end, [&](int q) { multiply(q, Count<2>()); }, [&](int q) { multiply(q, Count<1>()); });
+            };
+#if IN_GLOBAL_MEMORY
+            wait_for_copies<1>();
+            __syncthreads();
+            multiply_rows(0, half);
+            wait_for_copies<0>();
+            __syncthreads();
+#endif
+            multiply_rows(half, here);
             __syncthreads();
 
             if (owner) {
-                const Gates b = read(bias + unit, units); // in the cache after the first step; registers are dear
+                const Gates b = biases[lane];
                 z = {z.i + b.i, z.f + b.f, z.g + b.g, z.o + b.o};
 #pragma unroll 4
                 for (int w = 0; w < warps; ++w) {
@@ -284,9 +438,17 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
                 real c_new = c;
                 const real h_new = cell_forward(z, c_new);
                 if (valid) h = output = h_new, c = c_new;
-                states.give(1 - turn, q_own, unit, h);
+#if IN_GLOBAL_MEMORY
+                group_room[(turn * rows + q_own) * width + unit] = h;
+#elif !IN_CLUSTERS
+                states[q_own * width + unit] = h;
+#endif
             }
-            states.arrive();
+#if IN_CLUSTERS
+            if (q_own < here) // all of a warp have the same row; h is 0 past the last unit
+                send_to_all(states + (turn * rows + q_own) * width + unit, h, unit < sent, meetings.bytes_come + turn);
+#endif
+            meetings.arrive();
             if (owner) {
                 const size_t at = place(row, t, time);
                 h_before[at * units + unit] = h_old;
@@ -294,97 +456,166 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
                 write(gates + 4 * at * units + unit, units, z);
                 y[place(row, step, time) * units + unit] = output;
             }
-            states.take(1 - turn);
+            look_ahead(step + 1);
+            meetings.wait();
+#if IN_GLOBAL_MEMORY // the second half is on its way while the first is multiplied
+            const auto fetch = [&](int q, int end) {
+                for (int i = q * width + threadIdx.x * pack; i < end * width; i += blockDim.x * pack)
+                    copy_16_bytes(states + i, group_room + turn * rows * width + i);
+                end_of_copies();
+            };
+            fetch(0, half);
+            fetch(half, here);
+#endif
         }
+        wait_for_copies<0>();
         if (owner) {
             h_last[(size_t)row * units + unit] = h;
             c_last[(size_t)row * units + unit] = c;
         }
+        __syncthreads();
+    }
+}
+
+constexpr int SHARING = UNITS * 4 / DEPTH; // neighbours that sum up dz of all units of the block, DEPTH / 4 each
+constexpr int KEPT = kept_of_4(SHARING);
+constexpr int SUBTOTALS = BLOCKS < 8 ? BLOCKS : 8; // in which the blocks' parts of a slope are added up
+
+// This thread's part of dz Rᵀ for `count` rows, for four units, summed over the neighbours: give(n, its first unit's
+// number among the four, KEPT sums).
+template <int count, class Give>
+__device__ void multiply_slopes(const Gates (&r)[DEPTH], const Gates* slopes, int part, Give give) {
+    real sum[count][4] = {};
+#pragma unroll
+    for (int i = 0; i < DEPTH / 4; ++i) {
+#pragma unroll
+        for (int n = 0; n < count; ++n) {
+            const Gates v = slopes[n * UNITS + i * SHARING + part];
+#pragma unroll
+            for (int j = 0; j < 4; ++j) {
+                sum[n][j] = fma(v.i, r[4 * i + j].i, sum[n][j]);
+                sum[n][j] = fma(v.f, r[4 * i + j].f, sum[n][j]);
+                sum[n][j] = fma(v.g, r[4 * i + j].g, sum[n][j]);
+                sum[n][j] = fma(v.o, r[4 * i + j].o, sum[n][j]);
+            }
+        }
+    }
+#pragma unroll
+    for (int n = 0; n < count; ++n) {
+        const int to = sum_and_scatter<SHARING, 1>(sum[n], part);
+        give(n, to, sum[n]);
     }
 }
 
 // dz of each step, dh ← dz Rᵀ, and dh and dc before the first.
 //
-// The same blocks: a thread multiplies its part of dz by its unit's row of R, that leads from the unit, where forward
-// has the columns that lead to it.
+// The same blocks, but nobody hands on dz: a block keeps its units' own and multiplies it by their columns of R, in the
+// rows of all units. A thread has four of the rows and a part of the columns. Each sum goes to the block that owns the
+// row's unit, and the owner adds up what has come from the blocks: one number a unit where dz has four.
 extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
     const real* gates, const real* c_before, const real* recurrent, const unsigned char* mask, int reverse, int batch,
     int time, int units, int rows, const real* dy, const real* dh_last, const real* dc_last, real* dz, real* dh0,
-    real* dc0, Gates* room, unsigned* arrived) {
+    real* dc0, real* room, u32* arrived) {
     extern __shared__ __align__(16) unsigned char memory[];
-    const int warp = threadIdx.x / 32, warps = blockDim.x / 32, width = warps * PARTS * DEPTH;
-    const int part = threadIdx.x % 32 / UNITS, lane = threadIdx.x % UNITS, q_own = threadIdx.x / UNITS;
-    const int unit = blockIdx.x % BLOCKS * UNITS + lane, begin = warp * PARTS * DEPTH;
-    Exchange<Gates> slopes((Gates*)memory, room, arrived, rows, width);
-    real* const sums = (real*)slopes.row(0, slopes.buffers() * rows); // (rows, warps, UNITS)
+    const int rank = blockIdx.x % BLOCKS, lane = threadIdx.x % UNITS, q_own = threadIdx.x / UNITS;
+    const int unit = rank * UNITS + lane, part = threadIdx.x % SHARING, to = threadIdx.x / SHARING * 4;
+    Meetings meetings(memory, arrived);
+    Gates* const slopes = (Gates*)(memory + 16);             // (2, rows, UNITS)
+    real* const parts = (real*)(slopes + 2 * rows * UNITS);  // (2, rows, BLOCKS, UNITS), or (rows, SUBTOTALS, UNITS)
+    [[maybe_unused]] const int all_parts = rows * BLOCKS * UNITS;             // that a block is given at a meeting
+    [[maybe_unused]] real* const group_room = room + (size_t)(blockIdx.x / BLOCKS) * 2 * BLOCKS * all_parts; // (2, BLOCKS, all_parts)
 
     Gates r[DEPTH];
 #pragma unroll
-    for (int j = 0; j < DEPTH; ++j) {
-        const int to = begin + j * PARTS + part;
-        r[j] = {0, 0, 0, 0};
-        if (to < units && unit < units) r[j] = read(recurrent + (size_t)unit * 4 * units + to, units);
+    for (int i = 0; i < DEPTH / 4; ++i) {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const int from = rank * UNITS + i * SHARING + part;
+            r[4 * i + j] = {0, 0, 0, 0};
+            if (from < units && to + j < units)
+                r[4 * i + j] = read(recurrent + (size_t)(to + j) * 4 * units + from, units);
+        }
     }
 
     for (int first = blockIdx.x / BLOCKS * rows; first < batch; first += gridDim.x / BLOCKS * rows) {
-        for (int i = threadIdx.x; i < slopes.buffers() * rows * width; i += blockDim.x) slopes.mine[i] = {0, 0, 0, 0};
-        const int row = first + q_own;
-        const bool owner = q_own < rows && row < batch && unit < units;
+        const int here = min(rows, batch - first), row = first + q_own;
+        const bool owner = q_own < here && unit < units;
         const size_t state = (size_t)row * units + unit;
         real dh = owner && dh_last ? dh_last[state] : 0, dc = owner && dc_last ? dc_last[state] : 0, doutput = 0;
         Gates next = {0, 0, 0, 0};
-        real next_c = 0, next_dy = 0;
-        bool next_valid = false;
+        real next_c = 0, next_dy = 0, tanh_c = 0;
+        unsigned char next_valid = 1; // as it comes: to look at it would be to wait for it
         const auto look_ahead = [&](int step) {
             if (!owner || step < 0) return;
             const size_t at = place(row, reverse ? time - 1 - step : step, time);
             next = read(gates + 4 * at * units + unit, units);
             next_c = c_before[at * units + unit];
-            next_valid = !mask || mask[at];
+            if (mask) next_valid = mask[at];
             if (dy) next_dy = dy[place(row, step, time) * units + unit];
         };
         look_ahead(time - 1);
-        slopes.arrive();
-        slopes.wait();
+        if (owner) tanh_c = tanh_of_state(next, next_c);
+        meetings.begin();
 
         for (int step = time - 1; step >= 0; --step) {
-            const int t = reverse ? time - 1 - step : step, turn = step % 2;
+            const int t = reverse ? time - 1 - step : step, turn = meetings.turn();
             const bool valid = next_valid;
-            Gates slope = {0, 0, 0, 0};
-            if (owner) {
+            Gates* const now = slopes + turn * rows * UNITS; // in turns: a slow warp may still read the other
+            if (q_own < here) {
+                Gates slope = {0, 0, 0, 0};
                 doutput += next_dy;
-                if (valid) {
-                    slope = cell_backward(next, next_c, dh + doutput, dc);
+                if (owner && valid) {
+                    slope = cell_backward(next, next_c, tanh_c, dh + doutput, dc);
                     doutput = 0;
                 }
-                slopes.give(turn, q_own, unit, slope);
+                now[q_own * UNITS + lane] = slope;
             }
-            slopes.arrive();
-            if (owner) write(dz + 4 * place(row, t, time) * units + unit, units, slope);
+            meetings.expect(here * BLOCKS * min(UNITS, units - rank * UNITS));
             look_ahead(step - 1);
-            slopes.take(turn);
-
-#pragma unroll 1
-            for (int q = 0; q < rows; ++q) { // this thread's part of dz Rᵀ
-                const Gates* const from = slopes.row(turn, q) + begin + part;
-                Gates sum = {0, 0, 0, 0};
-#pragma unroll
-                for (int j = 0; j < DEPTH; ++j) {
-                    const Gates v = from[j * PARTS];
-                    sum.i = fma(v.i, r[j].i, sum.i);
-                    sum.f = fma(v.f, r[j].f, sum.f);
-                    sum.g = fma(v.g, r[j].g, sum.g);
-                    sum.o = fma(v.o, r[j].o, sum.o);
-                }
-                const real all = over_parts((sum.i + sum.f) + (sum.g + sum.o));
-                if (part == 0) sums[(q * warps + warp) * UNITS + lane] = all;
-            }
             __syncthreads();
 
+            const auto multiply = [&](int q, auto count) {
+                multiply_slopes<decltype(count)::value>(r, now + q * UNITS, part, [&](int n, int which, const real(&sum)[4]) {
+                    const int target = to + which;
+                    if (part >= 4 || target >= units) return;
+                    const int at = ((q + n) * BLOCKS + rank) * UNITS + target % UNITS;
+#if IN_CLUSTERS
+#pragma unroll
+                    for (int k = 0; k < KEPT; ++k)
+                        send(parts + turn * all_parts + at + k, target / UNITS, sum[k], meetings.bytes_come + turn);
+#elif IN_GLOBAL_MEMORY
+                    store<KEPT>(group_room + (size_t)(turn * BLOCKS + target / UNITS) * all_parts + at, sum);
+#else
+                    store<KEPT>(parts + turn * all_parts + at, sum);
+#endif
+                });
+            };
+            by_pairs(0, here, [&](int q) { multiply(q, Count<2>()); }, [&](int q) { multiply(q, Count<1>()); });
+            meetings.arrive();
+            if (owner) {
+                write(dz + 4 * place(row, t, time) * units + unit, units, now[q_own * UNITS + lane]);
+                if (step) tanh_c = tanh_of_state(next, next_c); // while the others' parts are on their way
+            }
+            meetings.wait();
+#if IN_GLOBAL_MEMORY
+            const real* const from = group_room + (size_t)(turn * BLOCKS + rank) * all_parts;
+            for (int i = threadIdx.x; i < here * SUBTOTALS * UNITS; i += blockDim.x) {
+                const int q = i / (SUBTOTALS * UNITS), block = i / UNITS % SUBTOTALS;
+                real total = 0;
+#pragma unroll
+                for (int b = 0; b < BLOCKS; b += SUBTOTALS)
+                    if (block + b < BLOCKS) total += __ldcg(from + (q * BLOCKS + block + b) * UNITS + lane);
+                parts[i] = total;
+            }
+            __syncthreads();
+            const real* const come = parts + q_own * SUBTOTALS * UNITS;
+#else
+            const real* const come = parts + turn * all_parts + q_own * SUBTOTALS * UNITS;
+#endif
             if (owner && valid) {
                 dh = 0;
-#pragma unroll 4
-                for (int w = 0; w < warps; ++w) dh += sums[(q_own * warps + w) * UNITS + lane];
+#pragma unroll
+                for (int b = 0; b < SUBTOTALS; ++b) dh += come[b * UNITS + lane];
             }
         }
         if (owner) {
@@ -435,7 +666,8 @@ extern "C" __global__ void step_backward(const real* gates, const real* c_before
     Gates slope = {0, 0, 0, 0};
     if (valid) {
         const Gates a = read(gates + 4 * at * units + unit, units);
-        slope = cell_backward(a, c_before[at * units + unit], dh_all + dout, dc_all);
+        const real c = c_before[at * units + unit];
+        slope = cell_backward(a, c, tanh_of_state(a, c), dh_all + dout, dc_all);
     }
     dh[i] = valid ? 0 : dh_all;
     dc[i] = dc_all;

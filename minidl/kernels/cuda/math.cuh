@@ -119,6 +119,28 @@ template <typename real> __device__ real exponential_beside_1(real x) {
     return fma(q, power, power);
 }
 
+// 1 / b and a / b for numbers and results that are far from the ends of the range, or a = 0. The instructions are those
+// of CUDA's own division, which looks first whether it needs more, and so branches: two of them cannot run side by side.
+__device__ inline float reciprocal(float b) {
+#ifdef __CUDACC_RTC__
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(b));
+    return fma(y, fma(-b, y, 1.0f), y);
+#else
+    return 1 / b;
+#endif
+}
+__device__ inline float quotient(float a, float b) {
+#ifdef __CUDACC_RTC__
+    const float y = reciprocal(b), q = a * y;
+    return fma(y, fma(-b, q, a), q);
+#else
+    return a / b;
+#endif
+}
+__device__ inline double reciprocal(double b) { return 1 / b; }
+__device__ inline double quotient(double a, double b) { return a / b; }
+
 // tanh |x| = t / (1 − t) with t = (1 − e^(−2|x|)) / 2, which keeps its digits near 0. The quotient y is corrected by
 // its remainder t − y (1 − t), so that the rounding of 1 − t does not count.
 template <typename real> __device__ real hyperbolic_tangent(real x) {
@@ -127,20 +149,26 @@ template <typename real> __device__ real hyperbolic_tangent(real x) {
     const real q = exp_reduced(exponent < Number<real>::tanh_one ? Number<real>::tanh_one : exponent, &n);
     const real half = power_of_2<real>(n, -1);
     const real t = fma(-q, half, real(0.5) - half);
-    real y = t / (1 - t);
+    real y = quotient(t, 1 - t);
     y = fma(fma(y, t, t - y), y + 1, y);
     y = from_bits((bits(y) & ~bits(real(-0.0))) | (bits(x) & bits(real(-0.0))));
     return size < Number<real>::tanh_linear ? x : y;
 }
 
-// 1 / (1 + e^−x). Far below 0 the 1 is lost beside e^−x, and e^x − e^x / (1 + e^−x) is better.
-template <typename real> __device__ real logistic(real x) {
+// 1 / (1 + e^−x). It has no branch.
+template <typename real> __device__ real logistic_near(real x) {
     constexpr real most = Number<real>::sigmoid_most;
     typename Number<real>::integer n;
     real opposite = -x < -most ? -most : -x;
     opposite = opposite > most ? most : opposite;
     const real q = exp_reduced(opposite, &n), power = power_of_2<real>(n, 0);
-    const real y = 1 / fma(q, power, power + 1);
+    return reciprocal(fma(q, power, power + 1));
+}
+
+// Far below 0 the 1 is lost beside e^−x, and e^x − e^x / (1 + e^−x) is better.
+template <typename real> __device__ real logistic(real x) {
+    typename Number<real>::integer n;
+    const real y = logistic_near(x);
     if (!(x < Number<real>::sigmoid_far)) return y;
     const real p = exp_reduced(x < Number<real>::exp_zero ? Number<real>::exp_zero : x, &n) + 1;
     if (x < -Number<real>::exp_normal) return exp_denormal(p, n);
