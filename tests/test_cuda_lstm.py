@@ -128,7 +128,8 @@ def test_a_sequence_is_one_launch_and_a_state_that_does_not_fit_one_a_step(
     cupy_stand_in.launched.clear()
     check((2, 3, 2, units), np.float32)
     name = "persistent" if launches == 1 else "step"
-    assert cupy_stand_in.launched == [f"{name}_forward"] * launches + [f"{name}_backward"] * launches
+    expected = [f"{name}_forward"] * launches + [f"{name}_backward"] * launches
+    assert cupy_stand_in.launched == [*expected, "sum_columns_float32"]
 
 
 # ---- every form computes the same -----------------------------------------------------------
