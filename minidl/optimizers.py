@@ -108,14 +108,25 @@ class Optimizer:
         pairs = list(grads_and_weights)
         weights, grads = _checked(pairs)
         self.build([w for _, w in pairs])
+        self._change(weights, grads)
+        self._move_on(weights)
+
+    def _change(self, weights: list[Tensor], grads: list[Array]) -> None:
         rate = self.learning_rate
         for w, g in zip(weights, self._clipped(grads), strict=True):
             array = w._array
             if self.weight_decay:
                 array -= array * (self.weight_decay * rate)
             self.update(array, g, *self._kept[w], rate)
+
+    def _move_on(self, weights: list[Tensor]) -> None:
+        for w in weights:
             w._changed()
         self.iterations += 1
+
+    def step_size(self) -> float:
+        """The one number of the next step that was another one in the step before."""
+        return self.learning_rate
 
     def apply(self, grads: Iterable[Any], weights: Iterable[Tensor]) -> None:
         """One step, from gradients and weights in the same order: `apply_gradients` of their pairs."""
@@ -281,9 +292,15 @@ class Adam(Optimizer):
         self.epsilon = number("epsilon", epsilon)
 
     def update(self, w: Array, g: Array, m: Array, v: Array, lr: float) -> None:
+        kernels.of(w).adam_step(w, g, m, v, self._corrected(lr), self.beta_1, self.beta_2, self.epsilon)
+
+    def _corrected(self, lr: float) -> float:
+        """lr √(1 − β₂ᵗ) / (1 − β₁ᵗ): the moments start at 0, which is too small."""
         t = self.iterations + 1
-        rate = lr * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        kernels.of(w).adam_step(w, g, m, v, rate, self.beta_1, self.beta_2, self.epsilon)
+        return lr * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+
+    def step_size(self) -> float:
+        return self._corrected(self.learning_rate)
 
     def get_config(self) -> dict[str, Any]:
         own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

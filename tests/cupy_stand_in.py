@@ -5,7 +5,7 @@ which are strict where a GPU would be: NumPy cannot read them and they cannot be
 dense ones; new memory holds NaN, and a kernel that writes beside an array is found out after its launch. float32
 kernels run with denormal numbers flushed, as CuPy compiles them, where the processor can do that. `waited` lists what
 the processor would have waited for the GPU for, `asked` the questions to the driver. What is captured for a graph is
-done at once and forgotten, then done again, and nothing else, each time the graph is launched.
+done, and nothing else, each time the graph is launched.
 """
 
 from __future__ import annotations
@@ -259,7 +259,8 @@ def _wrap(array: Any, base: ndarray | None = None) -> ndarray:
 
 def _made(compute: Callable[[], Any], wrapped: Callable[[Any], Any] = lambda result: _wrap(result)) -> Any:
     """What NumPy computes, on the device; while a graph is captured it is noted how it is computed again."""
-    made = wrapped(compute())
+    with np.errstate(**({"all": "ignore"} if _capturing else {})):  # of what is not there yet
+        made = wrapped(compute())
     if _capturing:
         _capturing[-1].steps.append(lambda: _refill(made, compute()))
     return made
@@ -272,10 +273,11 @@ def _refill(made: Any, values: Any) -> None:
 
 
 def _done(action: Callable[[], Any]) -> None:
-    """Do it; while a graph is captured note it too."""
-    action()
+    """Do it; while a graph is captured only note it."""
     if _capturing:
         _capturing[-1].steps.append(action)
+    else:
+        action()
 
 
 def _wait(reason: str) -> None:
@@ -423,7 +425,7 @@ class Stream:
         _capturing.append(Graph())
 
     def end_capture(self) -> Graph:
-        """Nothing was done yet, so nothing is there yet."""
+        """Nothing was done yet, so nothing is there, not even what NumPy had to make to know its shape."""
         graph = _capturing.pop()
         for memory in graph.memories:
             memory.bytes[:] = 0xFF

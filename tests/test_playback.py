@@ -33,6 +33,11 @@ def recorded(model: md.Model) -> int:
     return sum(isinstance(known, Recording) for known in model._playback._known.values())
 
 
+def updates(model: md.Model) -> int:
+    """How many of them hold the step of the optimizer too."""
+    return len(model._playback._updates)
+
+
 def text(**options: Any) -> list[layers.Layer]:
     return [
         layers.Embedding(20, 4, **options),
@@ -122,6 +127,7 @@ def test_played_steps_have_the_bits_of_plain_ones(case: str, weights: Any) -> No
     plain, expected = trained(case, True, sample_weight=weights)
     played, actual = trained(case, False, sample_weight=weights)
     assert recorded(plain) == 0 and recorded(played) == 1
+    assert updates(played) == (case != "huber")  # where the weights decay
     same(actual, expected)
     same(played.get_weights(), plain.get_weights())
     assert md.random.default().offset > 0
@@ -210,6 +216,15 @@ CHANGES: dict[str, Callable[[md.Sequential], Any]] = {
     "the default stream": lambda model: md.random.set_seed(77),
     "a moved stream": lambda model: md.random.default().take(40),
     "a smaller batch": lambda model: [model.train_on_batch(x[:2], y[:2]) for x, y in [ids()]],
+    "a setting of the optimizer": lambda model: setattr(model.optimizer, "beta_1", 0.5),
+    "a schedule": lambda model: setattr(model.optimizer, "learning_rate", md.schedules.ExponentialDecay(0.1, 2, 0.5)),
+    "clipped gradients": lambda model: setattr(model.optimizer, "clipvalue", 0.01),
+    "weight decay": lambda model: setattr(model.optimizer, "weight_decay", 0.1),
+    "another optimizer": lambda model: setattr(model, "optimizer", optimizers.RMSprop(0.01)),
+    "the state of the optimizer": lambda model: model.optimizer.set_state(
+        {name: 2 * array for name, array in model.optimizer.get_state().items()}
+    ),
+    "a step by hand": lambda model: model.optimizer.apply_gradients([(w * 0.5, w) for w in model.trainable_weights]),
     "metrics": lambda model: model.compile(
         "sgd", "binary_crossentropy", metrics=["accuracy"], run_eagerly=model.run_eagerly
     ),
@@ -267,6 +282,22 @@ def test_what_is_the_users_own_is_never_recorded(parts: list[layers.Layer], loss
     for _ in range(4):
         model.train_on_batch(*floats())
     assert recorded(model) == 0
+
+
+class Signs(optimizers.Optimizer):
+    def update(self, w: Any, g: Any, *rest: Any) -> None:
+        w -= rest[-1] * np.sign(g)
+
+
+def test_an_optimizer_of_the_users_runs_plainly_behind_played_gradients() -> None:
+    results, (x, y) = [], floats()
+    for run_eagerly in (True, False):
+        md.random.set_seed(3)
+        model = md.Sequential(dense())
+        model.compile(Signs(0.1), "mse", run_eagerly=run_eagerly)
+        results.append([*(model.train_on_batch(x, y) for _ in range(5)), *model.get_weights()])
+    same(*results)
+    assert recorded(model) == 1 and updates(model) == 0
 
 
 def test_a_layer_that_keeps_its_state_is_never_recorded() -> None:

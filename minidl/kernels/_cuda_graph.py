@@ -5,8 +5,8 @@ what the host finds in it. So a recording has memory of its own for the data tha
 out, and copies both as part of the graph; a kernel that draws random numbers reads its place from memory; and where
 the host would ask whether something is wrong, the answer is noted, and read when the graph has run.
 
-A step in two parts becomes two graphs, and the host waits for the first alone: while it looks at the loss and queues
-the step of the optimizer, the GPU is at the gradients.
+A step in two parts becomes two graphs, and the host waits for the first alone: while it looks at the loss, the GPU is
+at the gradients. What the optimizer makes of these is a third, in which the learning rate is read from memory.
 """
 
 from __future__ import annotations
@@ -85,21 +85,29 @@ class Recording:
     ) -> None:
         self._recorder = recorder
         self._graphs: list[Any] = []
+        self._rate_now: float | None = None
         self._doubts: list[Array] = []  # answers that a host would have waited for; none of them may hold a true
         before = [stream.offset for stream in streams]
         self._seeds = [stream.seed for stream in streams]
         self._begun = dict(zip(self._seeds, before, strict=True))
+        try:
+            with self._active():
+                self._capture(step, inputs)
+        finally:
+            self._taken = [(stream.offset - begun) % WORD for stream, begun in zip(streams, before, strict=True)]
+            for stream, offset in zip(streams, before, strict=True):
+                stream.offset = offset
+
+    @contextlib.contextmanager
+    def _active(self) -> Iterator[None]:
         token = _recording.set(self)
         try:
-            with recorder.here():
-                self._capture(step, inputs)
+            with self._recorder.here():
+                yield
         except Exception as error:
             raise UnrecordableError(str(error)) from error
         finally:
             _recording.reset(token)
-            self._taken = [(stream.offset - begun) % WORD for stream, begun in zip(streams, before, strict=True)]
-            for stream, offset in zip(streams, before, strict=True):
-                stream.offset = offset
 
     def _capture(self, step: Callable[..., Generator[Any]], inputs: Sequence[Array]) -> None:
         self._draws = _Place((len(self._seeds), 2), np.dtype(np.uint64), pinned=True)
@@ -111,7 +119,7 @@ class Recording:
                 self._read = [None if x is None else _Result(x) for x in next(parts)]
                 self._noted = [_Result(x) for x in self._doubts]
             with self._captured():
-                self._rest = next(parts, None)
+                self.rest = next(parts, None)
         if len(self._doubts) > len(self._noted):
             raise UnrecordableError("something is asked for after the results were read")
 
@@ -134,6 +142,27 @@ class Recording:
             raise UnrecordableError(f"the seed {seed} is that of {self._seeds.count(seed)} random streams")
         return self._draws.device[self._seeds.index(seed)], (offset - self._begun[seed]) % WORD
 
+    def record_update(self, update: Callable[[], None], rate: float) -> None:
+        """Record what an optimizer queues for the gradients that are the rest of the step, at this rate."""
+        self._rate_now, graphs = rate, len(self._graphs)
+        with self._active():
+            self._rate = _Place((1,), np.dtype(np.float64), pinned=True)
+            with self._captured():
+                self._rate.fetch()
+                update()
+        self._graphs[2:] = self._graphs[graphs:]
+
+    def play_update(self, rate: float) -> None:
+        """Run it. The one before has read its rate, for `play` has waited for work behind it."""
+        self._rate.host[0] = rate
+        self._graphs[2].launch()
+
+    def place_of_rate(self, rate: float) -> Array:
+        """Where the graph of an update finds the rate."""
+        if rate != self._rate_now:
+            raise UnrecordableError(f"a rate of {rate} beside one of {self._rate_now}")
+        return self._rate.device
+
     def doubt(self, wrong: Array) -> None:
         """Look at this array after each run: where an element is true, the run counts for nothing."""
         self._doubts.append(wrong)
@@ -150,7 +179,7 @@ class Recording:
             place.put(x)
         for i, stream in enumerate(streams):
             self._draws.host[i] = stream.seed, stream.offset
-        first, second = self._graphs
+        first, second, *_ = self._graphs
         first.launch()
         read = cupy.cuda.Event(block=False, disable_timing=True)
         read.record()
@@ -160,7 +189,7 @@ class Recording:
             return None
         for stream, words in zip(streams, self._taken, strict=True):
             stream.offset = (stream.offset + words) % WORD
-        return [None if x is None else x.host.copy() for x in self._read], self._rest
+        return [None if x is None else x.host.copy() for x in self._read], self.rest
 
 
 class _Place:

@@ -619,10 +619,11 @@ def _overlap(a: Array, b: Array) -> bool:
     return a.data.ptr < b.data.ptr + b.nbytes and b.data.ptr < a.data.ptr + a.nbytes
 
 
-def _step(kernel: str, g: Array, written: tuple[Array, ...], *scalars: float) -> None:
+def _step(kernel: str, g: Array, written: tuple[Array, ...], rate: float, *scalars: float) -> None:
     """Run a step on the arrays themselves, or on dense copies that are written back."""
+    place = now.place_of_rate(rate) if (now := recording()) else NULL
     w, *moments = dense = [_dense(array) for array in written]
-    _each("steps", kernel, w, _dense(g), *moments, *scalars)
+    _each("steps", kernel, w, _dense(g), *moments, rate, place, *scalars)
     for array, copy in zip(written, dense, strict=True):
         if copy is not array:
             array[...] = copy

@@ -296,7 +296,7 @@ class Model(Layer):
         run = self._playback.run_once if unchecked else self._playback.run
         measured, pairs = run(self, "train", differentiate, batch)
         self._measure(batch, *measured)  # first, for a metric may refuse what the loss takes
-        self.optimizer.apply_gradients(pairs)
+        self._playback.update(self.optimizer, pairs)
 
     def _test_step(self, batch: Batch) -> None:
         def compare(batch: Batch) -> Generator[Any]:

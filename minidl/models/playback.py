@@ -4,12 +4,15 @@ To queue a step of a small model takes the processor longer than the GPU needs t
 third time with arrays of the same shapes is recorded and then played (`kernels/_cuda_graph.py`), with the same bits as
 before. What decides on the step without being an array must not have changed since: the layers and their attributes,
 the loss, where the weights are. And it must all be minidl's own: a layer or a loss of the user's may do what a graph
-does not repeat. The optimizer's step and the metrics are never part of it.
+does not repeat. What an optimizer of minidl's makes of the gradients is a graph of its own, played once the loss and
+the metrics have found nothing wrong.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +21,8 @@ from minidl.autograd.modes import modes
 from minidl.kernels import _cuda_graph, cuda
 from minidl.layers.base import Layer, changes
 from minidl.models.data import Batch, arrays_in, map_arrays
-from minidl.tensor import wrap
+from minidl.optimizers import NAMES, Optimizer
+from minidl.tensor import Tensor, wrap
 
 if TYPE_CHECKING:
     from minidl.models.model import Model
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 Array = Any
 Step = Callable[[Batch], Generator[Any]]  # yields the arrays that the host reads, and then what may still be computed
 
+OPTIMIZERS = frozenset(NAMES.values())
 FIRST = 2  # runs before a step is recorded: kernels are loaded and weights made in the first
 KEPT = 8  # recordings of a model: the last batch of an epoch has a shape of its own, and so may each of three uses
 
@@ -36,6 +41,8 @@ class Playback:
     def __init__(self) -> None:
         self._known: dict[Any, int | _cuda_graph.Recording | None] = {}
         self._recorder: _cuda_graph.Recorder | None = None
+        # The optimizer that a recording's update was recorded with, as it was.
+        self._updates: weakref.WeakKeyDictionary[_cuda_graph.Recording, Any] = weakref.WeakKeyDictionary()
         self._one_at_a_time = threading.Lock()
         self._walked: Any = None
         self._own_streams: list[random.Generator] = []
@@ -74,6 +81,32 @@ class Playback:
         while len(self._known) > KEPT:
             del self._known[next(iter(self._known))]
         return known.play(arrays, streams) if isinstance(known, _cuda_graph.Recording) else None
+
+    def update(self, optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]) -> None:
+        """One step of the optimizer, which is played where the gradients are those of a recording."""
+        recording = next(reversed(self._known.values()), None)
+        if not isinstance(recording, _cuda_graph.Recording) or recording.rest is not pairs:
+            optimizer.apply_gradients(pairs)
+            return
+        known = self._updates.get(recording)
+        if known is not None and known == _state_of(optimizer, pairs):
+            recording.play_update(optimizer.step_size())
+            optimizer._move_on([w for _, w in pairs])
+            return
+        optimizer.apply_gradients(pairs)
+        self._record_update(recording, optimizer, pairs)
+
+    def _record_update(
+        self, recording: _cuda_graph.Recording, optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]
+    ) -> None:
+        grads, weights = [None if g is None else g._array for g, _ in pairs], [w for _, w in pairs]
+        self._updates.pop(recording, None)
+        whole = all(g is not None and g.dtype is w.dtype for g, w in zip(grads, weights, strict=True))
+        if type(optimizer) not in OPTIMIZERS or optimizer.weight_decay or not whole:
+            return
+        with contextlib.suppress(_cuda_graph.UnrecordableError, MemoryError):
+            recording.record_update(lambda: optimizer._change(weights, grads), optimizer.step_size())
+            self._updates[recording] = _state_of(optimizer, pairs)
 
     def _streams(self, model: Model) -> list[random.Generator]:
         """Every stream that a step may draw from, the default one first."""
@@ -130,6 +163,12 @@ def _state(model: Model) -> Any:
         (id(loss), *vars(loss).items()) if loss is not None else None,
         model.measures_outputs,
     )
+
+
+def _state_of(optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]) -> Any:
+    """All that the recording of an update holds as it was; the rate and the count of the steps are not in it."""
+    settings = {name: value for name, value in vars(optimizer).items() if name not in ("iterations", "_rate", "_kept")}
+    return id(optimizer), settings, [[_address(array) for array in optimizer._kept[w]] for _, w in pairs]
 
 
 def _address(array: Array) -> Any:
