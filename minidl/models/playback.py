@@ -161,14 +161,13 @@ def _state(model: Model) -> Any:
         tuple([id(layer) for layer in model._descendants()]),
         tuple([(_address(w._array), w._needs) for w in model.weights]),
         (id(loss), *vars(loss).items()) if loss is not None else None,
-        model.measures_outputs,
     )
 
 
 def _state_of(optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]) -> Any:
     """All that the recording of an update holds as it was; the rate and the count of the steps are not in it."""
     settings = {name: value for name, value in vars(optimizer).items() if name not in ("iterations", "_rate", "_kept")}
-    return id(optimizer), settings, [[_address(array) for array in optimizer._kept[w]] for _, w in pairs]
+    return id(optimizer), settings, [[_address(array) for array in optimizer._kept.get(w, ())] for _, w in pairs]
 
 
 def _address(array: Array) -> Any:
