@@ -15,6 +15,9 @@ import numpy as np
 
 from minidl import kernels
 from minidl.kernels import cuda, on_gpu
+from minidl.kernels._cuda_graph import Recorder as Recorder  # of work that the GPU is to do again
+from minidl.kernels._cuda_graph import Recording as Recording
+from minidl.kernels._cuda_graph import UnrecordableError as UnrecordableError
 
 Array = Any
 
@@ -109,9 +112,14 @@ def any_true(wrong: Array) -> bool:
     return cuda.found(wrong.any()) if on_gpu(wrong) else bool(wrong.any())
 
 
+def checks_ids() -> bool:
+    """Whether ids on the GPU are looked at."""
+    return cuda.check_ids
+
+
 def check_indices(indices: Array, axis: int, length: int) -> None:
     """NumPy's error for an index outside of an axis. Of indices on the GPU the processor has to wait to know."""
-    if on_gpu(indices) and not cuda.check_ids:
+    if on_gpu(indices) and not checks_ids():
         return
     wrong = (indices < -length) | (indices >= length)
     if bool(wrong.any()):

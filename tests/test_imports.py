@@ -31,7 +31,7 @@ LEVELS = [
     {"testing", "demo", "commands", "cli", "keras", "__init__", "__main__"},
 ]
 FACE = LEVELS[-1]
-USES_CUPY = {"kernels/cuda.py", "kernels/_cuda.py", "kernels/_cuda_lstm.py"}
+USES_CUPY = {f"kernels/{name}.py" for name in ("cuda", "_cuda", "_cuda_blas", "_cuda_graph", "_cuda_lstm")}
 CALLS_KERNELS = {"devices", "ops", "optimizers", "random"}
 
 

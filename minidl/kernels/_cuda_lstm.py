@@ -32,12 +32,13 @@ BARRIERS, SUBTOTALS = 4, 8  # as in lstm.cu; the barriers' bytes as numbers, of 
 # cuOccupancyMaxActiveClusters. A cluster lies in one part of the GPU, and the parts are not multiples of it.
 CLUSTERS, PROCESSORS = {2: 66, 3: 39, 4: 31, 5: 22, 6: 17, 7: 15, 8: 15}, 132
 
-# Cycles of a step, to choose between one launch and one a step. The first two are counted in the machine code, the
-# others are what cuBLAS and the host may be expected to take; none is measured.
-MEETING = 4000  # of 128 blocks in global memory, with the gates and what comes before the first row
-ROW = {"float32": 22, "float64": 44}  # a row in a warp: 64 multiply-adds on a quarter of the SM, and the way about them
-PRODUCT = {"float32": 1 / 80, "float64": 1 / 40}  # of cuBLAS, for a multiply-add on one processor
-LAUNCHES = 35000  # of the product and the kernel, 20 µs
+# Cycles of a step, to choose between one launch and one a step, as an H200 of 1.755 GHz took them: H 384 to 1024, B 1
+# to 256, forward and backward within a quarter of these.
+MEETING = 4000  # of 32 to 128 blocks in global memory, with the gates and what comes before the first row
+ROW = {"float32": 36, "float64": 72}  # of a row in a warp; in float64 by reckoning
+PRODUCT = {"float32": 1 / 75, "float64": 1 / 37}  # of cuBLAS, for a multiply-add on one processor
+STEP = 18000  # of cuBLAS before and behind its multiply-adds, and of the kernel of a step
+LAUNCHES = 35000  # of the host for both: 20 µs. A graph needs none, but must give the bits of what it stands for
 THREADS = 256  # of a block that does one step
 
 
@@ -242,9 +243,9 @@ def _fit(gpu: GPU, blocks: int, warps: int, cluster: bool) -> int:
 
 
 def _stepwise_cycles(gpu: GPU, sizes: Sizes) -> float:
-    """Of a step in two launches: the product's, or those of the host."""
+    """Of a step in two launches: the GPU's, or those of the host if these are more."""
     product = 4 * sizes.batch * sizes.units**2 / gpu.processors
-    return max(LAUNCHES, product * PRODUCT[sizes.dtype.name])
+    return max(LAUNCHES, STEP + product * PRODUCT[sizes.dtype.name])
 
 
 # ---- long states: a product of cuBLAS and one launch for each step ------------------------

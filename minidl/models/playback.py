@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from minidl import devices, random
 from minidl.autograd.modes import modes
-from minidl.kernels import _cuda_graph, cuda
 from minidl.layers.base import Layer, changes
 from minidl.models.data import Batch, arrays_in, map_arrays
 from minidl.optimizers import NAMES, Optimizer
@@ -39,10 +38,10 @@ class Playback:
     """What a model has run, by what decides on it: how often so far, or the recording, or None if there can be none."""
 
     def __init__(self) -> None:
-        self._known: dict[Any, int | _cuda_graph.Recording | None] = {}
-        self._recorder: _cuda_graph.Recorder | None = None
+        self._known: dict[Any, int | devices.Recording | None] = {}
+        self._recorder: devices.Recorder | None = None
         # The optimizer that a recording's update was recorded with, as it was.
-        self._updates: weakref.WeakKeyDictionary[_cuda_graph.Recording, Any] = weakref.WeakKeyDictionary()
+        self._updates: weakref.WeakKeyDictionary[devices.Recording, Any] = weakref.WeakKeyDictionary()
         self._one_at_a_time = threading.Lock()
         self._walked: Any = None
         self._own_streams: list[random.Generator] = []
@@ -80,12 +79,12 @@ class Playback:
         self._known[key] = known  # as the latest
         while len(self._known) > KEPT:
             del self._known[next(iter(self._known))]
-        return known.play(arrays, streams) if isinstance(known, _cuda_graph.Recording) else None
+        return known.play(arrays, streams) if isinstance(known, devices.Recording) else None
 
     def update(self, optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]) -> None:
         """One step of the optimizer, which is played where the gradients are those of a recording."""
         recording = next(reversed(self._known.values()), None)
-        if not isinstance(recording, _cuda_graph.Recording) or recording.rest is not pairs:
+        if not isinstance(recording, devices.Recording) or recording.rest is not pairs:
             optimizer.apply_gradients(pairs)
             return
         known = self._updates.get(recording)
@@ -97,14 +96,14 @@ class Playback:
         self._record_update(recording, optimizer, pairs)
 
     def _record_update(
-        self, recording: _cuda_graph.Recording, optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]
+        self, recording: devices.Recording, optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]
     ) -> None:
         grads, weights = [None if g is None else g._array for g, _ in pairs], [w for _, w in pairs]
         self._updates.pop(recording, None)
         whole = all(g is not None and g.dtype is w.dtype for g, w in zip(grads, weights, strict=True))
         if type(optimizer) not in OPTIMIZERS or optimizer.weight_decay or not whole:
             return
-        with contextlib.suppress(_cuda_graph.UnrecordableError, MemoryError):
+        with contextlib.suppress(devices.UnrecordableError, MemoryError):
             recording.record_update(lambda: optimizer._change(weights, grads), optimizer.step_size())
             self._updates[recording] = _state_of(optimizer, pairs)
 
@@ -117,14 +116,14 @@ class Playback:
 
     def _recorded(
         self, model: Model, step: Step, batch: Batch, arrays: list[Array], streams: list[random.Generator]
-    ) -> _cuda_graph.Recording | None:
+    ) -> devices.Recording | None:
         if not _all_ours(model):
             return None
         try:
             if self._recorder is None:
-                self._recorder = _cuda_graph.Recorder()
-            return _cuda_graph.Recording(self._recorder, lambda *given: step(_rebuilt(batch, given)), arrays, streams)
-        except (_cuda_graph.UnrecordableError, MemoryError):
+                self._recorder = devices.Recorder()
+            return devices.Recording(self._recorder, lambda *given: step(_rebuilt(batch, given)), arrays, streams)
+        except (devices.UnrecordableError, MemoryError):
             return None
 
 
@@ -157,7 +156,7 @@ def _state(model: Model) -> Any:
     loss = model.loss
     return (
         changes(),
-        cuda.check_ids,
+        devices.checks_ids(),
         tuple([id(layer) for layer in model._descendants()]),
         tuple([(_address(w._array), w._needs) for w in model.weights]),
         (id(loss), *vars(loss).items()) if loss is not None else None,
