@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.gpu import Journal
 
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:benchmark"]  # the last warns beside xdist
+CHOSEN = "cuda or device or playback"
 NEED_NO_GPU = ("test_cuda_compiles", "test_cuda_shim", "test_cuda_lstm")
 WITHOUT_XDIST = ("tests/test_kernel_parity.py", "tests/test_cuda_kernels.py", "tests/test_lstm_kernel.py")
 CHECKS = {"memcheck": 60.0, "racecheck": 60.0}  # seconds at most
@@ -50,7 +51,7 @@ def tests_command(workers: int, quick: bool) -> list[str]:
     """The suite of the engine and the kernels, with the GPU as one of the kernel modules."""
     ignored = [f"--ignore=tests/{name}.py" for name in NEED_NO_GPU]
     which = [*ignored, "tests"] if workers else [*WITHOUT_XDIST]
-    options = ["-v", "-rsfE", "--tb=short", "--maxfail=1" if quick else "--maxfail=20", "-k", "cuda or device"]
+    options = ["-v", "-rsfE", "--tb=short", "--maxfail=1" if quick else "--maxfail=20", "-k", CHOSEN]
     return [*PYTEST, *(["-n", str(workers)] if workers else []), *options, *which]
 
 
