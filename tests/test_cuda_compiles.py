@@ -37,9 +37,10 @@ STRICT = ("-Werror=all-warnings", "--ptxas-options=-v")
 REGISTERS, REGISTERS_FLOAT64 = 64, 80
 MORE_REGISTERS = {
     "move_by_digit_32": 96,  # each thread holds on to its eight ids instead of reading them twice
-    "move_by_digit_64": 96,
+    "move_by_digit_64": 128,
     "embedding_backward_float32_32": 80,  # and to six packs, which lie anywhere in memory, at a time
     "embedding_backward_float32_64": 80,
+    "embedding_sums_float32": 80,  # and to eight
     "persistent_forward": 128,  # half of them hold R; 512 threads have them all
     "persistent_backward": 128,
 }

@@ -568,6 +568,7 @@ def test_constants_that_stand_in_python_and_in_cuda() -> None:
         ("SHORT", "embedding"),
         ("PIECES", "embedding"),
         ("SPAN", "embedding"),
+        ("FEW", "embedding"),
         ("BITS", "embedding"),
         ("BATCH", "embedding"),
     ):

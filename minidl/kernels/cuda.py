@@ -33,9 +33,11 @@ from minidl.kernels._cuda_graph import Recorder, UnrecordableError, recording
 Array = Any
 LSTMCache = tuple[Array, ...]
 
-# As in cuda/: numbers of a piece of a row, ids that a block sorts at a time, bits by which it does and chunks of them
-# that are counted together; equal ids of a piece, pieces that are added at a time, rows of a table that a group adds up.
-PIECE, TILE, BITS, BATCH, SHORT, PIECES, SPAN = 8192, 2048, 10, 16, 64, 128, 8
+# As in cuda/: numbers of a piece of a row; ids that a block sorts at a time, bits by which it does and chunks of them
+# that are counted together; equal ids of a piece, pieces that are added at a time, rows of a table that a group adds
+# up and pieces that it looks at.
+PIECE, TILE, BITS, BATCH = 8192, 2048, 10, 16
+SHORT, PIECES, SPAN, FEW = 64, 128, 8, 8
 
 PACK = 16  # bytes that a thread loads at a time
 WARP = 32  # threads that run side by side
@@ -492,13 +494,15 @@ def _add(dy: Array, entries: Array, dtable: Array) -> None:
     runs, sums = _empty((pieces, 3), np.int64), _empty((pieces, units), dy.dtype)
     strips, group = _strips(units, dy.itemsize, 2)
     blocks = _blocks((pieces + _blocks(rows, SPAN)) * strips * group, THREADS)
-    kernel, last = f"embedding_backward_{name}_{8 * entries.itemsize}", (runs, sums, dtable)
-    _launch("embedding", kernel, blocks, n, rows, units, strips, group, entries, dy, *last)
+    kernel = f"embedding_backward_{name}_{8 * entries.itemsize}"
+    _launch("embedding", kernel, blocks, n, rows, units, strips, group, entries, dy, runs, sums, dtable)
     strips, group = _strips(units, dy.itemsize, 1)
-    blocks, step = _blocks(pieces * strips * group, THREADS), 1
+    blocks, step = _blocks(_blocks(pieces, FEW) * strips * group, THREADS), 1
     while step < n // SHORT:
-        _launch("embedding", f"embedding_sums_{name}", blocks, pieces, step, units, strips, group, *last)
-        step *= PIECES
+        further = _empty(sums.shape, dy.dtype) if step * PIECES < n // SHORT else NULL
+        arguments = pieces, step, units, strips, group, runs, sums, further, dtable
+        _launch("embedding", f"embedding_sums_{name}", blocks, *arguments)
+        sums, step = further, step * PIECES
 
 
 def _strips(units: int, itemsize: int, packs: int) -> tuple[int, int]:

@@ -55,9 +55,12 @@ constexpr int ROUNDS = 8;
 constexpr int TILE = THREADS * ROUNDS;  // as in cuda.py
 constexpr int BATCH = 16;  // as in cuda.py
 static_assert(EACH == Pack<int>::size);
-static_assert(TILE < 1 << 16);
 
-typedef unsigned short u16;
+// How often a tile has each of a thread's digits.
+struct alignas(8) Tally {
+    unsigned short v[EACH];
+};
+static_assert(TILE < 1 << 16 && sizeof(Tally) == 8);
 
 // An id and where it came from. The first pass makes them of the ids alone. Half the bytes where both fit.
 template <typename index> struct alignas(2 * sizeof(index)) Entry {
@@ -111,7 +114,8 @@ __device__ inline i64 sum_before(i64 value) {
 }
 
 // before = Σ of the rows of counts in [first, own), all = Σ of those in [first, last). A thread has EACH digits.
-__device__ inline void add_counts(i64 first, i64 own, i64 last, const int* counts, i64 (&before)[EACH], i64 (&all)[EACH]) {
+__device__ inline void add_counts(
+    i64 first, i64 own, i64 last, const int* counts, i64 (&before)[EACH], i64 (&all)[EACH]) {
 #pragma unroll 8
     for (i64 c = first; c < last; c++) {
         const Pack<int> found = reinterpret_cast<const Pack<int>*>(counts + c * DIGITS)[threadIdx.x];
@@ -123,8 +127,8 @@ __device__ inline void add_counts(i64 first, i64 own, i64 last, const int* count
     }
 }
 
-// begin[digit] = where the chunk's first of the digit goes: behind all smaller ones, and its equals in chunks before. If
-// there are sums of the batches, only the chunks of its own batch are read: all would take longer than the move itself.
+// begin[digit] = where the chunk's first of the digit goes: behind all smaller ones, and its equals in chunks before.
+// Where there are sums of batches, only the chunks of its own are read: all would take longer than the move itself.
 template <typename index>
 __device__ void find_begins(i64 chunk, i64 chunks, const int* counts, const int* sums, index* begin) {
     i64 before[EACH] = {}, all[EACH] = {}, of_batch[EACH] = {};
@@ -148,9 +152,10 @@ __device__ void find_begins(i64 chunk, i64 chunks, const int* counts, const int*
 }
 
 // Each warp has a part of a tile and goes through it in order, 32 neighbours at a time: rank = what its warp had of the
-// digit before, and its equals in lanes below. Returned is what the warp has of each digit.
+// digit before, and its equals in lanes below. `seen` has what the warp has of each digit in the end.
 template <typename index>
-__device__ void rank_of_own(const Entry<index> (&own)[ROUNDS], int count, i64 shift, u16* seen, int (&rank)[ROUNDS]) {
+__device__ void rank_of_own(
+    const Entry<index> (&own)[ROUNDS], int count, i64 shift, unsigned short* seen, int (&rank)[ROUNDS]) {
     const int lane = threadIdx.x % WARP;
 #pragma unroll
     for (int round = 0; round < ROUNDS; round++) {
@@ -160,59 +165,59 @@ __device__ void rank_of_own(const Entry<index> (&own)[ROUNDS], int count, i64 sh
         const int below = __popc(equals & ((1u << lane) - 1));
         if (has) rank[round] = seen[digit] + below;
         __syncwarp();
-        if (has && below == 0) seen[digit] = u16(seen[digit] + __popc(equals));
+        if (has && below == 0) seen[digit] += (unsigned short)__popc(equals);
         __syncwarp();
     }
 }
 
-// seen[warp][digit] = what the warps before have of it; of_tile = all of them, for the digits of a thread.
-__device__ inline void sum_warps(u16 (*seen)[DIGITS], int (&of_tile)[EACH]) {
+// seen[warp] = what the warps before have of a thread's digits; what all of them have is returned.
+__device__ inline Tally sum_warps(Tally (*seen)[THREADS]) {
+    Tally sum = {};
 #pragma unroll
-    for (int k = 0; k < EACH; k++) {
-        of_tile[k] = 0;
-        for (int w = 0; w < WARPS; w++) {
-            const int of_warp = seen[w][k * THREADS + threadIdx.x];
-            seen[w][k * THREADS + threadIdx.x] = u16(of_tile[k]);
-            of_tile[k] += of_warp;
-        }
+    for (int w = 0; w < WARPS; w++) {
+        const Tally of_warp = seen[w][threadIdx.x];
+        seen[w][threadIdx.x] = sum;
+#pragma unroll
+        for (int k = 0; k < EACH; k++) sum.v[k] += of_warp.v[k];
     }
+    return sum;
 }
 
 template <typename index>
 __device__ void move_tile(
-    i64 tile, i64 end, i64 rows, i64 shift, const void* __restrict__ given, index* begin, u16 (*seen)[DIGITS],
+    i64 tile, i64 end, i64 rows, i64 shift, const void* __restrict__ given, index* begin, Tally (*seen)[THREADS],
     Entry<index>* __restrict__ moved) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const i64 first = tile + warp * (TILE / WARPS) + lane, left = (end - first + WARP - 1) / WARP;
     const int count = left < 0 ? 0 : left < ROUNDS ? int(left) : ROUNDS;
     Entry<index> own[ROUNDS];
-    int rank[ROUNDS], of_tile[EACH];
-    for (int w = 0; w < WARPS; w++)
-        for (int d = threadIdx.x; d < DIGITS; d += THREADS) seen[w][d] = 0;
+    int rank[ROUNDS];
+#pragma unroll
+    for (int w = 0; w < WARPS; w++) seen[w][threadIdx.x] = {};
 #pragma unroll
     for (int round = 0; round < ROUNDS; round++)
         if (round < count) own[round] = entry<index>(given, first + round * WARP, rows, shift);
     __syncthreads();
-    rank_of_own(own, count, shift, seen[warp], rank);
+    rank_of_own(own, count, shift, seen[warp]->v, rank);
     __syncthreads();
-    sum_warps(seen, of_tile);
+    const Tally of_tile = sum_warps(seen);
     __syncthreads();
 #pragma unroll
     for (int round = 0; round < ROUNDS; round++) {
         if (round >= count) break;
         const int digit = digit_of(own[round].id, shift);
-        moved[i64(begin[digit]) + seen[warp][digit] + rank[round]] = own[round];
+        moved[i64(begin[digit]) + seen[warp]->v[digit] + rank[round]] = own[round];
     }
     __syncthreads();
 #pragma unroll
-    for (int k = 0; k < EACH; k++) begin[k * THREADS + threadIdx.x] += of_tile[k];
+    for (int k = 0; k < EACH; k++) begin[EACH * threadIdx.x + k] += of_tile.v[k];
 }
 
 template <typename index>
 __device__ void move(
     i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given, const int* __restrict__ counts,
     const int* __restrict__ sums, Entry<index>* __restrict__ moved) {
-    __shared__ u16 seen[WARPS][DIGITS];
+    __shared__ Tally seen[WARPS][THREADS];
     __shared__ index begin[DIGITS];
     const i64 chunks = (n + chunk_size - 1) / chunk_size;
     for (i64 chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
@@ -224,16 +229,16 @@ __device__ void move(
     }
 }
 
-#define STAMP_SORT(index, bits)                                                                             \
-    KERNEL(count_digits_##bits)(                                                                            \
+#define STAMP_SORT(index, bits)                                                                               \
+    KERNEL(count_digits_##bits)(                                                                              \
         i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given, int* __restrict__ counts, \
-        int* __restrict__ sums) {                                                                           \
-        count<index>(n, rows, shift, chunk_size, given, counts, sums);                                      \
-    }                                                                                                       \
-    KERNEL(move_by_digit_##bits)(                                                                           \
-        i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given,                         \
-        const int* __restrict__ counts, const int* __restrict__ sums, Entry<index>* __restrict__ moved) {   \
-        move<index>(n, rows, shift, chunk_size, given, counts, sums, moved);                                \
+        int* __restrict__ sums) {                                                                             \
+        count<index>(n, rows, shift, chunk_size, given, counts, sums);                                        \
+    }                                                                                                         \
+    KERNEL(move_by_digit_##bits)(                                                                             \
+        i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given,                           \
+        const int* __restrict__ counts, const int* __restrict__ sums, Entry<index>* __restrict__ moved) {     \
+        move<index>(n, rows, shift, chunk_size, given, counts, sums, moved);                                  \
     }
 STAMP_SORT(u32, 32)
 STAMP_SORT(i64, 64)
@@ -246,7 +251,7 @@ STAMP_SORT(i64, 64)
 constexpr int SHORT = 64;    // as in cuda.py: of a segment that is not long at most, and of a piece
 constexpr int PIECES = 128;  // as in cuda.py: whose sums are added at a time
 constexpr int SPAN = 8;      // as in cuda.py
-constexpr int WAYS = 4;
+constexpr int WAYS = 16;
 
 // The first of the sorted entries whose id is `row` or more. The steps wait for each other, so each has many ways.
 template <typename index> __device__ i64 first_of(i64 row, i64 n, const Entry<index>* __restrict__ sorted) {
@@ -276,6 +281,14 @@ template <typename real, int count> struct Part {
             for (int k = 0; k < Pack<real>::size; k++) packs[p].v[k] += other.packs[p].v[k];
     }
 };
+
+// Of an assignment the compiler makes four stores here.
+__device__ inline void store_whole(float* y, const Pack<float>& pack) {
+    __stcg(reinterpret_cast<float4*>(y), make_float4(pack.v[0], pack.v[1], pack.v[2], pack.v[3]));
+}
+__device__ inline void store_whole(double* y, const Pack<double>& pack) {
+    __stcg(reinterpret_cast<double2*>(y), make_double2(pack.v[0], pack.v[1]));
+}
 
 // Where a thread's part begins, `step` from pack to pack. Rows that cannot be read in packs are read one by one.
 template <typename real_, int count_, bool whole> struct Columns {
@@ -307,7 +320,7 @@ template <typename real_, int count_, bool whole> struct Columns {
             if (!whole)
                 store(y + row * units, i, units, false, part.packs[p]);
             else if (i < units)
-                *reinterpret_cast<Pack<real>*>(y + row * units + i) = part.packs[p];
+                store_whole(y + row * units + i, part.packs[p]);
         }
     }
 };
@@ -341,8 +354,9 @@ __device__ void add_short(
         i64 next = at + ahead;
 #pragma unroll
         for (int a = 0; a < ahead; a++) {
-            for (; row < id[a] && row < last; row++) {
+            if (row < id[a]) {
                 columns.write(dtable, row, sum);
+                for (row++; row < id[a] && row < last; row++) columns.write(dtable, row, {});
                 sum = {};
                 begun = false;
             }
@@ -363,8 +377,8 @@ struct Run {
     i64 id, number, count;
 };
 
-// Piece number k begins k SHORT places behind its segment, and in its first SHORT places there is one multiple of SHORT:
-// so each multiple has a piece at most, and the pieces of a segment are neighbours.
+// Piece number k begins k SHORT places behind its segment, and in its first SHORT places is one multiple of SHORT: so
+// each multiple has a piece at most, and the pieces of a segment are neighbours.
 template <typename index>
 __device__ Run find_piece(i64 at, i64 n, i64 rows, const Entry<index>* __restrict__ sorted, i64& begin, i64& end) {
     const auto id = [&](i64 i) { return 0 <= i && i < n ? i64(sorted[i].id) : rows; };
@@ -404,13 +418,15 @@ __device__ void add_piece(
         columns.write(sums, piece, sum);
 }
 
-// sums[piece] = Σ of the sums of up to PIECES pieces, step apart, which were added before; the last of all is of dtable.
+// Whether the sums of up to PIECES pieces, `step` apart, are to be added up, of which this is the first.
+__device__ inline bool leads(const Run& run, i64 step) { return run.count > step && run.number % (PIECES * step) == 0; }
+
+// further[piece] = Σ of them; the last of all is the row of dtable.
 template <typename Columns, typename real>
 __device__ void add_sums(
-    i64 piece, i64 step, const Columns& columns, const Run* __restrict__ runs, real* sums, real* dtable) {
+    i64 piece, i64 step, const Run& run, const Columns& columns, const real* __restrict__ sums,
+    real* __restrict__ further, real* __restrict__ dtable) {
     constexpr int ahead = Columns::ahead;
-    const Run run = runs[piece];
-    if (run.count <= step || run.number % (PIECES * step)) return;
     const i64 left = run.count - run.number, end = left < PIECES * step ? left : PIECES * step;
     Part<real, Columns::count> sum = {};
     for (i64 i = 0; i < end; i += ahead * step) {
@@ -423,7 +439,26 @@ __device__ void add_sums(
     if (run.count <= PIECES * step)
         columns.write(dtable, run.id, sum);
     else
-        columns.write(sums, piece, sum);
+        columns.write(further, piece, sum);
+}
+
+// A group looks at FEW pieces. Mostly there is nothing to do.
+constexpr int FEW = 8;  // as in cuda.py
+
+template <typename Columns, typename real>
+__device__ void add_all_sums(
+    i64 pieces, i64 step, i64 units, i64 strips, int group, const Run* __restrict__ runs,
+    const real* __restrict__ sums, real* __restrict__ further, real* __restrict__ dtable) {
+    each_job((pieces + FEW - 1) / FEW, strips, group, [&](i64 job, i64 strip) {
+        u32 leading = 0;
+#pragma unroll
+        for (int k = 0; k < FEW; k++)
+            if (job * FEW + k < pieces && leads(runs[job * FEW + k], step)) leading |= 1u << k;
+        for (; leading; leading &= leading - 1) {
+            const i64 piece = job * FEW + __ffs(int(leading)) - 1;
+            add_sums(piece, step, runs[piece], Columns(units, strip, group), sums, further, dtable);
+        }
+    });
 }
 
 // Jobs: the pieces, which take longest if there are any, and then the spans.
@@ -442,13 +477,8 @@ __device__ void add(
     });
 }
 
-template <typename Columns, typename real>
-__device__ void add_all_sums(
-    i64 pieces, i64 step, i64 units, i64 strips, int group, const Run* __restrict__ runs, real* sums, real* dtable) {
-    each_job(pieces, strips, group, [&](i64 piece, i64 strip) {
-        add_sums(piece, step, Columns(units, strip, group), runs, sums, dtable);
-    });
-}
+// Or else the compiler has a row added before it asks for the next, to make more blocks fit.
+#define MORE_REGISTERS __launch_bounds__(THREADS, 2)
 
 #define STAMP_BACKWARD(real, type, index, bits)                                                                    \
     KERNEL(embedding_backward_##type##_##bits)(                                                                    \
@@ -460,20 +490,20 @@ __device__ void add_all_sums(
             add<Columns<real, 2, false>>(n, rows, units, strips, int(group), sorted, dy, runs, sums, dtable);      \
     }
 
-#define STAMP(real, type)                                                                                   \
-    KERNEL(embedding_forward_##type)(                                                                       \
-        i64 n, i64 rows, i64 units, i64 group, const real* __restrict__ table, const i64* __restrict__ ids, \
-        real* __restrict__ y) {                                                                             \
-        gather(n, rows, units, int(group), table, ids, y);                                                  \
-    }                                                                                                       \
-    STAMP_BACKWARD(real, type, u32, 32)                                                                     \
-    STAMP_BACKWARD(real, type, i64, 64)                                                                     \
-    KERNEL(embedding_sums_##type)(                                                                          \
-        i64 pieces, i64 step, i64 units, i64 strips, i64 group, const Run* __restrict__ runs, real* sums,   \
-        real* dtable) {                                                                                     \
-        if (units % Pack<real>::size == 0 && aligned(sums, dtable))                                         \
-            add_all_sums<Columns<real, 1, true>>(pieces, step, units, strips, int(group), runs, sums, dtable);  \
-        else                                                                                                \
-            add_all_sums<Columns<real, 1, false>>(pieces, step, units, strips, int(group), runs, sums, dtable); \
+#define STAMP(real, type)                                                                                                \
+    KERNEL(embedding_forward_##type)(                                                                                    \
+        i64 n, i64 rows, i64 units, i64 group, const real* __restrict__ table, const i64* __restrict__ ids,              \
+        real* __restrict__ y) {                                                                                          \
+        gather(n, rows, units, int(group), table, ids, y);                                                               \
+    }                                                                                                                    \
+    STAMP_BACKWARD(real, type, u32, 32)                                                                                  \
+    STAMP_BACKWARD(real, type, i64, 64)                                                                                  \
+    extern "C" __global__ void MORE_REGISTERS embedding_sums_##type(                                                     \
+        i64 pieces, i64 step, i64 units, i64 strips, i64 group, const Run* __restrict__ runs,                            \
+        const real* __restrict__ sums, real* __restrict__ further, real* __restrict__ dtable) {                          \
+        if (units % Pack<real>::size == 0 && aligned(sums, further, dtable))                                             \
+            add_all_sums<Columns<real, 1, true>>(pieces, step, units, strips, int(group), runs, sums, further, dtable);  \
+        else                                                                                                             \
+            add_all_sums<Columns<real, 1, false>>(pieces, step, units, strips, int(group), runs, sums, further, dtable); \
     }
 FOR_FLOAT_TYPES(STAMP)
