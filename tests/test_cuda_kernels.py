@@ -567,7 +567,6 @@ def test_constants_that_stand_in_python_and_in_cuda() -> None:
         ("DEEP", "reduce"),
         ("SHORT", "embedding"),
         ("PIECES", "embedding"),
-        ("SPAN", "embedding"),
         ("FEW", "embedding"),
         ("BITS", "embedding"),
         ("BATCH", "embedding"),

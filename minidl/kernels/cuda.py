@@ -34,10 +34,9 @@ Array = Any
 LSTMCache = tuple[Array, ...]
 
 # As in cuda/: numbers of a piece of a row; ids that a block sorts at a time, bits by which it does and chunks of them
-# that are counted together; equal ids of a piece, pieces that are added at a time, rows of a table that a group adds
-# up and pieces that it looks at.
+# that are counted together; equal ids of a piece, pieces that are added at a time and that a group looks at.
 PIECE, TILE, BITS, BATCH = 8192, 2048, 10, 16
-SHORT, PIECES, SPAN, FEW = 64, 128, 8, 8
+SHORT, PIECES, FEW = 64, 128, 8
 
 PACK = 16  # bytes that a thread loads at a time
 WARP = 32  # threads that run side by side
@@ -45,6 +44,9 @@ SHARED = 47 << 10  # bytes of shared memory for rows: any GPU gives 48 KiB to a 
 
 CHUNKS = 256  # of ids, at most, each for a block that sorts: most GPUs have room for as many at once
 NARROW = 1 << 31  # ids and places below it are sorted as 32 bits
+
+# Rows of a table that a group of threads adds up, at most: fewer where there would not be so many threads.
+SPAN, MANY = 8, 1 << 18
 
 # Rows that do not fit into shared memory are read twice. So many bytes of them at a time are still in the L2 then, but
 # there are at least so many blocks, to fill the GPU.
@@ -492,23 +494,18 @@ def _add(dy: Array, entries: Array, dtable: Array) -> None:
     (rows, units), n, name = dtable.shape, len(entries), _name(dy.dtype)
     pieces = _blocks(n, SHORT)
     runs, sums = _empty((pieces, 3), np.int64), _empty((pieces, units), dy.dtype)
-    strips, group = _strips(units, dy.itemsize, 2)
-    blocks = _blocks((pieces + _blocks(rows, SPAN)) * strips * group, THREADS)
+    group = min(WARP, _group(units, dy.itemsize, 1))
+    strips = _blocks(units * dy.itemsize, PACK * group)
+    span = max(1, min(SPAN, rows * strips * group // MANY))
+    blocks = _blocks(max(pieces, _blocks(rows, span)) * strips * group, THREADS)
     kernel = f"embedding_backward_{name}_{8 * entries.itemsize}"
-    _launch("embedding", kernel, blocks, n, rows, units, strips, group, entries, dy, runs, sums, dtable)
-    strips, group = _strips(units, dy.itemsize, 1)
+    _launch("embedding", kernel, blocks, n, rows, span, units, strips, group, entries, dy, runs, sums, dtable)
     blocks, step = _blocks(_blocks(pieces, FEW) * strips * group, THREADS), 1
     while step < n // SHORT:
         further = _empty(sums.shape, dy.dtype) if step * PIECES < n // SHORT else NULL
         arguments = pieces, step, units, strips, group, runs, sums, further, dtable
         _launch("embedding", f"embedding_sums_{name}", blocks, *arguments)
         sums, step = further, step * PIECES
-
-
-def _strips(units: int, itemsize: int, packs: int) -> tuple[int, int]:
-    """Into how many strips a row is cut, and how many threads go along one with so many packs each."""
-    group = min(WARP, _group(units, itemsize, packs))
-    return _blocks(units * itemsize, PACK * packs * group), group
 
 
 def _sort(ids: Array, rows: int) -> Array:

@@ -246,11 +246,11 @@ STAMP_SORT(i64, 64)
 // ---- backward ----------------------------------------------------------------------------------
 
 // Equal ids are a segment, which has a row of dtable. A group of threads, a warp at most, adds up one after the other
-// what is not long: SPAN rows of dtable, of which many may have no id and become 0, or a piece of a long segment. Each
-// thread has columns of its own and waits for no other. The rows of dy lie anywhere: some are on their way at a time.
+// what is not long: a span of rows of dtable, of which many may have no id and become 0, or a piece of a long segment.
+// Each thread has columns of its own and waits for no other. The rows of dy lie anywhere: six are on their way at a
+// time, of the next segments, too.
 constexpr int SHORT = 64;    // as in cuda.py: of a segment that is not long at most, and of a piece
 constexpr int PIECES = 128;  // as in cuda.py: whose sums are added at a time
-constexpr int SPAN = 8;      // as in cuda.py
 constexpr int WAYS = 16;
 
 // The first of the sorted entries whose id is `row` or more. The steps wait for each other, so each has many ways.
@@ -270,17 +270,10 @@ template <typename index> __device__ i64 first_of(i64 row, i64 n, const Entry<in
     return begin;
 }
 
-// What a thread has of a row: `count` packs, all threads of its group apart.
-template <typename real, int count> struct Part {
-    Pack<real> packs[count];
-
-    __device__ void operator+=(const Part& other) {
+template <typename real> __device__ void operator+=(Pack<real>& sum, const Pack<real>& pack) {
 #pragma unroll
-        for (int p = 0; p < count; p++)
-#pragma unroll
-            for (int k = 0; k < Pack<real>::size; k++) packs[p].v[k] += other.packs[p].v[k];
-    }
-};
+    for (int k = 0; k < Pack<real>::size; k++) sum.v[k] += pack.v[k];
+}
 
 // Of an assignment the compiler makes four stores here.
 __device__ inline void store_whole(float* y, const Pack<float>& pack) {
@@ -290,38 +283,24 @@ __device__ inline void store_whole(double* y, const Pack<double>& pack) {
     __stcg(reinterpret_cast<double2*>(y), make_double2(pack.v[0], pack.v[1]));
 }
 
-// Where a thread's part begins, `step` from pack to pack. Rows that cannot be read in packs are read one by one.
-template <typename real_, int count_, bool whole> struct Columns {
-    using real = real_;
-    static constexpr int size = Pack<real>::size, count = count_, ahead = whole ? (count == 1 ? 8 : 3) : 1;
+// What a thread has of each row: the pack at `first`, of rows that cannot be read in packs one number after the other.
+template <typename real, bool whole> struct Columns {
     i64 units, first;
-    int step;
 
     __device__ Columns(i64 units, i64 strip, int group)
-        : units(units), first((strip * count * group + threadIdx.x % group) * size), step(group * size) {}
+        : units(units), first((strip * group + threadIdx.x % group) * Pack<real>::size) {}
 
     // Zeros of a row that is not wanted.
-    __device__ Part<real, count> read(const real* x, i64 row, bool wanted) const {
-        Part<real, count> part = {};
-#pragma unroll
-        for (int p = 0; p < count; p++) {
-            const i64 i = first + p * step;
-            if (!whole)
-                part.packs[p] = load(x + row * units, i, wanted ? units : 0, false);
-            else if (wanted && i < units)
-                part.packs[p] = *reinterpret_cast<const Pack<real>*>(x + row * units + i);
-        }
-        return part;
+    __device__ Pack<real> read(const real* x, i64 row, bool wanted) const {
+        if (!whole) return load(x + row * units, first, wanted ? units : 0, false);
+        if (!wanted || first >= units) return {};
+        return *reinterpret_cast<const Pack<real>*>(x + row * units + first);
     }
-    __device__ void write(real* y, i64 row, const Part<real, count>& part) const {
-#pragma unroll
-        for (int p = 0; p < count; p++) {
-            const i64 i = first + p * step;
-            if (!whole)
-                store(y + row * units, i, units, false, part.packs[p]);
-            else if (i < units)
-                store_whole(y + row * units + i, part.packs[p]);
-        }
+    __device__ void write(real* y, i64 row, const Pack<real>& pack) const {
+        if (!whole)
+            store(y + row * units, first, units, false, pack);
+        else if (first < units)
+            store_whole(y + row * units + first, pack);
     }
 };
 
@@ -333,15 +312,14 @@ template <typename Body> __device__ void each_job(i64 jobs, i64 strips, int grou
 }
 
 // Rows [row, last) of dtable but those of long segments, along the entries from the first of them on.
-template <typename Columns, typename index, typename real>
+template <int ahead, typename real, bool whole, typename index>
 __device__ void add_short(
-    i64 row, i64 last, i64 n, const Columns& columns, const Entry<index>* __restrict__ sorted,
+    i64 row, i64 last, i64 n, const Columns<real, whole>& columns, const Entry<index>* __restrict__ sorted,
     const real* __restrict__ dy, real* __restrict__ dtable) {
-    constexpr int ahead = Columns::ahead;
     i64 at = first_of(row, n, sorted);
-    Part<real, Columns::count> sum = {};
+    Pack<real> sum = {};
     for (bool begun = false; row < last;) {
-        Part<real, Columns::count> parts[ahead];
+        Pack<real> packs[ahead];
         i64 id[ahead];
         bool goes_on[ahead];
 #pragma unroll
@@ -349,7 +327,7 @@ __device__ void add_short(
             const Entry<index> own = at + a < n ? sorted[at + a] : Entry<index>{index(last), 0};
             id[a] = own.id;
             goes_on[a] = at + a + SHORT < n && sorted[at + a + SHORT].id == own.id;
-            parts[a] = columns.read(dy, own.place, id[a] < last);
+            packs[a] = columns.read(dy, own.place, id[a] < last);
         }
         i64 next = at + ahead;
 #pragma unroll
@@ -365,7 +343,7 @@ __device__ void add_short(
                 next = first_of(++row, n, sorted);
                 break;
             }
-            sum += parts[a];
+            sum += packs[a];
             begun = true;
         }
         at = next;
@@ -392,25 +370,24 @@ __device__ Run find_piece(i64 at, i64 n, i64 rows, const Entry<index>* __restric
     return run;
 }
 
-template <typename Columns, typename index, typename real>
+template <int ahead, typename real, bool whole, typename index>
 __device__ void add_piece(
-    i64 piece, i64 n, i64 rows, const Columns& columns, const Entry<index>* __restrict__ sorted,
+    i64 piece, i64 n, i64 rows, const Columns<real, whole>& columns, const Entry<index>* __restrict__ sorted,
     const real* __restrict__ dy, Run* __restrict__ runs, real* __restrict__ sums, real* __restrict__ dtable) {
-    constexpr int ahead = Columns::ahead;
     i64 begin, end;
     const Run run = find_piece(piece * SHORT, n, rows, sorted, begin, end);
     if (columns.first == 0) runs[piece] = {run.id, run.number, run.count == 1 ? 0 : run.count};
     if (!run.count) return;
-    Part<real, Columns::count> sum = {};
+    Pack<real> sum = {};
     for (; begin < end; begin += ahead) {
-        Part<real, Columns::count> parts[ahead];
+        Pack<real> packs[ahead];
 #pragma unroll
         for (int a = 0; a < ahead; a++) {
             const bool has = begin + a < end;
-            parts[a] = columns.read(dy, has ? sorted[begin + a].place : 0, has);
+            packs[a] = columns.read(dy, has ? sorted[begin + a].place : 0, has);
         }
 #pragma unroll
-        for (int a = 0; a < ahead; a++) sum += parts[a];
+        for (int a = 0; a < ahead; a++) sum += packs[a];
     }
     if (run.count == 1)
         columns.write(dtable, run.id, sum);
@@ -422,19 +399,18 @@ __device__ void add_piece(
 __device__ inline bool leads(const Run& run, i64 step) { return run.count > step && run.number % (PIECES * step) == 0; }
 
 // further[piece] = Σ of them; the last of all is the row of dtable.
-template <typename Columns, typename real>
+template <int ahead, typename real, bool whole>
 __device__ void add_sums(
-    i64 piece, i64 step, const Run& run, const Columns& columns, const real* __restrict__ sums,
+    i64 piece, i64 step, const Run& run, const Columns<real, whole>& columns, const real* __restrict__ sums,
     real* __restrict__ further, real* __restrict__ dtable) {
-    constexpr int ahead = Columns::ahead;
     const i64 left = run.count - run.number, end = left < PIECES * step ? left : PIECES * step;
-    Part<real, Columns::count> sum = {};
+    Pack<real> sum = {};
     for (i64 i = 0; i < end; i += ahead * step) {
-        Part<real, Columns::count> parts[ahead];
+        Pack<real> packs[ahead];
 #pragma unroll
-        for (int a = 0; a < ahead; a++) parts[a] = columns.read(sums, piece + i + a * step, i + a * step < end);
+        for (int a = 0; a < ahead; a++) packs[a] = columns.read(sums, piece + i + a * step, i + a * step < end);
 #pragma unroll
-        for (int a = 0; a < ahead; a++) sum += parts[a];
+        for (int a = 0; a < ahead; a++) sum += packs[a];
     }
     if (run.count <= PIECES * step)
         columns.write(dtable, run.id, sum);
@@ -445,35 +421,34 @@ __device__ void add_sums(
 // A group looks at FEW pieces. Mostly there is nothing to do.
 constexpr int FEW = 8;  // as in cuda.py
 
-template <typename Columns, typename real>
+template <int ahead, typename real, bool whole>
 __device__ void add_all_sums(
     i64 pieces, i64 step, i64 units, i64 strips, int group, const Run* __restrict__ runs,
     const real* __restrict__ sums, real* __restrict__ further, real* __restrict__ dtable) {
     each_job((pieces + FEW - 1) / FEW, strips, group, [&](i64 job, i64 strip) {
+        const Columns<real, whole> columns(units, strip, group);
         u32 leading = 0;
 #pragma unroll
         for (int k = 0; k < FEW; k++)
             if (job * FEW + k < pieces && leads(runs[job * FEW + k], step)) leading |= 1u << k;
         for (; leading; leading &= leading - 1) {
             const i64 piece = job * FEW + __ffs(int(leading)) - 1;
-            add_sums(piece, step, runs[piece], Columns(units, strip, group), sums, further, dtable);
+            add_sums<ahead>(piece, step, runs[piece], columns, sums, further, dtable);
         }
     });
 }
 
-// Jobs: the pieces, which take longest if there are any, and then the spans.
-template <typename Columns, typename index, typename real>
-__device__ void add(
-    i64 n, i64 rows, i64 units, i64 strips, int group, const Entry<index>* __restrict__ sorted,
+// A job is a piece, if there is one, and then a span.
+template <int ahead, typename real, bool whole, typename index>
+__device__ void add_all(
+    i64 n, i64 rows, i64 span, i64 units, i64 strips, int group, const Entry<index>* __restrict__ sorted,
     const real* __restrict__ dy, Run* __restrict__ runs, real* __restrict__ sums, real* __restrict__ dtable) {
-    const i64 pieces = (n + SHORT - 1) / SHORT, spans = (rows + SPAN - 1) / SPAN;
-    each_job(pieces + spans, strips, group, [&](i64 job, i64 strip) {
-        const Columns columns(units, strip, group);
-        const i64 row = (job - pieces) * SPAN;
-        if (job < pieces)
-            add_piece(job, n, rows, columns, sorted, dy, runs, sums, dtable);
-        else
-            add_short(row, row + SPAN < rows ? row + SPAN : rows, n, columns, sorted, dy, dtable);
+    const i64 pieces = (n + SHORT - 1) / SHORT, spans = (rows + span - 1) / span;
+    each_job(pieces > spans ? pieces : spans, strips, group, [&](i64 job, i64 strip) {
+        const Columns<real, whole> columns(units, strip, group);
+        const i64 row = job * span, last = row + span < rows ? row + span : rows;
+        if (job < pieces) add_piece<ahead>(job, n, rows, columns, sorted, dy, runs, sums, dtable);
+        if (row < last) add_short<ahead>(row, last, n, columns, sorted, dy, dtable);
     });
 }
 
@@ -482,28 +457,28 @@ __device__ void add(
 
 #define STAMP_BACKWARD(real, type, index, bits)                                                                    \
     KERNEL(embedding_backward_##type##_##bits)(                                                                    \
-        i64 n, i64 rows, i64 units, i64 strips, i64 group, const Entry<index>* __restrict__ sorted,                \
+        i64 n, i64 rows, i64 span, i64 units, i64 strips, i64 group, const Entry<index>* __restrict__ sorted,      \
         const real* __restrict__ dy, Run* __restrict__ runs, real* __restrict__ sums, real* __restrict__ dtable) { \
         if (units % Pack<real>::size == 0 && aligned(dy, sums, dtable))                                            \
-            add<Columns<real, 2, true>>(n, rows, units, strips, int(group), sorted, dy, runs, sums, dtable);       \
+            add_all<6, real, true>(n, rows, span, units, strips, int(group), sorted, dy, runs, sums, dtable);      \
         else                                                                                                       \
-            add<Columns<real, 2, false>>(n, rows, units, strips, int(group), sorted, dy, runs, sums, dtable);      \
+            add_all<1, real, false>(n, rows, span, units, strips, int(group), sorted, dy, runs, sums, dtable);     \
     }
 
-#define STAMP(real, type)                                                                                                \
-    KERNEL(embedding_forward_##type)(                                                                                    \
-        i64 n, i64 rows, i64 units, i64 group, const real* __restrict__ table, const i64* __restrict__ ids,              \
-        real* __restrict__ y) {                                                                                          \
-        gather(n, rows, units, int(group), table, ids, y);                                                               \
-    }                                                                                                                    \
-    STAMP_BACKWARD(real, type, u32, 32)                                                                                  \
-    STAMP_BACKWARD(real, type, i64, 64)                                                                                  \
-    extern "C" __global__ void MORE_REGISTERS embedding_sums_##type(                                                     \
-        i64 pieces, i64 step, i64 units, i64 strips, i64 group, const Run* __restrict__ runs,                            \
-        const real* __restrict__ sums, real* __restrict__ further, real* __restrict__ dtable) {                          \
-        if (units % Pack<real>::size == 0 && aligned(sums, further, dtable))                                             \
-            add_all_sums<Columns<real, 1, true>>(pieces, step, units, strips, int(group), runs, sums, further, dtable);  \
-        else                                                                                                             \
-            add_all_sums<Columns<real, 1, false>>(pieces, step, units, strips, int(group), runs, sums, further, dtable); \
+#define STAMP(real, type)                                                                                       \
+    KERNEL(embedding_forward_##type)(                                                                           \
+        i64 n, i64 rows, i64 units, i64 group, const real* __restrict__ table, const i64* __restrict__ ids,     \
+        real* __restrict__ y) {                                                                                 \
+        gather(n, rows, units, int(group), table, ids, y);                                                      \
+    }                                                                                                           \
+    STAMP_BACKWARD(real, type, u32, 32)                                                                         \
+    STAMP_BACKWARD(real, type, i64, 64)                                                                         \
+    extern "C" __global__ void MORE_REGISTERS embedding_sums_##type(                                            \
+        i64 pieces, i64 step, i64 units, i64 strips, i64 group, const Run* __restrict__ runs,                   \
+        const real* __restrict__ sums, real* __restrict__ further, real* __restrict__ dtable) {                 \
+        if (units % Pack<real>::size == 0 && aligned(sums, further, dtable))                                    \
+            add_all_sums<8, real, true>(pieces, step, units, strips, int(group), runs, sums, further, dtable);  \
+        else                                                                                                    \
+            add_all_sums<1, real, false>(pieces, step, units, strips, int(group), runs, sums, further, dtable); \
     }
 FOR_FLOAT_TYPES(STAMP)
