@@ -40,6 +40,7 @@ MORE_REGISTERS = {
     "move_by_digit_64": 128,
     "embedding_backward_float32_32": 80,  # and to six packs, which lie anywhere in memory, at a time
     "embedding_backward_float32_64": 80,
+    "embedding_backward_float64_64": 96,
     "embedding_sums_float32": 80,  # and to eight
     "persistent_forward": 128,  # half of them hold R; 512 threads have them all
     "persistent_backward": 128,

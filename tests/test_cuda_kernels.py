@@ -287,6 +287,12 @@ def test_gradients_of_more_chunks_than_are_counted_together(n: int) -> None:
     scattered(draw(n, 2), integers(1700, n), 1700)
 
 
+@DTYPES
+def test_gradients_of_more_pieces_than_are_added_at_a_time(dtype: Any) -> None:
+    for n in (128 * 64, 129 * 64 - 1, 129 * 64, 128 * 128 + 70):
+        scattered(draw(n + 9, 3, dtype=dtype), np.r_[np.zeros(n, np.int64), integers(3, 9)], 3)
+
+
 def test_gradients_of_ids_and_places_that_32_bits_do_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "NARROW", 0)
     for rows in (9, 2000):

@@ -318,7 +318,7 @@ __device__ void add_short(
     const real* __restrict__ dy, real* __restrict__ dtable) {
     i64 at = first_of(row, n, sorted);
     Pack<real> sum = {};
-    for (bool begun = false; row < last;) {
+    while (row < last) {
         Pack<real> packs[ahead];
         i64 id[ahead];
         bool goes_on[ahead];
@@ -336,15 +336,13 @@ __device__ void add_short(
                 columns.write(dtable, row, sum);
                 for (row++; row < id[a] && row < last; row++) columns.write(dtable, row, {});
                 sum = {};
-                begun = false;
             }
             if (row == last) break;
-            if (!begun && goes_on[a]) {
+            if (goes_on[a]) {  // at the first entry of a long segment and at none of the others
                 next = first_of(++row, n, sorted);
                 break;
             }
             sum += packs[a];
-            begun = true;
         }
         at = next;
     }
