@@ -36,7 +36,12 @@ STRICT = ("-Werror=all-warnings", "--ptxas-options=-v")
 # each with 16 bytes or more on their way from memory; with 80, 768.
 REGISTERS, REGISTERS_FLOAT64 = 64, 80
 MORE_REGISTERS = {
-    "move_by_digit": 96,  # each thread holds on to its eight ids instead of reading them twice
+    "move_by_digit_32": 96,  # each thread holds on to its eight ids instead of reading them twice
+    "move_by_digit_64": 128,
+    "embedding_backward_float32_32": 80,  # and to six packs, which lie anywhere in memory, at a time
+    "embedding_backward_float32_64": 80,
+    "embedding_backward_float64_64": 96,
+    "embedding_sums_float32": 80,  # and to eight
     "persistent_forward": 128,  # half of them hold R; 512 threads have them all
     "persistent_backward": 128,
 }

@@ -6,6 +6,7 @@ The values of each kernel are held to the reference in test_kernel_parity.py and
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import re
 import subprocess
@@ -62,6 +63,7 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
     dloss, labels = draw(rows, dtype=dtype), integers(classes, rows)
     table, ids, dy = draw(400, 67, dtype=dtype), integers(400, 5001) // 3 * 3, draw(5001, 67, dtype=dtype)
     ids[::3] = 7
+    padding = 8192 + 5 * 64 + 7  # more pieces than are added at a time
 
     def step(name: str, moments: int, *scalars: float) -> Callable[[], list[Array]]:
         def call() -> list[Array]:
@@ -91,7 +93,10 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "sigmoid_cross_entropy_forward": lambda: run.sigmoid_cross_entropy_forward(y, t),
         "sigmoid_cross_entropy_backward": lambda: run.sigmoid_cross_entropy_backward(x, y, t),
         "embedding_forward": lambda: run.embedding_forward(table, ids),
-        "embedding_backward": lambda: run.embedding_backward(dy, ids, 400),
+        "embedding_backward": lambda: (
+            run.embedding_backward(dy, ids, 400),
+            run.embedding_backward(np.resize(x, (padding, 2)), np.zeros(padding, np.int64), 2),
+        ),
         "random_bits": lambda: run.random_bits(n, 7, 2**64 - 9),
         "dropout": lambda: run.dropout(x, 0.3, 7, 2**64 - 9),
         "sgd_step": step("sgd_step", 0, 0.1),
@@ -231,13 +236,29 @@ def test_relu_of_numbers_that_are_not_ordinary(dtype: Any) -> None:
 
 
 def scattered(dy: Array, ids: Array, rows: int) -> None:
-    found = run.embedding_backward(dy, ids, rows)
-    np.testing.assert_array_equal(found, reference.embedding_backward(dy, ids, rows))
+    """Up to 127 equal ids: the bits of a loop. More: those of the loops over pieces, and over their sums."""
+    found, expected = run.embedding_backward(dy, ids, rows), reference.embedding_backward(dy, ids, rows)
+    counts = np.bincount(ids, minlength=rows)
+    for row in np.flatnonzero(counts > 127):
+        expected[row] = sum_of_pieces(dy[ids == row])
+    np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 255, 256, 257, 65_535, 65_536, 70_001])
+def sum_of_pieces(x: Array) -> Array:
+    pieces = len(x) // 64
+    sums = [in_order(x[64 * k : 64 * (k + 1) if k < pieces - 1 else None]) for k in range(pieces)]
+    while len(sums) > 1:
+        sums = [in_order(sums[k : k + 128]) for k in range(0, len(sums), 128)]
+    return sums[0]
+
+
+def in_order(rows: Any) -> Array:
+    return functools.reduce(np.add, rows)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 255, 256, 257, 1023, 1024, 70_001])
 def test_gradients_of_few_and_many_rows(rows: int) -> None:
-    """As many passes of the sort as the ids have bytes, over one tile and over more."""
+    """One pass of the sort and two, over one tile and over more."""
     for n in (1, 31, 2047, 2048, 2049, 4500):
         ids = integers(rows, n)
         ids[-1] = rows - 1
@@ -247,8 +268,8 @@ def test_gradients_of_few_and_many_rows(rows: int) -> None:
 @DTYPES
 @pytest.mark.parametrize("units", [1, 4, 31, 33, 64, 70])
 def test_gradients_of_ids_that_occur_once_or_often(units: int, dtype: Any) -> None:
-    """Each count around what one group adds up and what a block brings at a time; the bits are those of a loop."""
-    counts = [1, 2, 3, 4, 5, 63, 64, 65, 66, 127, 128, 129, 191, 192, 193, 256, 320, 1000]
+    """Each count around what a group adds up at a time and around two pieces and more."""
+    counts = [1, 2, 3, 4, 5, 6, 7, 63, 64, 65, 66, 67, 127, 128, 129, 191, 192, 193, 256, 320, 1000]
     ids = np.repeat(np.arange(len(counts)) * 2, counts)
     for order in (np.arange(len(ids)), md.random.Generator(5).permutation(len(ids))):
         scattered(draw(len(ids), units, dtype=dtype), ids[order], 2 * len(counts))
@@ -261,11 +282,40 @@ def test_gradients_of_more_ids_than_all_chunks_sort_at_a_time(monkeypatch: pytes
     scattered(draw(12_001, 2), integers(700, 12_001), 700)
 
 
-def test_equal_ids_are_added_in_order() -> None:
+@pytest.mark.parametrize("n", [16 * 2048, 16 * 2048 + 1, 40_001])
+def test_gradients_of_more_chunks_than_are_counted_together(n: int) -> None:
+    scattered(draw(n, 2), integers(1700, n), 1700)
+
+
+@DTYPES
+def test_gradients_of_more_pieces_than_are_added_at_a_time(dtype: Any) -> None:
+    for n in (128 * 64, 129 * 64 - 1, 129 * 64, 128 * 128 + 70):
+        scattered(draw(n + 9, 3, dtype=dtype), np.r_[np.zeros(n, np.int64), integers(3, 9)], 3)
+
+
+def test_gradients_of_ids_and_places_that_32_bits_do_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "NARROW", 0)
+    for rows in (9, 2000):
+        scattered(draw(4500, 5), integers(rows, 4500), rows)
+
+
+def test_up_to_127_equal_ids_are_added_in_order() -> None:
     """1e8 − 1e8 + 1 in turns: another order leaves another sum."""
-    dy = np.tile(np.array([[1e8], [1.0], [-1e8]], np.float32), (50, 1))
-    scattered(dy, np.zeros(150, np.int64), 1)
-    assert run.embedding_backward(dy, np.zeros(150, np.int64), 1) != dy.sum(dtype=np.float64)
+    dy = np.tile(np.array([[1e8], [1.0], [-1e8]], np.float32), (43, 1))[:127]
+    found = run.embedding_backward(dy, np.zeros(127, np.int64), 1)
+    np.testing.assert_array_equal(found, reference.embedding_backward(dy, np.zeros(127, np.int64), 1))
+    assert found != dy.sum(dtype=np.float64)
+
+
+def test_many_equal_ids_are_added_more_exactly_than_by_a_loop() -> None:
+    """Of numbers between 0 and 6 a loop adds each to a sum thousands of times as large."""
+    for n in (128, 1000, 20_000):
+        dy, ids = draw(n, 8) + np.float32(3), np.zeros(n, np.int64)
+        exact = dy.sum(0, dtype=np.float64)
+        error, of_loop = (
+            np.abs(kernels.embedding_backward(dy, ids, 1)[0] - exact).mean() for kernels in (run, reference)
+        )
+        assert error < of_loop / (1 if n < 1000 else 2), n
 
 
 # ---- ids ------------------------------------------------------------------------------------
@@ -522,8 +572,10 @@ def test_constants_that_stand_in_python_and_in_cuda() -> None:
         ("PIECE", "reduce"),
         ("DEEP", "reduce"),
         ("SHORT", "embedding"),
-        ("SPAN", "embedding"),
+        ("PIECES", "embedding"),
+        ("FEW", "embedding"),
         ("BITS", "embedding"),
+        ("BATCH", "embedding"),
     ):
         assert re.search(
             rf"constexpr (?:int|i64) {name} = {getattr(cuda, name, None) or getattr(_cuda, name)};",

@@ -195,7 +195,7 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "adagrad_step": [(*weights_and(1, s), 0.01, 1e-7) for s in STEP_SHAPES],
 }  # fmt: skip
 
-# Kernels that move numbers, or round each once: not a bit may differ.
+# Kernels that move numbers, round each once, or add them in order (of an id's gradients, 127): not a bit may differ.
 EXACT = {"relu_forward", "relu_backward", "embedding_forward", "embedding_backward", "random_bits", "dropout"}
 
 

@@ -33,15 +33,20 @@ from minidl.kernels._cuda_graph import Recorder, UnrecordableError, recording
 Array = Any
 LSTMCache = tuple[Array, ...]
 
-# As in cuda/: numbers of a piece of a row, ids that a block sorts at a time and bits by which it
-# does, equal ids that a group adds up, rows of a gradient that a block has at a time.
-PIECE, TILE, BITS, SHORT, SPAN = 8192, 2048, 9, 64, 64
+# As in cuda/: numbers of a piece of a row; ids that a block sorts at a time, bits by which it does and chunks of them
+# that are counted together; equal ids of a piece, pieces that are added at a time and that a group looks at.
+PIECE, TILE, BITS, BATCH = 8192, 2048, 10, 16
+SHORT, PIECES, FEW = 64, 128, 8
 
 PACK = 16  # bytes that a thread loads at a time
 WARP = 32  # threads that run side by side
 SHARED = 47 << 10  # bytes of shared memory for rows: any GPU gives 48 KiB to a block, with the kernel's own few bytes
 
-CHUNKS = 256  # of ids, at most, each for a block that sorts: it reads what all of them counted
+CHUNKS = 256  # of ids, at most, each for a block that sorts: most GPUs have room for as many at once
+NARROW = 1 << 31  # ids and places below it are sorted as 32 bits
+
+# Rows of a table that a group of threads adds up, at most: fewer where there would not be so many threads.
+SPAN, MANY = 8, 1 << 18
 
 # Rows that do not fit into shared memory are read twice. So many bytes of them at a time are still in the L2 then, but
 # there are at least so many blocks, to fill the GPU.
@@ -468,33 +473,56 @@ def _gather(table: Array, ids: Array) -> Array:
 
 
 def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
-    """dtable[i] = Σ dy over the places where ids = i, added in order."""
+    """dtable[i] = Σ dy over the places where ids = i.
+
+    Up to 127 of them are added in order. More are cut into pieces of 64, the last of which has the rest, too. Each is
+    added in order, then the sums of 128 pieces at a time, and so on until there is one.
+    """
     import cupy
 
     rows = validate.embedding_backward(dy, ids, rows, _outside_now)
-    n, units = ids.size, dy.shape[-1]
-    if not n:
-        return cupy.zeros((rows, units), dy.dtype)
-    dtable, group = _empty((rows, units), dy.dtype), _group(units, dy.itemsize, 2)
+    if not ids.size:
+        return cupy.zeros((rows, dy.shape[-1]), dy.dtype)
+    dtable = _empty((rows, dy.shape[-1]), dy.dtype)
     if dtable.size:
-        dy, entries = _dense(dy), _sort(_dense(ids, np.int64), rows)
-        blocks = _blocks(n, SHORT * WARP) * _blocks(units, WARP) + _blocks(rows, SPAN)
-        _launch(
-            "embedding", f"embedding_backward_{_name(dy.dtype)}", blocks, n, rows, units, group, entries, dy, dtable
-        )
+        _add(_dense(dy), _sort(_dense(ids, np.int64), rows), dtable)
     return dtable
 
 
+def _add(dy: Array, entries: Array, dtable: Array) -> None:
+    """Adds the rows of dy up in dtable. A launch has what the one before it has left of the pieces of long segments."""
+    (rows, units), n, name = dtable.shape, len(entries), _name(dy.dtype)
+    pieces = _blocks(n, SHORT)
+    runs, sums = _empty((pieces, 3), np.int64), _empty((pieces, units), dy.dtype)
+    group = min(WARP, _group(units, dy.itemsize, 1))
+    strips = _blocks(units * dy.itemsize, PACK * group)
+    span = max(1, min(SPAN, rows * strips * group // MANY))
+    blocks = _blocks(max(pieces, _blocks(rows, span)) * strips * group, THREADS)
+    kernel = f"embedding_backward_{name}_{8 * entries.itemsize}"
+    _launch("embedding", kernel, blocks, n, rows, span, units, strips, group, entries, dy, runs, sums, dtable)
+    blocks, step = _blocks(_blocks(pieces, FEW) * strips * group, THREADS), 1
+    while step < n // SHORT:
+        further = _empty(sums.shape, dy.dtype) if step * PIECES < n // SHORT else NULL
+        arguments = pieces, step, units, strips, group, runs, sums, further, dtable
+        _launch("embedding", f"embedding_sums_{name}", blocks, *arguments)
+        sums, step = further, step * PIECES
+
+
 def _sort(ids: Array, rows: int) -> Array:
-    """The ids in order, each with its place, by nine bits at a time; those outside [0, rows) last, as `rows`."""
-    chunk = TILE * _blocks(ids.size, TILE * CHUNKS)
-    chunks = _blocks(ids.size, chunk)
-    counts, entries = _empty((chunks, 1 << BITS), np.int32), ids
-    for shift in range(0, max(1, rows.bit_length()), BITS):
-        moved = _empty((ids.size, 2), np.int64)
-        arguments = chunks, ids.size, rows, shift, chunk, entries, counts
-        _launch("embedding", "count_digits", *arguments)
-        _launch("embedding", "move_by_digit", *arguments, moved)
+    """The ids in order, each with its place, by ten bits at a time; those outside [0, rows) last, as `rows`."""
+    import cupy
+
+    n, shifts = ids.size, range(0, max(1, rows.bit_length()), BITS)
+    chunk = TILE * _blocks(n, TILE * CHUNKS)
+    chunks, dtype = _blocks(n, chunk), np.dtype(np.uint32 if max(n, rows) < NARROW else np.int64)
+    counts, entries, sums = _empty((chunks, 1 << BITS), np.int32), ids, [NULL] * len(shifts)
+    if chunks > BATCH:
+        sums = list(cupy.zeros((len(shifts), _blocks(chunks, BATCH), 1 << BITS), np.int32))
+    for shift, of_batches in zip(shifts, sums, strict=True):
+        moved = _empty((n, 2), dtype)
+        arguments = chunks, n, rows, shift, chunk, entries, counts, of_batches
+        _launch("embedding", f"count_digits_{8 * dtype.itemsize}", *arguments)
+        _launch("embedding", f"move_by_digit_{8 * dtype.itemsize}", *arguments, moved)
         entries = moved
     return entries
 

@@ -188,7 +188,11 @@ def embedding_forward(table: Array, ids: Array) -> Array:
 
 
 def embedding_backward(dy: Array, ids: Array, rows: int) -> Array:
-    """dtable[i] = Σ dy over the places where ids = i, added in order.  (…, U) → (rows, U)"""
+    """dtable[i] = Σ dy over the places where ids = i.  (…, U) → (rows, U)
+
+    Up to 127 equal ids are added in order, everywhere: not a bit may differ. More are added in order here; elsewhere
+    in an order that follows from their number alone and that is no less exact.
+    """
     rows = validate.embedding_backward(dy, ids, rows)
     dtable = np.zeros((rows, dy.shape[-1]), dy.dtype)
     np.add.at(dtable, ids.reshape(-1), dy.reshape(ids.size, dy.shape[-1]))

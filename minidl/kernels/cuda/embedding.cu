@@ -1,8 +1,10 @@
-// Rows of a table by their ids, and back: the sum of the gradients of each row, added in the order of the places.
+// Rows of a table by their ids, and back: the sum of the gradients of each row, in an order that follows from their
+// number alone.
 //
 // Sums of floats differ with their order, so no atomic addition may touch them. The ids are sorted together with their
-// places, equal ones in the order of these. Then all that belongs to one row of the table lies side by side, and
-// whoever adds it adds in order: the bits are those of the CPU's loop.
+// places, equal ones in the order of these. Then all that belongs to one row of the table lies side by side. Fewer than
+// 128 are added one after the other: the bits are those of the CPU's loop. More are cut into pieces of 64, of which the
+// last has what is left over, too; each is added in order, and then the sums of the pieces, 128 at a time.
 #include "math.cuh"
 
 // ---- ids ---------------------------------------------------------------------------------------
@@ -43,41 +45,54 @@ __device__ void gather(
 
 // ---- a stable sort -----------------------------------------------------------------------------
 
-// By the digits of the ids, nine bits at a time, the lowest first, as many as `rows` has: twice for up to 262143 rows,
+// By the digits of the ids, ten bits at a time, the lowest first, as many as `rows` has: twice for up to 1048575 rows,
 // where a sort that knows nothing of its numbers goes through all of 64 bits. Each pass counts how often each digit
 // occurs in each chunk of the ids and moves what a chunk has behind all of the same digit in the chunks before.
-constexpr int BITS = 9;  // as in cuda.py
+constexpr int BITS = 10;  // as in cuda.py
 constexpr int DIGITS = 1 << BITS;
+constexpr int EACH = DIGITS / THREADS;
 constexpr int ROUNDS = 8;
 constexpr int TILE = THREADS * ROUNDS;  // as in cuda.py
-static_assert(DIGITS == 2 * THREADS);
+constexpr int BATCH = 16;  // as in cuda.py
+static_assert(EACH == Pack<int>::size);
 
-// An id and where it came from. The first pass makes them of the ids alone.
-struct alignas(16) Entry {
-    i64 id, place;
+// How often a tile has each of a thread's digits.
+struct alignas(8) Tally {
+    unsigned short v[EACH];
+};
+static_assert(TILE < 1 << 16 && sizeof(Tally) == 8);
+
+// An id and where it came from. The first pass makes them of the ids alone. Half the bytes where both fit.
+template <typename index> struct alignas(2 * sizeof(index)) Entry {
+    index id, place;
 };
 
 // Ids outside go last: behind all rows, in a segment that no one adds up.
-__device__ inline Entry entry(const void* given, i64 i, i64 rows, i64 shift) {
-    if (shift) return static_cast<const Entry*>(given)[i];
+template <typename index> __device__ Entry<index> entry(const void* given, i64 i, i64 rows, i64 shift) {
+    if (shift) return static_cast<const Entry<index>*>(given)[i];
     const i64 id = static_cast<const i64*>(given)[i];
-    return {0 <= id && id < rows ? id : rows, i};
+    return {index(0 <= id && id < rows ? id : rows), index(i)};
 }
-__device__ inline int digit_of(i64 id, i64 shift) { return int(id >> shift) & (DIGITS - 1); }
+template <typename index> __device__ int digit_of(index id, i64 shift) { return int(id >> shift) & (DIGITS - 1); }
 
-// counts[chunk][digit]; a chunk is some tiles.
-KERNEL(count_digits)(
-    i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given, int* __restrict__ counts) {
-    __shared__ int count[DIGITS];
+// counts[chunk][digit]; a chunk is some tiles. sums[batch][digit], if there are any, are of BATCH chunks each.
+template <typename index>
+__device__ void count(
+    i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given, int* __restrict__ counts,
+    int* __restrict__ sums) {
+    __shared__ int of_chunk[DIGITS];
     for (i64 chunk = blockIdx.x; chunk * chunk_size < n; chunk += gridDim.x) {
-        for (int d = threadIdx.x; d < DIGITS; d += THREADS) count[d] = 0;
+        for (int d = threadIdx.x; d < DIGITS; d += THREADS) of_chunk[d] = 0;
         __syncthreads();
         const i64 begin = chunk * chunk_size, end = begin + chunk_size < n ? begin + chunk_size : n;
-#pragma unroll 4
+#pragma unroll 8
         for (i64 i = begin + threadIdx.x; i < end; i += THREADS)
-            atomicAdd(&count[digit_of(entry(given, i, rows, shift).id, shift)], 1);
+            atomicAdd(&of_chunk[digit_of(entry<index>(given, i, rows, shift).id, shift)], 1);
         __syncthreads();
-        for (int d = threadIdx.x; d < DIGITS; d += THREADS) counts[chunk * DIGITS + d] = count[d];
+        for (int d = threadIdx.x; d < DIGITS; d += THREADS) {
+            counts[chunk * DIGITS + d] = of_chunk[d];
+            if (sums && of_chunk[d]) atomicAdd(&sums[chunk / BATCH * DIGITS + d], of_chunk[d]);
+        }
     }
 }
 
@@ -98,225 +113,370 @@ __device__ inline i64 sum_before(i64 value) {
     return before;
 }
 
-// begin[digit] = where the chunk's first of the digit goes: behind all smaller ones, and its equals in chunks before. A
-// thread has two digits. cuda.py makes 256 chunks at most, so that this is short beside the move itself.
-__device__ inline void find_begins(i64 chunk, i64 chunks, const int* __restrict__ counts, i64* begin) {
-    i64 before[2] = {0, 0}, all[2] = {0, 0};
+// before = Σ of the rows of counts in [first, own), all = Σ of those in [first, last). A thread has EACH digits.
+__device__ inline void add_counts(
+    i64 first, i64 own, i64 last, const int* counts, i64 (&before)[EACH], i64 (&all)[EACH]) {
 #pragma unroll 8
-    for (i64 c = 0; c < chunks; c++) {
-        const int2 count = reinterpret_cast<const int2*>(counts + c * DIGITS)[threadIdx.x];
-        if (c < chunk) before[0] += count.x, before[1] += count.y;
-        all[0] += count.x, all[1] += count.y;
+    for (i64 c = first; c < last; c++) {
+        const Pack<int> found = reinterpret_cast<const Pack<int>*>(counts + c * DIGITS)[threadIdx.x];
+#pragma unroll
+        for (int k = 0; k < EACH; k++) {
+            all[k] += found.v[k];
+            if (c < own) before[k] += found.v[k];
+        }
     }
-    const i64 smaller = sum_before(all[0] + all[1]);
-    begin[2 * threadIdx.x] = smaller + before[0];
-    begin[2 * threadIdx.x + 1] = smaller + all[0] + before[1];
+}
+
+// begin[digit] = where the chunk's first of the digit goes: behind all smaller ones, and its equals in chunks before.
+// Where there are sums of batches, only the chunks of its own are read: all would take longer than the move itself.
+template <typename index>
+__device__ void find_begins(i64 chunk, i64 chunks, const int* counts, const int* sums, index* begin) {
+    i64 before[EACH] = {}, all[EACH] = {}, of_batch[EACH] = {};
+    const i64 batch = chunk / BATCH;
+    if (sums) {
+        add_counts(0, batch, (chunks + BATCH - 1) / BATCH, sums, before, all);
+        add_counts(batch * BATCH, chunk, chunk, counts, before, of_batch);
+    } else {
+        add_counts(0, chunk, chunks, counts, before, all);
+    }
+    i64 smaller = 0;
+#pragma unroll
+    for (int k = 0; k < EACH; k++) smaller += all[k];
+    smaller = sum_before(smaller);
+#pragma unroll
+    for (int k = 0; k < EACH; k++) {
+        begin[EACH * threadIdx.x + k] = index(smaller + before[k]);
+        smaller += all[k];
+    }
     __syncthreads();
 }
 
-// Each warp has a part of a tile and goes through it in order, 32 neighbours at a time: a number's place is what its
-// warp had of its digit before, and its equals in lanes below.
-KERNEL(move_by_digit)(
-    i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given, const int* __restrict__ counts,
-    Entry* __restrict__ moved) {
-    __shared__ int seen[WARPS][DIGITS];
-    __shared__ i64 begin[DIGITS];
+// Each warp has a part of a tile and goes through it in order, 32 neighbours at a time: rank = what its warp had of the
+// digit before, and its equals in lanes below. `seen` has what the warp has of each digit in the end.
+template <typename index>
+__device__ void rank_of_own(
+    const Entry<index> (&own)[ROUNDS], int count, i64 shift, unsigned short* seen, int (&rank)[ROUNDS]) {
+    const int lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int round = 0; round < ROUNDS; round++) {
+        const bool has = round < count;
+        const int digit = has ? digit_of(own[round].id, shift) : DIGITS;
+        const u32 equals = __match_any_sync(ALL_LANES, digit);
+        const int below = __popc(equals & ((1u << lane) - 1));
+        if (has) rank[round] = seen[digit] + below;
+        __syncwarp();
+        if (has && below == 0) seen[digit] += (unsigned short)__popc(equals);
+        __syncwarp();
+    }
+}
+
+// seen[warp] = what the warps before have of a thread's digits; what all of them have is returned.
+__device__ inline Tally sum_warps(Tally (*seen)[THREADS]) {
+    Tally sum = {};
+#pragma unroll
+    for (int w = 0; w < WARPS; w++) {
+        const Tally of_warp = seen[w][threadIdx.x];
+        seen[w][threadIdx.x] = sum;
+#pragma unroll
+        for (int k = 0; k < EACH; k++) sum.v[k] += of_warp.v[k];
+    }
+    return sum;
+}
+
+template <typename index>
+__device__ void move_tile(
+    i64 tile, i64 end, i64 rows, i64 shift, const void* __restrict__ given, index* begin, Tally (*seen)[THREADS],
+    Entry<index>* __restrict__ moved) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    const i64 first = tile + warp * (TILE / WARPS) + lane, left = (end - first + WARP - 1) / WARP;
+    const int count = left < 0 ? 0 : left < ROUNDS ? int(left) : ROUNDS;
+    Entry<index> own[ROUNDS];
+    int rank[ROUNDS];
+#pragma unroll
+    for (int w = 0; w < WARPS; w++) seen[w][threadIdx.x] = {};
+#pragma unroll
+    for (int round = 0; round < ROUNDS; round++)
+        if (round < count) own[round] = entry<index>(given, first + round * WARP, rows, shift);
+    __syncthreads();
+    rank_of_own(own, count, shift, seen[warp]->v, rank);
+    __syncthreads();
+    const Tally of_tile = sum_warps(seen);
+    __syncthreads();
+#pragma unroll
+    for (int round = 0; round < ROUNDS; round++) {
+        if (round >= count) break;
+        const int digit = digit_of(own[round].id, shift);
+        moved[i64(begin[digit]) + seen[warp]->v[digit] + rank[round]] = own[round];
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < EACH; k++) begin[EACH * threadIdx.x + k] += of_tile.v[k];
+}
+
+template <typename index>
+__device__ void move(
+    i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given, const int* __restrict__ counts,
+    const int* __restrict__ sums, Entry<index>* __restrict__ moved) {
+    __shared__ Tally seen[WARPS][THREADS];
+    __shared__ index begin[DIGITS];
     const i64 chunks = (n + chunk_size - 1) / chunk_size;
     for (i64 chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
-        find_begins(chunk, chunks, counts, begin);
+        find_begins(chunk, chunks, counts, sums, begin);
         const i64 end = (chunk + 1) * chunk_size < n ? (chunk + 1) * chunk_size : n;
-        for (i64 tile = chunk * chunk_size; tile < end; tile += TILE) {
-            Entry own[ROUNDS];
-            int rank[ROUNDS];
-            for (int w = 0; w < WARPS; w++) seen[w][threadIdx.x] = seen[w][THREADS + threadIdx.x] = 0;
-            __syncthreads();
-            const i64 first = tile + warp * (TILE / WARPS) + lane;
-#pragma unroll
-            for (int round = 0; round < ROUNDS; round++)
-                if (first + round * WARP < end) own[round] = entry(given, first + round * WARP, rows, shift);
-#pragma unroll
-            for (int round = 0; round < ROUNDS; round++) {
-                const bool has = first + round * WARP < end;
-                const int digit = has ? digit_of(own[round].id, shift) : DIGITS;
-                const u32 equals = __match_any_sync(ALL_LANES, digit);
-                const int below = __popc(equals & ((1u << lane) - 1));
-                if (has) rank[round] = seen[warp][digit] + below;
-                __syncwarp();
-                if (has && below == 0) seen[warp][digit] += __popc(equals);
-                __syncwarp();
-            }
-            __syncthreads();
-            int of_tile[2];
-            for (int k = 0; k < 2; k++) {
-                of_tile[k] = 0;
-                for (int w = 0; w < WARPS; w++) {
-                    const int of_warp = seen[w][k * THREADS + threadIdx.x];
-                    seen[w][k * THREADS + threadIdx.x] = of_tile[k];
-                    of_tile[k] += of_warp;
-                }
-            }
-            __syncthreads();
-#pragma unroll
-            for (int round = 0; round < ROUNDS; round++) {
-                if (first + round * WARP >= end) break;
-                const int digit = digit_of(own[round].id, shift);
-                moved[begin[digit] + seen[warp][digit] + rank[round]] = own[round];
-            }
-            __syncthreads();
-            for (int k = 0; k < 2; k++) begin[k * THREADS + threadIdx.x] += of_tile[k];
-        }
+        for (i64 tile = chunk * chunk_size; tile < end; tile += TILE)
+            move_tile(tile, end, rows, shift, given, begin, seen, moved);
         __syncthreads();
     }
 }
 
+#define STAMP_SORT(index, bits)                                                                               \
+    KERNEL(count_digits_##bits)(                                                                              \
+        i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given, int* __restrict__ counts, \
+        int* __restrict__ sums) {                                                                             \
+        count<index>(n, rows, shift, chunk_size, given, counts, sums);                                        \
+    }                                                                                                         \
+    KERNEL(move_by_digit_##bits)(                                                                             \
+        i64 n, i64 rows, i64 shift, i64 chunk_size, const void* __restrict__ given,                           \
+        const int* __restrict__ counts, const int* __restrict__ sums, Entry<index>* __restrict__ moved) {     \
+        move<index>(n, rows, shift, chunk_size, given, counts, sums, moved);                                  \
+    }
+STAMP_SORT(u32, 32)
+STAMP_SORT(i64, 64)
+
 // ---- backward ----------------------------------------------------------------------------------
 
-// The first of the sorted entries whose id is `row` or more.
-__device__ inline i64 first_of(i64 row, i64 n, const Entry* __restrict__ sorted) {
+// Equal ids are a segment, which has a row of dtable. A group of threads, a warp at most, adds up one after the other
+// what is not long: a span of rows of dtable, of which many may have no id and become 0, or a piece of a long segment.
+// Each thread has columns of its own and waits for no other. The rows of dy lie anywhere: six are on their way at a
+// time, of the next segments, too.
+constexpr int SHORT = 64;    // as in cuda.py: of a segment that is not long at most, and of a piece
+constexpr int PIECES = 128;  // as in cuda.py: whose sums are added at a time
+constexpr int WAYS = 16;
+
+// The first of the sorted entries whose id is `row` or more. The steps wait for each other, so each has many ways.
+template <typename index> __device__ i64 first_of(i64 row, i64 n, const Entry<index>* __restrict__ sorted) {
     i64 begin = 0, end = n;
     while (begin < end) {
-        const i64 middle = (begin + end) / 2;
-        if (sorted[middle].id < row)
-            begin = middle + 1;
-        else
-            end = middle;
+        const i64 step = (end - begin) / (WAYS + 1) + 1;
+        int below = 0;
+#pragma unroll
+        for (int way = 1; way <= WAYS; way++) {
+            const i64 at = begin + way * step - 1;
+            below += at < end && i64(sorted[at].id) < row;
+        }
+        begin += below * step;
+        end = begin + step - 1 < end ? begin + step - 1 : end;
     }
     return begin;
 }
 
-// Equal ids are a segment, which has a row of dtable. Up to SHORT of them: a group of threads adds them up, each with
-// columns of its own. Two packs of two rows of dy are on their way at a time. A block has SPAN rows of dtable, of which
-// many may have no id and become 0.
-constexpr int SHORT = 64;  // as in cuda.py
-constexpr int SPAN = 64;
+template <typename real> __device__ void operator+=(Pack<real>& sum, const Pack<real>& pack) {
+#pragma unroll
+    for (int k = 0; k < Pack<real>::size; k++) sum.v[k] += pack.v[k];
+}
 
-template <typename real>
+// Of an assignment the compiler makes four stores here.
+__device__ inline void store_whole(float* y, const Pack<float>& pack) {
+    __stcg(reinterpret_cast<float4*>(y), make_float4(pack.v[0], pack.v[1], pack.v[2], pack.v[3]));
+}
+__device__ inline void store_whole(double* y, const Pack<double>& pack) {
+    __stcg(reinterpret_cast<double2*>(y), make_double2(pack.v[0], pack.v[1]));
+}
+
+// What a thread has of each row: the pack at `first`, of rows that cannot be read in packs one number after the other.
+template <typename real, bool whole> struct Columns {
+    i64 units, first;
+
+    __device__ Columns(i64 units, i64 strip, int group)
+        : units(units), first((strip * group + threadIdx.x % group) * Pack<real>::size) {}
+
+    // Zeros of a row that is not wanted.
+    __device__ Pack<real> read(const real* x, i64 row, bool wanted) const {
+        if (!whole) return load(x + row * units, first, wanted ? units : 0, false);
+        if (!wanted || first >= units) return {};
+        return *reinterpret_cast<const Pack<real>*>(x + row * units + first);
+    }
+    __device__ void write(real* y, i64 row, const Pack<real>& pack) const {
+        if (!whole)
+            store(y + row * units, first, units, false, pack);
+        else if (first < units)
+            store_whole(y + row * units + first, pack);
+    }
+};
+
+// The groups of all blocks take the jobs in turns, each of them for each strip of the columns: body(job, strip).
+template <typename Body> __device__ void each_job(i64 jobs, i64 strips, int group, Body body) {
+    const i64 stride = i64(gridDim.x) * THREADS / group;
+    for (i64 i = (i64(blockIdx.x) * THREADS + threadIdx.x) / group; i < jobs * strips; i += stride)
+        body(i / strips, i % strips);
+}
+
+// Rows [row, last) of dtable but those of long segments, along the entries from the first of them on.
+template <int ahead, typename real, bool whole, typename index>
 __device__ void add_short(
-    i64 span, i64 n, i64 rows, i64 units, int group, const Entry* __restrict__ sorted, const real* __restrict__ dy,
-    real* __restrict__ dtable) {
-    constexpr int size = Pack<real>::size, ahead = 2, wide = 2;
-    __shared__ i64 begins[SPAN + 1];
-    const bool whole = aligned(dy, dtable) && units % size == 0;
-    const int lane = threadIdx.x % group;
-    if (threadIdx.x <= SPAN) begins[threadIdx.x] = first_of(span * SPAN + threadIdx.x, n, sorted);
-    __syncthreads();
-    for (int r = threadIdx.x / group; r < SPAN && span * SPAN + r < rows; r += THREADS / group) {
-        const i64 begin = begins[r], end = begins[r + 1];
-        if (end - begin > SHORT) continue;
-        for (i64 i = lane * size; i < units; i += wide * group * size) {
-            Pack<real> sums[wide] = {};
-            for (i64 at = begin; at < end; at += ahead) {
-                i64 place[ahead];
-                Pack<real> packs[ahead][wide];
+    i64 row, i64 last, i64 n, const Columns<real, whole>& columns, const Entry<index>* __restrict__ sorted,
+    const real* __restrict__ dy, real* __restrict__ dtable) {
+    i64 at = first_of(row, n, sorted);
+    Pack<real> sum = {};
+    while (row < last) {
+        Pack<real> packs[ahead];
+        i64 id[ahead];
+        bool goes_on[ahead];
 #pragma unroll
-                for (int a = 0; a < ahead; a++) place[a] = at + a < end ? sorted[at + a].place : 0;
+        for (int a = 0; a < ahead; a++) {
+            const Entry<index> own = at + a < n ? sorted[at + a] : Entry<index>{index(last), 0};
+            id[a] = own.id;
+            goes_on[a] = at + a + SHORT < n && sorted[at + a + SHORT].id == own.id;
+            packs[a] = columns.read(dy, own.place, id[a] < last);
+        }
+        i64 next = at + ahead;
 #pragma unroll
-                for (int a = 0; a < ahead; a++)
-#pragma unroll
-                    for (int w = 0; w < wide; w++) {
-                        const i64 column = at + a < end ? i + w * group * size : units;
-                        packs[a][w] = load(dy + place[a] * units, column, units, whole);
-                    }
-#pragma unroll
-                for (int a = 0; a < ahead; a++)
-#pragma unroll
-                    for (int w = 0; w < wide; w++)
-#pragma unroll
-                        for (int k = 0; k < size; k++) sums[w].v[k] += packs[a][w].v[k];
+        for (int a = 0; a < ahead; a++) {
+            if (row < id[a]) {
+                columns.write(dtable, row, sum);
+                for (row++; row < id[a] && row < last; row++) columns.write(dtable, row, {});
+                sum = {};
             }
-#pragma unroll
-            for (int w = 0; w < wide; w++)
-                store(dtable + (span * SPAN + r) * units, i + w * group * size, units, whole, sums[w]);
+            if (row == last) break;
+            if (goes_on[a]) {  // at the first entry of a long segment and at none of the others
+                next = first_of(++row, n, sorted);
+                break;
+            }
+            sum += packs[a];
         }
+        at = next;
     }
-    __syncthreads();  // before someone overwrites begins
 }
 
-// More than SHORT, such as the id that fills up short texts: a block for each WARP columns, for a thread alone would
-// wait for one row after the other. The block brings 128 rows at a time into shared memory, all on their way at once,
-// and the next ones while its first warp adds in order, one column a thread.
-constexpr int ROWS_EACH = 16;
-constexpr int ROWS = WARPS * ROWS_EACH;
+// A piece of a long segment: the id, the piece's number and how many there are; 0 if there is nothing left to add.
+struct Run {
+    i64 id, number, count;
+};
 
-template <typename real>
-__device__ void add_segment(
-    i64 begin, i64 n, i64 units, i64 column, const Entry* __restrict__ sorted, const real* __restrict__ dy,
-    real* __restrict__ dtable) {
-    __shared__ real tile[ROWS][WARP];
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    const i64 id = sorted[begin].id;
-    const auto has = [&](i64 at) { return at < n && sorted[at].id == id; };
-    real next[ROWS_EACH], sum = 0;
-    const auto bring = [&](i64 at) {
+// Piece number k begins k SHORT places behind its segment, and in its first SHORT places is one multiple of SHORT: so
+// each multiple has a piece at most, and the pieces of a segment are neighbours.
+template <typename index>
+__device__ Run find_piece(i64 at, i64 n, i64 rows, const Entry<index>* __restrict__ sorted, i64& begin, i64& end) {
+    const auto id = [&](i64 i) { return 0 <= i && i < n ? i64(sorted[i].id) : rows; };
+    const i64 own = id(at), before = id(at - SHORT / 2), behind = id(at + SHORT / 2);
+    if (own == rows || (own != before && own != behind)) return {own, 0, 0};
+    begin = first_of(own, n, sorted), end = first_of(own + 1, n, sorted);
+    const Run run = {own, (at - begin) / SHORT, (end - begin) / SHORT};
+    if (end - begin <= SHORT || run.number >= run.count) return {own, 0, 0};
+    begin += run.number * SHORT;
+    if (run.number < run.count - 1) end = begin + SHORT;
+    return run;
+}
+
+template <int ahead, typename real, bool whole, typename index>
+__device__ void add_piece(
+    i64 piece, i64 n, i64 rows, const Columns<real, whole>& columns, const Entry<index>* __restrict__ sorted,
+    const real* __restrict__ dy, Run* __restrict__ runs, real* __restrict__ sums, real* __restrict__ dtable) {
+    i64 begin, end;
+    const Run run = find_piece(piece * SHORT, n, rows, sorted, begin, end);
+    if (columns.first == 0) runs[piece] = {run.id, run.number, run.count == 1 ? 0 : run.count};
+    if (!run.count) return;
+    Pack<real> sum = {};
+    for (; begin < end; begin += ahead) {
+        Pack<real> packs[ahead];
 #pragma unroll
-        for (int r = 0; r < ROWS_EACH; r++) {
-            const i64 row = at + warp * ROWS_EACH + r;
-            next[r] = column < units && has(row) ? dy[sorted[row].place * units + column] : 0;
+        for (int a = 0; a < ahead; a++) {
+            const bool has = begin + a < end;
+            packs[a] = columns.read(dy, has ? sorted[begin + a].place : 0, has);
         }
-    };
-    bring(begin);
-    for (i64 at = begin; has(at); at += ROWS) {
-        __syncthreads();  // the rows before are added
 #pragma unroll
-        for (int r = 0; r < ROWS_EACH; r++) tile[warp * ROWS_EACH + r][lane] = next[r];
-        __syncthreads();
-        bring(at + ROWS);
-        if (warp == 0)
-            for (int r = 0; r < ROWS; r++) sum += tile[r][lane];  // past the last of them stand zeros
+        for (int a = 0; a < ahead; a++) sum += packs[a];
     }
-    if (warp == 0 && column < units) dtable[id * units + column] = sum;
-    __syncthreads();
+    if (run.count == 1)
+        columns.write(dtable, run.id, sum);
+    else
+        columns.write(sums, piece, sum);
 }
 
-// Such a segment holds a multiple of SHORT, and the entry half of SHORT before or behind it. Each thread of a warp looks at
-// one multiple, whether it is the first in a long segment.
-template <typename real>
-__device__ void add_long(
-    i64 job, i64 n, i64 rows, i64 units, const Entry* __restrict__ sorted, const real* __restrict__ dy,
-    real* __restrict__ dtable) {
-    __shared__ i64 begins[WARP];
-    const int lane = threadIdx.x % WARP;
-    const i64 strips = (units + WARP - 1) / WARP, at = (job / strips * WARP + lane) * SHORT;
-    if (threadIdx.x < WARP) {
-        const auto id = [&](i64 i) { return 0 <= i && i < n ? sorted[i].id : rows; };
-        const i64 own = id(at), before = id(at - SHORT / 2), behind = id(at + SHORT / 2);
-        begins[lane] = -1;
-        if (own < rows && (own == before || own == behind)) {
-            const i64 begin = first_of(own, n, sorted);
-            if (at - begin < SHORT && id(begin + SHORT) == own) begins[lane] = begin;
+// Whether the sums of up to PIECES pieces, `step` apart, are to be added up, of which this is the first.
+__device__ inline bool leads(const Run& run, i64 step) { return run.count > step && run.number % (PIECES * step) == 0; }
+
+// further[piece] = Σ of them; the last of all is the row of dtable.
+template <int ahead, typename real, bool whole>
+__device__ void add_sums(
+    i64 piece, i64 step, const Run& run, const Columns<real, whole>& columns, const real* __restrict__ sums,
+    real* __restrict__ further, real* __restrict__ dtable) {
+    const i64 left = run.count - run.number, end = left < PIECES * step ? left : PIECES * step;
+    Pack<real> sum = {};
+    for (i64 i = 0; i < end; i += ahead * step) {
+        Pack<real> packs[ahead];
+#pragma unroll
+        for (int a = 0; a < ahead; a++) packs[a] = columns.read(sums, piece + i + a * step, i + a * step < end);
+#pragma unroll
+        for (int a = 0; a < ahead; a++) sum += packs[a];
+    }
+    if (run.count <= PIECES * step)
+        columns.write(dtable, run.id, sum);
+    else
+        columns.write(further, piece, sum);
+}
+
+// A group looks at FEW pieces. Mostly there is nothing to do.
+constexpr int FEW = 8;  // as in cuda.py
+
+template <int ahead, typename real, bool whole>
+__device__ void add_all_sums(
+    i64 pieces, i64 step, i64 units, i64 strips, int group, const Run* __restrict__ runs,
+    const real* __restrict__ sums, real* __restrict__ further, real* __restrict__ dtable) {
+    each_job((pieces + FEW - 1) / FEW, strips, group, [&](i64 job, i64 strip) {
+        const Columns<real, whole> columns(units, strip, group);
+        u32 leading = 0;
+#pragma unroll
+        for (int k = 0; k < FEW; k++)
+            if (job * FEW + k < pieces && leads(runs[job * FEW + k], step)) leading |= 1u << k;
+        for (; leading; leading &= leading - 1) {
+            const i64 piece = job * FEW + __ffs(int(leading)) - 1;
+            add_sums<ahead>(piece, step, runs[piece], columns, sums, further, dtable);
         }
-    }
-    __syncthreads();
-    for (int k = 0; k < WARP; k++)
-        if (begins[k] >= 0) add_segment(begins[k], n, units, job % strips * WARP + lane, sorted, dy, dtable);
-    __syncthreads();
+    });
 }
 
-// Jobs: WARP multiples of SHORT for WARP columns each, which take longest if they find anything, and then spans.
-template <typename real>
-__device__ void add(
-    i64 n, i64 rows, i64 units, int group, const Entry* __restrict__ sorted, const real* __restrict__ dy,
-    real* __restrict__ dtable) {
-    const i64 multiples = (n + SHORT - 1) / SHORT, spans = (rows + SPAN - 1) / SPAN;
-    const i64 longs = (multiples + WARP - 1) / WARP * ((units + WARP - 1) / WARP);
-    for (i64 job = blockIdx.x; job < longs + spans; job += gridDim.x) {
-        if (job < longs)
-            add_long(job, n, rows, units, sorted, dy, dtable);
-        else
-            add_short(job - longs, n, rows, units, group, sorted, dy, dtable);
-    }
+// A job is a piece, if there is one, and then a span.
+template <int ahead, typename real, bool whole, typename index>
+__device__ void add_all(
+    i64 n, i64 rows, i64 span, i64 units, i64 strips, int group, const Entry<index>* __restrict__ sorted,
+    const real* __restrict__ dy, Run* __restrict__ runs, real* __restrict__ sums, real* __restrict__ dtable) {
+    const i64 pieces = (n + SHORT - 1) / SHORT, spans = (rows + span - 1) / span;
+    each_job(pieces > spans ? pieces : spans, strips, group, [&](i64 job, i64 strip) {
+        const Columns<real, whole> columns(units, strip, group);
+        const i64 row = job * span, last = row + span < rows ? row + span : rows;
+        if (job < pieces) add_piece<ahead>(job, n, rows, columns, sorted, dy, runs, sums, dtable);
+        if (row < last) add_short<ahead>(row, last, n, columns, sorted, dy, dtable);
+    });
 }
 
-#define STAMP(real, type)                                                                                   \
-    KERNEL(embedding_forward_##type)(                                                                       \
-        i64 n, i64 rows, i64 units, i64 group, const real* __restrict__ table, const i64* __restrict__ ids, \
-        real* __restrict__ y) {                                                                             \
-        gather(n, rows, units, int(group), table, ids, y);                                                  \
-    }                                                                                                       \
-    KERNEL(embedding_backward_##type)(                                                                      \
-        i64 n, i64 rows, i64 units, i64 group, const Entry* __restrict__ sorted,                            \
-        const real* __restrict__ dy, real* __restrict__ dtable) {                                           \
-        add(n, rows, units, int(group), sorted, dy, dtable);                                                \
+// Or else the compiler has a row added before it asks for the next, to make more blocks fit.
+#define MORE_REGISTERS __launch_bounds__(THREADS, 2)
+
+#define STAMP_BACKWARD(real, type, index, bits)                                                                    \
+    KERNEL(embedding_backward_##type##_##bits)(                                                                    \
+        i64 n, i64 rows, i64 span, i64 units, i64 strips, i64 group, const Entry<index>* __restrict__ sorted,      \
+        const real* __restrict__ dy, Run* __restrict__ runs, real* __restrict__ sums, real* __restrict__ dtable) { \
+        if (units % Pack<real>::size == 0 && aligned(dy, sums, dtable))                                            \
+            add_all<6, real, true>(n, rows, span, units, strips, int(group), sorted, dy, runs, sums, dtable);      \
+        else                                                                                                       \
+            add_all<1, real, false>(n, rows, span, units, strips, int(group), sorted, dy, runs, sums, dtable);     \
+    }
+
+#define STAMP(real, type)                                                                                       \
+    KERNEL(embedding_forward_##type)(                                                                           \
+        i64 n, i64 rows, i64 units, i64 group, const real* __restrict__ table, const i64* __restrict__ ids,     \
+        real* __restrict__ y) {                                                                                 \
+        gather(n, rows, units, int(group), table, ids, y);                                                      \
+    }                                                                                                           \
+    STAMP_BACKWARD(real, type, u32, 32)                                                                         \
+    STAMP_BACKWARD(real, type, i64, 64)                                                                         \
+    extern "C" __global__ void MORE_REGISTERS embedding_sums_##type(                                            \
+        i64 pieces, i64 step, i64 units, i64 strips, i64 group, const Run* __restrict__ runs,                   \
+        const real* __restrict__ sums, real* __restrict__ further, real* __restrict__ dtable) {                 \
+        if (units % Pack<real>::size == 0 && aligned(sums, further, dtable))                                    \
+            add_all_sums<8, real, true>(pieces, step, units, strips, int(group), runs, sums, further, dtable);  \
+        else                                                                                                    \
+            add_all_sums<1, real, false>(pieces, step, units, strips, int(group), runs, sums, further, dtable); \
     }
 FOR_FLOAT_TYPES(STAMP)
