@@ -89,11 +89,15 @@ def _check(journal: Journal, until: float) -> None:
 
 
 def checked(check: str, said: str) -> str:
-    """What the checker found, and that the tests under it ran to their end."""
+    """What the checker found and where, and that the tests under it ran to their end."""
     found = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: .*", said)
     ran = re.findall(r"\d+ (?:passed|failed).*", said)
     ends = [*ran[-1:], *found[-1:]]
-    return f"compute-sanitizer {check}, on {WATCHED}: {'; '.join(ends) if len(ends) == 2 else last_lines(said)}"
+    told = "; ".join(ends) if len(ends) == 2 else last_lines(said)
+    where = dict.fromkeys(re.findall(r"^=+ (?:Error|Warning|Invalid|Race).*$", said, re.MULTILINE))
+    return "\n".join(
+        [f"compute-sanitizer {check}, on {WATCHED}: {told}", *(f"- {line[:300]}" for line in [*where][:5])]
+    )
 
 
 def _sanitizer() -> str | None:

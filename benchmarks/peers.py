@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -63,7 +64,7 @@ def _version(package: str) -> str:
             return version(name)
         except PackageNotFoundError:
             pass
-    return "of unknown version"
+    return getattr(sys.modules.get(package), "__version__", "of unknown version")  # minidl that is not installed
 
 
 def chosen(names: Sequence[str] | None, able: Sequence[str]) -> list[Peer]:

@@ -89,6 +89,13 @@ def full(shape: tuple[int, ...], value: Any, beside: Array, dtype: Any = None) -
     return np.full_like(beside, value, dtype, "C", shape=shape or 1).reshape(shape)  # to CuPy () would be no shape
 
 
+def filled(shape: Any, value: Any, dtype: Any, device: str) -> Array:
+    """A new array of one value on a device."""
+    if device == "cuda":
+        return cuda.filled(shape, value, dtype)
+    return np.full(shape, value, dtype) if value else np.zeros(shape, dtype)  # which the system has at hand
+
+
 def to_host(array: Array) -> Array:
     """The array as NumPy's, a copy if it lives on the GPU: this waits until all work before it is done."""
     return array.get() if on_gpu(array) else array

@@ -15,12 +15,12 @@ from minidl.tensor import FUNCTIONS, Tensor, as_tensor, without_gradient, wrap
 
 def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, device: str | None = None) -> Tensor:
     """A tensor of zeros: zeros(2, 3) or zeros((2, 3))."""
-    return _finished(np.zeros(_shape(shape), dtype), requires_grad, _place(device))
+    return _filled(shape, 0, dtype, requires_grad, device)
 
 
 def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, device: str | None = None) -> Tensor:
     """A tensor of ones: ones(2, 3) or ones((2, 3))."""
-    return _finished(np.ones(_shape(shape), dtype), requires_grad, _place(device))
+    return _filled(shape, 1, dtype, requires_grad, device)
 
 
 def full(shape: Any, value: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
@@ -48,6 +48,11 @@ def full_like(x: Any, value: Any, dtype: Any = None, requires_grad: bool = False
         requires_grad,
         x.device if device is None else _place(device),
     )
+
+
+def _filled(shape: tuple[Any, ...], value: int, dtype: Any, requires_grad: bool, device: str | None) -> Tensor:
+    place = _place(device)
+    return _finished(devices.filled(_shape(shape), value, dtype, place), requires_grad, place)
 
 
 def _full(shape: Any, value: Any, dtype: Any, requires_grad: bool, device: str) -> Tensor:

@@ -311,6 +311,12 @@ def zeros(shape: int | Sequence[int], dtype: Any = float) -> ndarray:
     return made
 
 
+def full(shape: int | Sequence[int], fill_value: Any, dtype: Any = None) -> ndarray:
+    made = empty(shape, dtype)
+    made[...] = fill_value
+    return made
+
+
 def asarray(array: Any, dtype: Any = None) -> ndarray:
     """NumPy's arrays are copied, in Fortran's order if that is theirs."""
     if isinstance(array, ndarray):
@@ -513,9 +519,8 @@ FLUSHES = platform.machine() in ("x86_64", "AMD64")
 
 class RawModule:
     def __init__(self, *, code: str, options: tuple[str, ...] = (), backend: str = "nvrtc") -> None:
-        definitions = [option[2:] for option in options if option.startswith("-D")]
-        self._flushing = FLUSHES and "REAL=float" in definitions
-        self._kernels = cuda_on_cpu.build_text(code + _FLUSH * FLUSHES, definitions, gpu.compute_capability * 10)
+        self._flushing = FLUSHES and code.startswith("#define REAL float\n")
+        self._kernels = cuda_on_cpu.build_text(code + _FLUSH * FLUSHES, [], gpu.compute_capability * 10)
 
     def get_function(self, name: str) -> RawKernel:
         if name not in self._kernels.names:

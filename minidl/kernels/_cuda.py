@@ -50,7 +50,7 @@ def _source(name: str) -> str:
 
 @functools.cache
 def _kernel(family: str, name: str, definitions: tuple[str, ...] = ()) -> Any:
-    """A kernel of a file of cuda/, compiled with these macros defined."""
+    """A kernel of a file of cuda/, with these macros defined, such as "UNITS=32"."""
     return _library(family, definitions).get_function(name)
 
 
@@ -58,8 +58,9 @@ def _kernel(family: str, name: str, definitions: tuple[str, ...] = ()) -> Any:
 def _library(family: str, definitions: tuple[str, ...]) -> Any:
     import cupy
 
-    options = *OPTIONS, *(f"-D{definition}" for definition in definitions)
-    return cupy.RawModule(code=_source(f"{family}.cu"), options=options, backend="nvrtc")
+    # In the text: for options that it has not met in this process CuPy compiles an empty file, to know its compiler.
+    defined = "".join(f"#define {definition.replace('=', ' ')}\n" for definition in definitions)
+    return cupy.RawModule(code=defined + _source(f"{family}.cu"), options=OPTIONS, backend="nvrtc")
 
 
 def _launch(family: str, kernel: str, blocks: int, *arguments: Any, shared: int = 0) -> None:

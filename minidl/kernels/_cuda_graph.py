@@ -12,6 +12,7 @@ at the gradients. What the optimizer makes of these is a third, in which the lea
 from __future__ import annotations
 
 import contextlib
+import gc
 import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextvars import ContextVar
@@ -127,6 +128,8 @@ class Recording:
     def _captured(self) -> Iterator[None]:
         """A graph of what is queued in this block."""
         stream = self._recorder.stream
+        collects = gc.isenabled()
+        gc.disable()  # what it finds may hold memory of CUDA's, and to give that back would break the recording off
         stream.begin_capture()
         try:
             yield
@@ -134,6 +137,9 @@ class Recording:
             with contextlib.suppress(Exception):  # the step may have broken it off
                 stream.end_capture()
             raise
+        finally:
+            if collects:
+                gc.enable()
         self._graphs.append(stream.end_capture())
 
     def place_of(self, seed: int, offset: int) -> tuple[Array, int]:

@@ -46,7 +46,7 @@ CHUNKS = 256  # of ids, at most, each for a block that sorts: most GPUs have roo
 NARROW = 1 << 31  # ids and places below it are sorted as 32 bits
 
 # Rows of a table that a group of threads adds up, at most: fewer where there would not be so many threads.
-SPAN, MANY = 8, 1 << 18
+SPAN, MANY = 16, 1 << 18
 
 # Rows that do not fit into shared memory are read twice. So many bytes of them at a time are still in the L2 then, but
 # there are at least so many blocks, to fill the GPU.
@@ -136,6 +136,14 @@ def to_device(array: Any) -> Array:
         import cupy
 
         return cupy.asarray(array)
+
+
+def filled(shape: Any, value: Any, dtype: Any) -> Array:
+    """A new array of one value on the GPU: made there, for the host may have no room for it."""
+    with _explained():
+        import cupy
+
+        return cupy.full(shape, value, dtype)
 
 
 def from_dlpack(array: Any) -> Array:
