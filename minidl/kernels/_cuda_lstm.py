@@ -32,13 +32,13 @@ BARRIERS, SUBTOTALS = 4, 8  # as in lstm.cu; the barriers' bytes as numbers, of 
 # cuOccupancyMaxActiveClusters. A cluster lies in one part of the GPU, and the parts are not multiples of it.
 CLUSTERS, PROCESSORS = {2: 66, 3: 39, 4: 31, 5: 22, 6: 17, 7: 15, 8: 15}, 132
 
-# Cycles of a step, to choose between one launch and one a step, as an H200 of 1.755 GHz took them: H 384 to 1024, B 1
-# to 256, forward and backward within a quarter of these.
-MEETING = 4000  # of 32 to 128 blocks in global memory, with the gates and what comes before the first row
-ROW = {"float32": 36, "float64": 72}  # of a row in a warp; in float64 by reckoning
-PRODUCT = {"float32": 1 / 75, "float64": 1 / 37}  # of cuBLAS, for a multiply-add on one processor
-STEP = 18000  # of cuBLAS before and behind its multiply-adds, and of the kernel of a step
-LAUNCHES = 35000  # of the host for both: 20 µs. A graph needs none, but must give the bits of what it stands for
+# Nanoseconds of a step, to choose between one launch and one a step, as an H200 took them: H 384 to 1024, B 1 to 256,
+# forward and backward within a quarter of these.
+MEETING = 2300  # of 32 to 128 blocks in global memory, with the gates and what comes before the first row
+ROW = {"float32": 20.5, "float64": 41}  # of a row in a warp; in float64 by reckoning
+PRODUCT = {"float32": 0.0076, "float64": 0.0154}  # of cuBLAS, for a multiply-add on one processor
+STEP = 10_300  # of cuBLAS before and behind its multiply-adds, and of the kernel of a step
+LAUNCHES = 20_000  # of the host for both. A graph needs none, but must give the bits of what it stands for
 THREADS = 256  # of a block that does one step
 
 
@@ -195,7 +195,7 @@ class Form:
         rows = _ceil(sizes.batch, fit * turns)
         groups = _ceil(sizes.batch, rows)
         if blocks > 1 and not cluster:
-            if turns * (MEETING + rows * warps * ROW[dtype]) > _stepwise_cycles(gpu, sizes):
+            if turns * (MEETING + rows * warps * ROW[dtype]) > _stepwise_time(gpu, sizes):
                 return None
             groups = min(groups, fit)  # blocks that wait for each other must all be on the GPU
         return cls(dtype, units, blocks, warps, rows, groups, (once + rows * a_row) * size, cluster)
@@ -242,7 +242,7 @@ def _fit(gpu: GPU, blocks: int, warps: int, cluster: bool) -> int:
     return max(WARPS // warps * CLUSTERS[blocks] * gpu.processors // PROCESSORS, 1)
 
 
-def _stepwise_cycles(gpu: GPU, sizes: Sizes) -> float:
+def _stepwise_time(gpu: GPU, sizes: Sizes) -> float:
     """Of a step in two launches: the GPU's, or those of the host if these are more."""
     product = 4 * sizes.batch * sizes.units**2 / gpu.processors
     return max(LAUNCHES, STEP + product * PRODUCT[sizes.dtype.name])

@@ -16,17 +16,17 @@
 //            to 1024    to 512            8   to 128   the same; all blocks must be on the GPU at once
 //
 // What a row of a step costs a block of 16 warps in float32: as counted in the machine code for sm_90, 64 multiply-adds
-// a thread and some 20 instructions about them, 340 cycles of an SM that starts four a cycle. An H200 takes 580. The loads of what is
-// multiplied are a few of them, because each number is used four times, for the four gates or for four units; if it
-// were used once, shared memory, which hands a warp 128 bytes a cycle, would take 1024 cycles. Two rows run side by
-// side, so that one's loads and shuffles hide behind the other's products.
+// a thread and some 20 instructions about them, 340 cycles of an SM that starts four a cycle. An H200 takes 650. The
+// loads of what is multiplied are a few of them, because each number is used four times, for the four gates or for four
+// units; if it were used once, shared memory, which hands a warp 128 bytes a cycle, would take 1024 cycles. Two rows
+// run side by side, so that one's loads and shuffles hide behind the other's products.
 //
 // What a step waits for, however few the rows: the products of the first, 150 cycles; two barriers with sums between
 // warps, 150; the gates and tanh(c), 400, the gates side by side because none has a branch; the way to the other
 // blocks. In a cluster that is one store which counts itself in (st.async), a few hundred cycles: a fence or the
 // cluster's own barrier would wait for everything that is on its way to global memory. In global memory it is a release
 // by one thread, a counter and the way back, some 2000. These cycles come from counting instructions. The whole step of
-// one row a group, measured on an H200: 0.83 µs at 128 units, 1.03 at 256, 1.98 at 512 and 2.49 at 1024, of 1755 cycles
+// one row a group, measured on an H200: 0.83 µs at 128 units, 1.03 at 256, 1.98 at 512 and 2.49 at 1024, of 1980 cycles
 // each, and backward as much.
 //
 // Long states, the `step` kernels: cuBLAS makes h R, or dz Rᵀ, one step at a time and one kernel does the rest. A model
@@ -53,6 +53,8 @@
 #define IN_GLOBAL_MEMORY (BLOCKS > 1 && !IN_CLUSTERS)
 
 typedef REAL real;
+
+#include "groups.cuh"
 
 constexpr int DEPTH = 64 / sizeof(real); // states that a thread multiplies: R takes 64 registers
 
@@ -107,176 +109,7 @@ __device__ inline void write(real* to, int units, const Gates& v) {
 
 __device__ inline size_t place(int row, int t, int time) { return (size_t)row * time + t; }
 
-// ---- the blocks that share the units -----------------------------------------------------
-
-#if IN_CLUSTERS
-#define GROUPED __cluster_dims__(BLOCKS, 1, 1)
-#else
-#define GROUPED
-#endif
-
-#ifdef __CUDACC_RTC__
-#if IN_CLUSTERS
-__device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
-__device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
-
-__device__ inline u32 shared_address(const void* p) { return u32(__cvta_generic_to_shared(p)); }
-
-// Where in another block's shared memory this address of the own one lies.
-__device__ inline u32 of_cluster(u32 own, u32 rank) {
-    u32 other;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(other) : "r"(own), "r"(rank));
-    return other;
-}
-
-// An mbarrier: a phase ends when the bytes that one thread said it expects have come from the cluster.
-__device__ inline void start_counting(u64* barrier) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(barrier)) : "memory");
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-
-__device__ inline void expect_bytes(u64* barrier, u32 bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
-                 : "memory");
-}
-
-__device__ inline void wait_for_bytes(u64* barrier, u32 parity) {
-    u32 done;
-    do {
-        asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
-                     "selp.u32 %0, 1, 0, p;\n}"
-                     : "=r"(done)
-                     : "r"(shared_address(barrier)), "r"(parity)
-                     : "memory");
-    } while (!done);
-}
-
-// The value or the pack, and that it has come, to the same places of another block. A plain store would need a fence
-// behind it, and that waits for all that this block has on its way to global memory.
-__device__ inline void send(float* own, u32 rank, float value, u64* barrier) {
-    const u32 to = of_cluster(shared_address(own), rank), counter = of_cluster(shared_address(barrier), rank);
-    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(to),
-                 "r"(__float_as_uint(value)), "r"(counter)
-                 : "memory");
-}
-__device__ inline void send(double* own, u32 rank, double value, u64* barrier) {
-    const u32 to = of_cluster(shared_address(own), rank), counter = of_cluster(shared_address(barrier), rank);
-    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b64 [%0], %1, [%2];" ::"r"(to),
-                 "l"(__double_as_longlong(value)), "r"(counter)
-                 : "memory");
-}
-__device__ inline void send(Pack<float>* own, u32 rank, const Pack<float>& p, u64* barrier) {
-    const u32 to = of_cluster(shared_address(own), rank), counter = of_cluster(shared_address(barrier), rank);
-    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(to),
-                 "r"(__float_as_uint(p.v[0])), "r"(__float_as_uint(p.v[1])), "r"(__float_as_uint(p.v[2])),
-                 "r"(__float_as_uint(p.v[3])), "r"(counter)
-                 : "memory");
-}
-__device__ inline void send(Pack<double>* own, u32 rank, const Pack<double>& p, u64* barrier) {
-    const u32 to = of_cluster(shared_address(own), rank), counter = of_cluster(shared_address(barrier), rank);
-    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b64 [%0], {%1, %2}, [%3];" ::"r"(to),
-                 "l"(__double_as_longlong(p.v[0])), "l"(__double_as_longlong(p.v[1])), "r"(counter)
-                 : "memory");
-}
-#endif
-
-// What others released before they changed *p is seen after this, by the whole block once it has met.
-__device__ inline u32 load_acquire(const u32* p) {
-    u32 value;
-    asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
-    return value;
-}
-
-__device__ inline void add_release(u32* p) { asm volatile("red.release.gpu.add.u32 [%0], 1;" ::"l"(p) : "memory"); }
-#endif
-
-// 16 bytes from global to shared memory, past the first cache, which may hold what was there before. From Ampere on
-// they pass by the registers, and as many are under way as a thread asks for.
-#if defined(__CUDACC_RTC__) && __CUDA_ARCH__ >= 800
-__device__ inline void copy_16_bytes(void* to, const void* from) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(u32(__cvta_generic_to_shared(to))), "l"(from)
-                 : "memory");
-}
-__device__ inline void end_of_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int under_way> __device__ void wait_for_copies() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(under_way) : "memory");
-}
-#else
-__device__ inline void copy_16_bytes(void* to, const void* from) { *(float4*)to = __ldcg((const float4*)from); }
-__device__ inline void end_of_copies() {}
-template <int under_way> __device__ void wait_for_copies() {}
-#endif
-
-// How the blocks of a group meet, once a step. What they hand each other lies twice, taken in turns: nobody gives before
-// it has what all gave at the last meeting, and they gave that when they were done with what came before it.
-struct Meetings {
-    u64* bytes_come; // [2]: in a cluster, what has come of each turn
-    u32* arrived;    // of the group: how often a block of it has come, without clusters
-    u32 count;       // of meetings so far
-
-    __device__ Meetings(void* shared, u32* arrived)
-        : bytes_come((u64*)shared), arrived(arrived + blockIdx.x / BLOCKS), count(0) {
-#if IN_CLUSTERS
-        if (threadIdx.x == 0) start_counting(bytes_come), start_counting(bytes_come + 1);
-#endif
-    }
-
-    __device__ int turn() const { return count % 2; }
-
-    // All have begun, and are done with the rows before.
-    __device__ void begin() {
-#if IN_CLUSTERS
-        cluster_arrive();
-        cluster_wait();
-#else
-        __syncthreads();
-#endif
-    }
-
-    __device__ void expect(int numbers) {
-#if IN_CLUSTERS
-        if (threadIdx.x == 0) expect_bytes(bytes_come + turn(), numbers * sizeof(real));
-#endif
-    }
-
-    // What this thread has given is given. What it writes after this for nobody in the group may be on its way while it
-    // waits; written before, the others would have to wait until it has reached memory.
-    __device__ void arrive() {
-#if IN_GLOBAL_MEMORY
-        __syncthreads();
-        if (threadIdx.x == 0) add_release(arrived);
-#endif
-    }
-
-    // All that was given for this block is there.
-    __device__ void wait() {
-#if IN_CLUSTERS
-        wait_for_bytes(bytes_come + turn(), count / 2 % 2);
-#else
-#if IN_GLOBAL_MEMORY
-        if (threadIdx.x == 0)
-            while (load_acquire(arrived) < BLOCKS * (count + 1)) continue;
-#endif
-        __syncthreads();
-#endif
-        ++count;
-    }
-};
-
-#if IN_CLUSTERS
-// A warp's values to the same places of all blocks, 16 bytes at a time: neighbours have the same pack, each for others.
-__device__ inline void send_to_all(real* own, real value, bool there, u64* bytes_come) {
-    constexpr int size = Pack<real>::size;
-    const int lane = threadIdx.x % size;
-    Pack<real> pack;
-#pragma unroll
-    for (int k = 0; k < size; ++k) pack.v[k] = __shfl_sync(ALL_LANES, value, k, size);
-    if (!there) return;
-#pragma unroll
-    for (int rank = 0; rank < BLOCKS; rank += size)
-        if (rank + lane < BLOCKS) send((Pack<real>*)(own - lane), rank + lane, pack, bytes_come);
-}
-#endif
+// ---- sums over neighbours ---------------------------------------------------------------
 
 // v[0 … 3], each summed over `lanes` neighbours, `stride` lanes apart, of which this is number `part`: the first
 // exchange leaves two of the sums to each, the second one, so that four take three shuffles and not eight. Returns
@@ -373,7 +206,8 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
     Gates* const biases = (Gates*)(memory + 16); // (UNITS,)
     real* const states = (real*)(biases + UNITS); // (buffers, rows, width)
     Gates* const sums = (Gates*)(states + buffers * rows * width); // (rows, warps, UNITS)
-    [[maybe_unused]] real* const group_room = room + (size_t)(blockIdx.x / BLOCKS) * 2 * rows * width; // (2, rows, width)
+    // (2, rows, width)
+    [[maybe_unused]] real* const group_room = room + (size_t)(blockIdx.x / BLOCKS) * 2 * rows * width;
 
     if (threadIdx.x < UNITS) biases[lane] = unit < units ? read(bias + unit, units) : Gates{0, 0, 0, 0};
     Gates r[DEPTH];
@@ -413,8 +247,8 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
 
             const real* const now = states + (buffers == 2 ? 1 - turn : 0) * rows * width + begin;
             const auto multiply = [&](int q, auto count) {
-                multiply_states<decltype(count)::value>(r, now + q * width, width, sums + (q * warps + warp) * UNITS + lane, warps,
-                                             part);
+                Gates* const to = sums + (q * warps + warp) * UNITS + lane;
+                multiply_states<decltype(count)::value>(r, now + q * width, width, to, warps, part);
             };
             const auto multiply_rows = [&](int from, int end) {
                 by_pairs(from, end, [&](int q) { multiply(q, Count<2>()); }, [&](int q) { multiply(q, Count<1>()); });
@@ -522,10 +356,11 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
     const int rank = blockIdx.x % BLOCKS, lane = threadIdx.x % UNITS, q_own = threadIdx.x / UNITS;
     const int unit = rank * UNITS + lane, part = threadIdx.x % SHARING, to = threadIdx.x / SHARING * 4;
     Meetings meetings(memory, arrived);
-    Gates* const slopes = (Gates*)(memory + 16);             // (2, rows, UNITS)
-    real* const parts = (real*)(slopes + 2 * rows * UNITS);  // (2, rows, BLOCKS, UNITS), or (rows, SUBTOTALS, UNITS)
-    [[maybe_unused]] const int all_parts = rows * BLOCKS * UNITS;             // that a block is given at a meeting
-    [[maybe_unused]] real* const group_room = room + (size_t)(blockIdx.x / BLOCKS) * 2 * BLOCKS * all_parts; // (2, BLOCKS, all_parts)
+    Gates* const slopes = (Gates*)(memory + 16);            // (2, rows, UNITS)
+    real* const parts = (real*)(slopes + 2 * rows * UNITS); // (2, rows, BLOCKS, UNITS), or (rows, SUBTOTALS, UNITS)
+    [[maybe_unused]] const int all_parts = rows * BLOCKS * UNITS; // that a block is given at a meeting
+    // (2, BLOCKS, all_parts)
+    [[maybe_unused]] real* const group_room = room + (size_t)(blockIdx.x / BLOCKS) * 2 * BLOCKS * all_parts;
 
     Gates r[DEPTH];
 #pragma unroll
@@ -577,7 +412,7 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
             __syncthreads();
 
             const auto multiply = [&](int q, auto count) {
-                multiply_slopes<decltype(count)::value>(r, now + q * UNITS, part, [&](int n, int which, const real(&sum)[4]) {
+                const auto give = [&](int n, int which, const real(&sum)[4]) {
                     const int target = to + which;
                     if (part >= 4 || target >= units) return;
                     const int at = ((q + n) * BLOCKS + rank) * UNITS + target % UNITS;
@@ -590,7 +425,8 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
 #else
                     store<KEPT>(parts + turn * all_parts + at, sum);
 #endif
-                });
+                };
+                multiply_slopes<decltype(count)::value>(r, now + q * UNITS, part, give);
             };
             by_pairs(0, here, [&](int q) { multiply(q, Count<2>()); }, [&](int q) { multiply(q, Count<1>()); });
             meetings.arrive();
