@@ -539,7 +539,7 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 #define CHAINS 4
 #define STRIDE (CHAINS * LANES)
 
-#define ROWS 3 /* that go by together, so that more of memory is on its way */
+#define ROWS 6 /* that go by together, so that more of memory is on its way */
 
 /* product[r] = the r-th row of a, which is dense, times b */
 INLINE void multiply_dense(const int rows, ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, real *product)

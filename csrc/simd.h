@@ -248,25 +248,48 @@ INLINE vec vsqrt(vec v)
 #endif
 }
 
-/* The sum of all lanes, halves first: ((v0 + v4) + (v2 + v6)) + ((v1 + v5) + (v3 + v7)) */
-INLINE real vsum(vec v)
-{
-    real lane[LANES];
-    vstore(lane, v);
-    for (int half = LANES / 2; half; half /= 2)
-        for (int i = 0; i < half; i++)
-            lane[i] += lane[i + half];
-    return lane[0];
-}
-
-INLINE real vmax_lane(vec v)
-{
-    real lane[LANES];
-    vstore(lane, v);
-    for (int i = 1; i < LANES; i++)
-        lane[0] = lane[i] > lane[0] ? lane[i] : lane[0];
-    return lane[0];
-}
+/* All lanes in one, halves first: vsum is ((v0 + v4) + (v2 + v6)) + ((v1 + v5) + (v3 + v7)). */
+#if defined(__SSE2__) && defined(__GNUC__)
+#define OF_256(op, a, b) IF32(_mm256_##op##_ps, _mm256_##op##_pd)(a, b)
+#define OF_128(op, a, b) IF32(_mm_##op##_ps, _mm_##op##_pd)(a, b)
+#if defined(__AVX512F__)
+#define TO_256(op, v)                                                                                     \
+    OF_256(op, IF32(_mm512_castps512_ps256, _mm512_castpd512_pd256)(v),                                   \
+           IF32(_mm512_extractf32x8_ps, _mm512_extractf64x4_pd)(v, 1))
+#else
+#define TO_256(op, v) v
+#endif
+#if defined(__AVX__)
+#define TO_128(op, v)                                                                                     \
+    OF_128(op, IF32(_mm256_castps256_ps128, _mm256_castpd256_pd128)(v),                                   \
+           IF32(_mm256_extractf128_ps, _mm256_extractf128_pd)(v, 1))
+#else
+#define TO_128(op, v) v
+#endif
+#define LANES_IN_ONE(name, op, either)                                                                    \
+    INLINE real name(vec v)                                                                               \
+    {                                                                                                     \
+        IF32(__m128, __m128d) rest = TO_128(op, TO_256(op, v));                                           \
+        rest = IF32(OF_128(op, rest, _mm_movehl_ps(rest, rest)), rest);                                   \
+        rest = OF_128(op, rest, IF32(_mm_shuffle_ps(rest, rest, 1), _mm_unpackhi_pd(rest, rest)));        \
+        return IF32(_mm_cvtss_f32, _mm_cvtsd_f64)(rest);                                                  \
+    }
+#else
+#define LANES_IN_ONE(name, op, either)                                                                    \
+    INLINE real name(vec v)                                                                               \
+    {                                                                                                     \
+        real lane[LANES];                                                                                 \
+        vstore(lane, v);                                                                                  \
+        for (int half = LANES / 2; half; half /= 2)                                                       \
+            for (int i = 0; i < half; i++)                                                                \
+                lane[i] = either(lane[i], lane[i + half]);                                                \
+        return lane[0];                                                                                   \
+    }
+#endif
+#define SUM_OF(a, b) (a) + (b)
+#define LARGER_OF(a, b) (a) > (b) ? (a) : (b)
+LANES_IN_ONE(vsum, add, SUM_OF)
+LANES_IN_ONE(vmax_lane, max, LARGER_OF)
 
 /* ---- denormals ---------------------------------------------------------------------------------- */
 

@@ -24,7 +24,7 @@ import pytest
 from tolerances import assert_close
 
 import minidl as md
-from minidl.kernels import _cuda, cuda, reference, validate
+from minidl.kernels import _cuda, _cuda_blas, cuda, reference, validate
 
 Array = Any
 run = on_device.kernels
@@ -316,6 +316,35 @@ def test_many_equal_ids_are_added_more_exactly_than_by_a_loop() -> None:
             np.abs(kernels.embedding_backward(dy, ids, 1)[0] - exact).mean() for kernels in (run, reference)
         )
         assert error < of_loop / (1 if n < 1000 else 2), n
+
+
+# ---- products -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("switch", "compute"), [("0", 68), ("1", 77)])
+@stand_in
+def test_products_of_float32_are_rounded_where_cupys_switch_says_so(
+    cp: Any, switch: str, compute: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(cupy_stand_in.cublas, "cublasGemmEx_64", lambda *arguments: given.append(arguments) or 0)
+    monkeypatch.setenv("CUPY_TF32", switch)
+    for cached in (_cuda_blas.rounds, _cuda_blas._types):
+        cached.cache_clear()
+    try:
+        cuda.matmul(cp.asarray(draw(2, 3)), cp.asarray(draw(3, 4)))
+        cuda.matmul(cp.asarray(draw(2, 3, dtype=np.float64)), cp.asarray(draw(3, 4, dtype=np.float64)))
+    finally:
+        for cached in (_cuda_blas.rounds, _cuda_blas._types):
+            cached.cache_clear()
+    assert [arguments[-2] for arguments in given] == [compute, 70]  # cublasComputeType_t
+
+
+@stand_in
+def test_an_error_of_cublas_is_an_error(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cupy_stand_in.cublas, "cublasGemmEx_64", lambda *_: 14)
+    with pytest.raises(RuntimeError, match="cublasGemmEx of cuBLAS failed with status 14"):
+        cuda.matmul(cp.asarray(draw(2, 3)), cp.asarray(draw(3, 4)))
 
 
 # ---- ids ------------------------------------------------------------------------------------

@@ -43,6 +43,12 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     return c
 
 
+@functools.cache
+def rounds() -> bool:
+    """Whether products round float32 to the 10 bits that the tensor cores multiply: CuPy's switch, read once."""
+    return os.environ.get("CUPY_TF32") == "1"
+
+
 def _form(matrix: Array) -> tuple[Array, int, int]:
     """The matrix, dense; whether it lies in the order of its columns; and how far its rows or columns are apart."""
     flags = matrix.flags
@@ -61,7 +67,7 @@ def _pointer(array: Array) -> ctypes.c_void_p:
 @functools.cache
 def _types() -> dict[str, tuple[int, int, Any, Any]]:
     """For each type of elements: its number, that of the arithmetic, and where 1 and 0 stand in it."""
-    single = COMPUTE_32_FAST_TF32 if os.environ.get("CUPY_TF32") == "1" else COMPUTE_32
+    single = COMPUTE_32_FAST_TF32 if rounds() else COMPUTE_32
     numbers_32, numbers_64 = (
         (ctypes.byref(real(1)), ctypes.byref(real(0))) for real in (ctypes.c_float, ctypes.c_double)
     )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidl.kernels._cuda import NULL, _empty, _kernel, _sum_columns
-from minidl.kernels._cuda_blas import product
+from minidl.kernels._cuda_blas import product, rounds
 
 Array = Any
 LSTMCache = tuple[Array, ...]
@@ -37,6 +37,7 @@ CLUSTERS, PROCESSORS = {2: 66, 3: 39, 4: 31, 5: 22, 6: 17, 7: 15, 8: 15}, 132
 MEETING = 2300  # of 32 to 128 blocks in global memory, with the gates and what comes before the first row
 ROW = {"float32": 20.5, "float64": 41}  # of a row in a warp; in float64 by reckoning
 PRODUCT = {"float32": 0.0076, "float64": 0.0154}  # of cuBLAS, for a multiply-add on one processor
+TENSOR_CORES = 0.25  # of that in float32, where products are rounded: by reckoning
 STEP = 10_300  # of cuBLAS before and behind its multiply-adds, and of the kernel of a step
 LAUNCHES = 20_000  # of the host for both. A graph needs none, but must give the bits of what it stands for
 THREADS = 256  # of a block that does one step
@@ -244,8 +245,8 @@ def _fit(gpu: GPU, blocks: int, warps: int, cluster: bool) -> int:
 
 def _stepwise_time(gpu: GPU, sizes: Sizes) -> float:
     """Of a step in two launches: the GPU's, or those of the host if these are more."""
-    product = 4 * sizes.batch * sizes.units**2 / gpu.processors
-    return max(LAUNCHES, STEP + product * PRODUCT[sizes.dtype.name])
+    each = PRODUCT[sizes.dtype.name] * (TENSOR_CORES if rounds() and sizes.dtype == np.float32 else 1)
+    return max(LAUNCHES, STEP + 4 * sizes.batch * sizes.units**2 / gpu.processors * each)
 
 
 # ---- long states: a product of cuBLAS and one launch for each step ------------------------
