@@ -76,7 +76,7 @@
       (n, threshold, scale, seed, offset, x, y))                                                          \
     /* ---- lstm.c: x, dx (B, T, D), kernel (D, 4U), recurrent (U, 4U), bias (4U), mask (B, T) or NULL,      \
        y, dy (B, T, U), h, c, h0, c0 and their gradients (B, U); kept for backward: gates (T, B, 4U),     \
-       h_before, c_before (T, B, U). dy, dh and dc may be NULL. */                                        \
+       h_before, c_before (T, B, U), or all NULL. dy, dh and dc may be NULL. */                           \
     K(lstm_forward,                                                                                       \
       (ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrdiff_t units, const real *x,               \
        const real *h0, const real *c0, const real *kernel, const real *recurrent, const real *bias,       \

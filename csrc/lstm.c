@@ -43,6 +43,7 @@ typedef struct {
     const uint8_t *mask; /* (B, T) or NULL */
     int reverse;
     real *gates, *h_before, *c_before; /* (T, B, 4U), (T, B, U), (T, B, U) */
+    int kept;                          /* for backward; else the gates of a chunk and the states of two steps */
     int by_units;                      /* each thread has some units of all rows, not all units of some rows */
     ptrdiff_t begin, end;              /* the steps of this chunk */
     Meeting *meeting;                  /* of the threads of this chunk */
@@ -73,6 +74,17 @@ static int masked(const Sequence *s, ptrdiff_t row, ptrdiff_t step)
 
 /* The row of a (T, B, ...) array. */
 static ptrdiff_t at(const Sequence *s, ptrdiff_t step, ptrdiff_t row) { return step * s->batch + row; }
+
+/* The same where nothing is kept: a chunk's gates take the place of those before, and a state that of the one before
+   the last. */
+static ptrdiff_t gates_at(const Sequence *s, ptrdiff_t step, ptrdiff_t row)
+{
+    return at(s, s->kept ? step : step - s->begin, row);
+}
+static ptrdiff_t state_at(const Sequence *s, ptrdiff_t step, ptrdiff_t row)
+{
+    return at(s, s->kept ? step : step % 2, row);
+}
 
 static void copy(real *to, const real *from, ptrdiff_t n) { memcpy(to, from, (size_t)n * sizeof(real)); }
 static void zero(real *array, ptrdiff_t n) { memset(array, 0, (size_t)n * sizeof(real)); }
@@ -197,7 +209,7 @@ static void gather_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
 /* The state after a step is the state before the next one. */
 static real *after(const Sequence *s, real *before, real *last, ptrdiff_t step)
 {
-    return step + 1 < s->time ? before + at(s, step + 1, 0) * s->units : last;
+    return step + 1 < s->time ? before + state_at(s, step + 1, 0) * s->units : last;
 }
 
 /* i, f, g and o of n units from their sums, and c from the one before. */
@@ -221,9 +233,9 @@ INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, pt
     const Sequence *s = &f->s;
     const ptrdiff_t units = s->units, time = s->time, first = share->row, rows = share->rows_end - first;
     const ptrdiff_t offset = first * units + unit;
-    const real *h_before = s->h_before + at(s, step, 0) * units + offset;
-    const real *c_before = s->c_before + at(s, step, 0) * units + offset;
-    real *gates = s->gates + at(s, step, first) * 4 * units + unit, *y = f->y + (first * time + step) * units + unit;
+    const real *h_before = s->h_before + state_at(s, step, 0) * units + offset;
+    const real *c_before = s->c_before + state_at(s, step, 0) * units + offset;
+    real *gates = s->gates + gates_at(s, step, first) * 4 * units + unit, *y = f->y + (first * time + step) * units + unit;
     real *h = after(s, s->h_before, f->h_last, step) + offset, *c = after(s, s->c_before, f->c_last, step) + offset;
     for (ptrdiff_t row = 0; row < rows; row++)
         if (masked(s, first + row, step))
@@ -295,9 +307,9 @@ static void forward_run(const Forward *f, const Share *share, ptrdiff_t step, pt
     const ptrdiff_t most = f->together == BLOCK_VECS ? BLOCK_ROWS : GATE_ROWS, blocks = (rows + most - 1) / most;
     const ptrdiff_t least = rows / blocks, longer = rows % blocks, width = f->together * LANES;
     Block b = {.depth = depth, .units = units, .n = min_of(LANES, units - unit),
-               .h = s->h_before + at(s, step, share->row) * units + k,
+               .h = s->h_before + state_at(s, step, share->row) * units + k,
                .recurrent = f->recurrent + (unit * 4 + gate * LANES) * units + k * width,
-               .z = s->gates + (at(s, step, share->row) * 4 + gate) * units + unit, .fetches = fetches};
+               .z = s->gates + (gates_at(s, step, share->row) * 4 + gate) * units + unit, .fetches = fetches};
     b.ahead = b.recurrent + depth * width;
     for (ptrdiff_t block = 0; block < blocks; block++) {
         const ptrdiff_t n = least + (block < longer);
@@ -344,7 +356,7 @@ static int run_forward(Forward *f)
         s->end = min_of(s->time, s->begin + steps);
         for_rows(s, s->features, gather_steps, f);
         if (NAME(gemm_packed_parallel)(chunk_rows(s), gates, s->features, f->inputs, f->inputs_step, 1, f->kernel,
-                                       s->gates + at(s, s->begin, 0) * gates, gates, GEMM_FLUSH))
+                                       s->gates + gates_at(s, s->begin, 0) * gates, gates, GEMM_FLUSH))
             return -1;
         for_shares(s, forward_steps, f);
     }
@@ -362,25 +374,31 @@ int NAME(lstm_forward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrd
         copy(c, c0, state);
         return 0;
     }
-    const Sequence s = {.batch = batch, .time = time, .features = features, .units = units, .mask = mask,
-                        .reverse = reverse, .gates = gates, .h_before = h_before, .c_before = c_before,
-                        .by_units = split_by_units(batch, units)};
-    const ptrdiff_t inputs_step = NAME(gemm_spread)(features);
+    Sequence s = {.batch = batch, .time = time, .features = features, .units = units, .mask = mask,
+                  .reverse = reverse, .gates = gates, .h_before = h_before, .c_before = c_before,
+                  .kept = gates != NULL, .by_units = split_by_units(batch, units)};
+    const ptrdiff_t inputs_step = NAME(gemm_spread)(features), rows = chunk_steps(&s, FORWARD_ROWS) * batch;
     const ptrdiff_t sizes[] = {NAME(gemm_packed_size)(4 * units, features), round_up(units, LANES) * 4 * units,
-                               chunk_steps(&s, FORWARD_ROWS) * batch * inputs_step};
-    real *blocks[3];
-    if (take_blocks(3, sizes, blocks))
+                               rows * inputs_step, rows * 4 * units, 4 * state};
+    const int n = s.kept ? 3 : 5;
+    real *blocks[5];
+    if (take_blocks(n, sizes, blocks))
         return -1;
+    if (!s.kept) {
+        s.gates = blocks[3];
+        s.h_before = blocks[4];
+        s.c_before = blocks[4] + 2 * state;
+    }
     Packing packing = {units, gates_together(&s), recurrent, blocks[1]};
     NAME(gemm_pack)(4 * units, features, kernel, 4 * units, 1, blocks[0]);
     parallel_for(units, round_up(1 + COPY_WORK / units, LANES), pack_gates, &packing);
-    copy(h_before, h0, state);
-    copy(c_before, c0, state);
+    copy(s.h_before, h0, state);
+    copy(s.c_before, c0, state);
     const int failed = run_forward(
         &(Forward){.s = s, .x = x, .bias = bias, .kernel = blocks[0], .recurrent = blocks[1],
                    .together = packing.together, .inputs = blocks[2], .inputs_step = inputs_step, .y = y, .h_last = h,
                    .c_last = c});
-    give_blocks(3, blocks);
+    give_blocks(n, blocks);
     return failed;
 }
 

@@ -333,6 +333,40 @@ def test_the_other_instruction_sets(isa):
 
 @modules
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(3, 5, 4, 6), (1, 30, 3, 96), (33, 40, 8, 20), (5, 1, 2, 3), (2, 0, 3, 4)])
+def test_outputs_are_the_same_where_nothing_is_kept(module, dtype, shape, threads):
+    """Chunk by chunk in the same memory: many chunks, a sequence of one, none, and units shared by threads."""
+    before = md.kernels.get_num_threads()
+    md.kernels.set_num_threads(threads)
+    try:
+        for masked, reverse in ((False, False), (True, True)):
+            inputs, _, mask = make(shape, dtype, seed=6, masked=masked)
+            *kept, cache = module.lstm_forward(*inputs, mask, reverse)
+            *outputs, nothing = module.lstm_forward(*inputs, mask, reverse, False)
+            assert_same_bits(outputs, kept)
+            assert nothing is None and len(cache) == 3
+    finally:
+        md.kernels.set_num_threads(before)
+
+
+def test_the_op_keeps_nothing_for_a_backward_that_cannot_come(monkeypatch):
+    kept = []
+    forward = md.kernels.serving().lstm_forward
+    monkeypatch.setattr(md.kernels.serving(), "lstm_forward", lambda *given: kept.append(given[-1]) or forward(*given))
+    layer = md.layers.LSTM(3)
+    x = md.Tensor(np.ones((2, 4, 5), np.float32))
+    layer(x)
+    with md.no_grad():
+        layer(x)
+    layer.trainable = False
+    layer(x)
+    layer(md.Tensor(x, requires_grad=True))
+    assert kept == [True, False, False, True]
+
+
+@modules
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_strided_and_read_only_inputs(module, dtype):
     inputs, gradients, mask = make((4, 5, 6, 7), dtype, seed=11, masked=True)
 

@@ -725,8 +725,8 @@ cdef bint is_mask(mask, tuple shape, const uint8_t **data) except -1:
     return good and mask.shape == shape
 
 
-def lstm_forward(x, h0, c0, kernel, recurrent, bias, mask, bint reverse):
-    """y, h, c and what backward needs; None for what C cannot take as it is."""
+def lstm_forward(x, h0, c0, kernel, recurrent, bias, mask, bint reverse, bint keep):
+    """y, h, c and, to keep, what backward needs; None for what C cannot take as it is."""
     cdef Py_ssize_t batch, time, features, units
     cdef int bits = sizes_of(x, recurrent, &batch, &time, &features, &units), status
     cdef const void *px
@@ -746,20 +746,26 @@ def lstm_forward(x, h0, c0, kernel, recurrent, bias, mask, bint reverse):
         return None
     cdef Py_ssize_t state = batch * units, states = time * state
     y, h, c = empty((batch, time, units), x.dtype), empty((batch, units), x.dtype), empty((batch, units), x.dtype)
-    gates = empty((time, batch, 4 * units), x.dtype)
-    h_before, c_before = empty((time, batch, units), x.dtype), empty((time, batch, units), x.dtype)
     cdef void *py = results(y, bits, states)
     cdef void *ph = results(h, bits, state)
     cdef void *pc = results(c, bits, state)
-    cdef void *pgates = results(gates, bits, 4 * states)
-    cdef void *ph_before = results(h_before, bits, states)
-    cdef void *pc_before = results(c_before, bits, states)
+    cdef void *pgates = NULL
+    cdef void *ph_before = NULL
+    cdef void *pc_before = NULL
+    cache = None
+    if keep:
+        gates = empty((time, batch, 4 * units), x.dtype)
+        h_before, c_before = empty((time, batch, units), x.dtype), empty((time, batch, units), x.dtype)
+        pgates = results(gates, bits, 4 * states)
+        ph_before = results(h_before, bits, states)
+        pc_before = results(c_before, bits, states)
+        cache = gates, h_before, c_before
     with nogil:
         status = kernel_lstm_forward(
             bits, batch, time, features, units, px, ph0, pc0, pkernel, precurrent, pbias, pmask, reverse,
             py, ph, pc, pgates, ph_before, pc_before)
     check(status)
-    return y, h, c, (gates, h_before, c_before)
+    return y, h, c, cache
 
 
 def lstm_backward(dy, dh, dc, x, h0, c0, kernel, recurrent, bias, mask, bint reverse, cache):

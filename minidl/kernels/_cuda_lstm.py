@@ -52,11 +52,13 @@ def forward(
     bias: Array,
     mask: Array | None,
     reverse: bool,
-) -> tuple[Array, Array, Array, LSTMCache]:
+    keep: bool,
+) -> tuple[Array, Array, Array, LSTMCache | None]:
     """y, h, c, and for backward the gates and the states before each step, at the time they belong to."""
     sizes = Sizes(x, recurrent)
     gates = product(_rows(x), kernel).reshape(sizes.batch, sizes.time, 4 * sizes.units)  # x W, to go on from
-    y, h_before, c_before = (_empty((sizes.batch, sizes.time, sizes.units), x.dtype) for _ in range(3))
+    y = _empty((sizes.batch, sizes.time, sizes.units), x.dtype)
+    h_before, c_before = (_empty(y.shape, x.dtype) if keep else None for _ in range(2))
     given, made = (recurrent, bias, h0, c0, mask, reverse), (gates, y, h_before, c_before)
     if not y.size:
         h, c = h0.copy(), c0.copy()
@@ -64,7 +66,7 @@ def forward(
         h, c = _persistent_forward(form, sizes, *given, *made)
     else:
         h, c = _stepwise_forward(sizes, *given, *made)
-    return y, h, c, (gates, h_before, c_before)
+    return y, h, c, (gates, h_before, c_before) if keep else None
 
 
 def backward(
@@ -123,10 +125,10 @@ def _persistent_forward(
     reverse: bool,
     gates: Array,
     y: Array,
-    h_before: Array,
-    c_before: Array,
+    h_before: Array | None,
+    c_before: Array | None,
 ) -> tuple[Array, Array]:
-    """Fill gates, y and the states before each step; the states after the last."""
+    """Fill y, and to keep them gates and the states before each step; the states after the last."""
     h, c = _empty(h0.shape, h0.dtype), _empty(c0.shape, c0.dtype)
     inputs = gates, recurrent, bias, h0, c0, mask, np.int32(reverse), *sizes.arguments, np.int32(form.rows)
     form.queue("persistent_forward", *inputs, y, h, c, h_before, c_before)
@@ -262,10 +264,10 @@ def _stepwise_forward(
     reverse: bool,
     gates: Array,
     y: Array,
-    h_before: Array,
-    c_before: Array,
+    h_before: Array | None,
+    c_before: Array | None,
 ) -> tuple[Array, Array]:
-    """Fill gates, y and the states before each step; the states after the last."""
+    """Fill y, and to keep them gates and the states before each step; the states after the last."""
     h, c = h0.copy(), c0.copy()
     h_times_r = _empty((sizes.batch, 4 * sizes.units), sizes.dtype)
     kernel, shape = _kernel("lstm", "step_forward", (REAL[sizes.dtype.name],)), _one_thread_a_state(sizes)

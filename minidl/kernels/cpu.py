@@ -335,13 +335,14 @@ def lstm_forward(
     bias: Array,
     mask: Array | None = None,
     reverse: bool = False,
-) -> tuple[Array, Array, Array, LSTMCache]:
+    keep: bool = True,
+) -> tuple[Array, Array, Array, LSTMCache | None]:
     """Run an LSTM over a whole sequence; the equations stand in `reference.lstm_forward`."""
     arrays = x, h0, c0, kernel, recurrent, bias
-    results = _cpu.lstm_forward(*arrays, mask, reverse)
+    results = _cpu.lstm_forward(*arrays, mask, reverse, keep)
     if results is None:
         validate.lstm("lstm_forward", *arrays, mask)
-        results = _cpu.lstm_forward(*map(_dense, arrays), None if mask is None else _dense(mask), reverse)
+        results = _cpu.lstm_forward(*map(_dense, arrays), None if mask is None else _dense(mask), reverse, keep)
     return results
 
 

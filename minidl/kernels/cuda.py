@@ -569,11 +569,12 @@ def lstm_forward(
     bias: Array,
     mask: Array | None = None,
     reverse: bool = False,
-) -> tuple[Array, Array, Array, LSTMCache]:
+    keep: bool = True,
+) -> tuple[Array, Array, Array, LSTMCache | None]:
     """Run an LSTM over a whole sequence; the equations stand in `reference.lstm_forward`."""
     validate.lstm("lstm_forward", x, h0, c0, kernel, recurrent, bias, mask)
     x, h0, c0, kernel, recurrent, bias = map(_dense, (x, h0, c0, kernel, recurrent, bias))
-    return _cuda_lstm.forward(x, h0, c0, kernel, recurrent, bias, _optional(mask), bool(reverse))
+    return _cuda_lstm.forward(x, h0, c0, kernel, recurrent, bias, _optional(mask), bool(reverse), keep)
 
 
 def lstm_backward(

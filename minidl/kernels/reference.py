@@ -247,7 +247,8 @@ def lstm_forward(
     bias: Array,
     mask: Array | None = None,
     reverse: bool = False,
-) -> tuple[Array, Array, Array, LSTMCache]:
+    keep: bool = True,
+) -> tuple[Array, Array, Array, LSTMCache | None]:
     """Run an LSTM over a whole sequence (Hochreiter and Schmidhuber 1997, with forget gates).
 
         z = x_t W + h R + b                     split in four: i, f, g, o
@@ -255,7 +256,7 @@ def lstm_forward(
         h ← σ(o) tanh(c)
 
     x (B, T, D), h0 and c0 (B, U), kernel W (D, 4U), recurrent R (U, 4U), bias b (4U,)
-    → y (B, T, U), h (B, U), c (B, U), cache for backward.
+    → y (B, T, U), h (B, U), c (B, U), and what backward needs, or None where it need not be kept.
 
     Where mask (B, T) is False the state stays as it was, and the output repeats the one
     before, or 0 when there was none. With `reverse` time runs from the last step to the
@@ -278,7 +279,7 @@ def lstm_forward(
         c[step + 1] = np.where(valid, c_new, c[step])
         h[step + 1] = np.where(valid, h_new, h[step])
         y[:, step] = last = np.where(valid, h_new, last)
-    return y, h[-1].copy(), c[-1].copy(), (gates, h, c)
+    return y, h[-1].copy(), c[-1].copy(), (gates, h, c) if keep else None
 
 
 def lstm_backward(

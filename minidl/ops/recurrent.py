@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl import devices, kernels
+from minidl.autograd.modes import modes
 from minidl.ops.arithmetic import where
 from minidl.ops.coercion import constant_beside
 from minidl.ops.elementary import sigmoid, tanh
@@ -22,10 +23,10 @@ class LSTM(Op):
     makes_gradients = True
 
     def forward(
-        self, x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, bias: Any, mask: Any, reverse: bool
+        self, x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, bias: Any, mask: Any, reverse: bool, keep: bool
     ) -> tuple[Any, Any, Any]:
         self.kernels, self.mask, self.reverse = kernels.of(x), mask, reverse
-        y, h, c, self.cache = self.kernels.lstm_forward(x, h0, c0, kernel, recurrent, bias, mask, reverse)
+        y, h, c, self.cache = self.kernels.lstm_forward(x, h0, c0, kernel, recurrent, bias, mask, reverse, keep)
         return y, h, c
 
     def backward(self, dy: Any, dh: Any, dc: Any) -> Any:
@@ -52,7 +53,9 @@ def lstm(
     """
     mask = None if mask is None else constant_beside("the mask of lstm", mask, x).copy()
     h0, c0 = as_tensor(h0, device=x.device), as_tensor(c0, device=x.device)
-    return LSTM.apply(x, h0, c0, kernel, recurrent, bias, mask=mask, reverse=reverse)
+    inputs = x, h0, c0, kernel, recurrent, bias
+    keep = modes.get().recording and any(t.requires_grad for t in inputs)
+    return LSTM.apply(*inputs, mask=mask, reverse=reverse, keep=keep)
 
 
 def lstm_composition(

@@ -36,7 +36,8 @@
 //
 // B rows of the batch, T steps, U units. gates and dz are (B, T, 4, U), the gates in the order i, f, g, o; y, h_before
 // and c_before (B, T, U), where y lists the outputs as they were made and all others lie at the time they belong to;
-// mask (B, T) or null; dy, dh and dc may be null and then stand for zeros.
+// mask (B, T) or null; dy, dh and dc may be null and then stand for zeros. Where h_before and c_before are null, nothing
+// is kept for backward.
 
 #include "math.cuh"
 
@@ -287,9 +288,11 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
             meetings.arrive();
             if (owner) {
                 const size_t at = place(row, t, time);
-                h_before[at * units + unit] = h_old;
-                c_before[at * units + unit] = c_old;
-                write(gates + 4 * at * units + unit, units, z);
+                if (h_before) {
+                    h_before[at * units + unit] = h_old;
+                    c_before[at * units + unit] = c_old;
+                    write(gates + 4 * at * units + unit, units, z);
+                }
                 y[place(row, step, time) * units + unit] = output;
             }
             look_ahead(step + 1);
@@ -476,11 +479,14 @@ extern "C" __global__ void step_forward(real* gates, const real* h_times_r, cons
     const Gates b = read(bias + unit, units), hr = read(h_times_r + (size_t)row * 4 * units + unit, units);
     Gates z = read(gates + 4 * at * units + unit, units);
     z = {z.i + b.i + hr.i, z.f + b.f + hr.f, z.g + b.g + hr.g, z.o + b.o + hr.o};
-    h_before[at * units + unit] = h[i];
-    c_before[at * units + unit] = c[i];
-    real c_new = c[i];
+    const real h_old = h[i], c_old = c[i];
+    real c_new = c_old;
     const real h_new = cell_forward(z, c_new);
-    write(gates + 4 * at * units + unit, units, z);
+    if (h_before) {
+        h_before[at * units + unit] = h_old;
+        c_before[at * units + unit] = c_old;
+        write(gates + 4 * at * units + unit, units, z);
+    }
     if (!mask || mask[at]) {
         h[i] = h_new;
         c[i] = c_new;
