@@ -496,6 +496,7 @@ cuda = SimpleNamespace(
     alloc_pinned_memory=bytearray,
     runtime=SimpleNamespace(
         getDevice=lambda: 0,
+        deviceSynchronize=lambda: None,
         memcpyAsync=lambda to, of, size, kind, stream: _done(lambda: ctypes.memmove(to, of, size)),
         driverGetVersion=_driver_says("driverGetVersion", 13000),
         getDeviceCount=_driver_says("getDeviceCount", 1),

@@ -35,7 +35,7 @@ def recorded(model: md.Model) -> int:
 
 def updates(model: md.Model) -> int:
     """How many of them hold the step of the optimizer too."""
-    return len(model._playback._updates)
+    return sum(plays for _, plays in model._playback._updates.values())
 
 
 def text(**options: Any) -> list[layers.Layer]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextvars import ContextVar
@@ -55,6 +56,7 @@ class Recorder:
         self.pool = cupy.cuda.MemoryPool()
         self.alive.add(self)
         self.stream = cupy.cuda.Stream(non_blocking=True)
+        self.finish = cupy.cuda.runtime.deviceSynchronize
         with self.here():
             Handle.current()  # it takes its memory now
 
@@ -98,6 +100,10 @@ class Recording:
             self._taken = [(stream.offset - begun) % WORD for stream, begun in zip(streams, before, strict=True)]
             for stream, offset in zip(streams, before, strict=True):
                 stream.offset = offset
+
+    def __del__(self) -> None:
+        if self._graphs and not sys.is_finalizing():
+            self._recorder.finish()  # what it reads from the host must be there until it has
 
     @contextlib.contextmanager
     def _active(self) -> Iterator[None]:

@@ -10,7 +10,6 @@ the metrics have found nothing wrong.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -30,6 +29,7 @@ Array = Any
 Step = Callable[[Batch], Generator[Any]]  # yields the arrays that the host reads, and then what may still be computed
 
 OPTIMIZERS = frozenset(NAMES.values())
+SETTING = (int, float, str, tuple, type(None))  # of an optimizer
 FIRST = 2  # runs before a step is recorded: kernels are loaded and weights made in the first
 KEPT = 8  # recordings of a model: the last batch of an epoch has a shape of its own, and so may each of three uses
 
@@ -40,8 +40,8 @@ class Playback:
     def __init__(self) -> None:
         self._known: dict[Any, int | devices.Recording | None] = {}
         self._recorder: devices.Recorder | None = None
-        # The optimizer that a recording's update was recorded with, as it was.
-        self._updates: weakref.WeakKeyDictionary[devices.Recording, Any] = weakref.WeakKeyDictionary()
+        # The optimizer behind a recording as it was when its step was last seen, and whether that is recorded too.
+        self._updates: weakref.WeakKeyDictionary[devices.Recording, tuple[Any, bool]] = weakref.WeakKeyDictionary()
         self._one_at_a_time = threading.Lock()
         self._walked: Any = None
         self._own_streams: list[random.Generator] = []
@@ -87,25 +87,16 @@ class Playback:
         if not isinstance(recording, devices.Recording) or recording.rest is not pairs:
             optimizer.apply_gradients(pairs)
             return
-        known = self._updates.get(recording)
-        if known is not None and known == _state_of(optimizer, pairs):
+        state, plays = self._updates.get(recording, (None, False))
+        now = _state_of(optimizer, pairs)
+        if plays and state == now:
             recording.play_update(optimizer.step_size())
             optimizer._move_on([w for _, w in pairs])
             return
         optimizer.apply_gradients(pairs)
-        self._record_update(recording, optimizer, pairs)
-
-    def _record_update(
-        self, recording: devices.Recording, optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]
-    ) -> None:
-        grads, weights = [None if g is None else g._array for g, _ in pairs], [w for _, w in pairs]
-        self._updates.pop(recording, None)
-        whole = all(g is not None and g.dtype is w.dtype for g, w in zip(grads, weights, strict=True))
-        if type(optimizer) not in OPTIMIZERS or optimizer.weight_decay or not whole:
-            return
-        with contextlib.suppress(devices.UnrecordableError, MemoryError):
-            recording.record_update(lambda: optimizer._change(weights, grads), optimizer.step_size())
-            self._updates[recording] = _state_of(optimizer, pairs)
+        if state != now:
+            plays = _record_update(recording, optimizer, pairs)
+            self._updates[recording] = _state_of(optimizer, pairs), plays
 
     def _streams(self, model: Model) -> list[random.Generator]:
         """Every stream that a step may draw from, the default one first."""
@@ -125,6 +116,19 @@ class Playback:
             return devices.Recording(self._recorder, lambda *given: step(_rebuilt(batch, given)), arrays, streams)
         except (devices.UnrecordableError, MemoryError):
             return None
+
+
+def _record_update(recording: devices.Recording, optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]) -> bool:
+    """Record the optimizer's step for these gradients; whether that can be done."""
+    grads, weights = [None if g is None else g._array for g, _ in pairs], [w for _, w in pairs]
+    whole = all(g is not None and g.dtype is w.dtype for g, w in zip(grads, weights, strict=True))
+    if type(optimizer) not in OPTIMIZERS or optimizer.weight_decay or not whole:
+        return False
+    try:
+        recording.record_update(lambda: optimizer._change(weights, grads), optimizer.step_size())
+    except (devices.UnrecordableError, MemoryError):
+        return False
+    return True
 
 
 # ---- the arrays of a batch ----------------------------------------------------------------
@@ -165,7 +169,7 @@ def _state(model: Model) -> Any:
 
 def _state_of(optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]) -> Any:
     """All that the recording of an update holds as it was; the rate and the count of the steps are not in it."""
-    settings = {name: value for name, value in vars(optimizer).items() if name not in ("iterations", "_rate", "_kept")}
+    settings = {k: v for k, v in vars(optimizer).items() if isinstance(v, SETTING) and k not in ("iterations", "_rate")}
     return id(optimizer), settings, [[_address(array) for array in optimizer._kept.get(w, ())] for _, w in pairs]
 
 
