@@ -33,7 +33,12 @@
 #define FETCH_TO_WRITE(address) ((void)(address))
 #endif
 
-#define NEAR_BYTES (1 << 18) /* of b that are still in the second-level cache when they come round again */
+/* Of b that are still in the second-level cache when they come round again. It has 1 MiB and more with AVX-512. */
+#if defined(__AVX512F__)
+#define NEAR_BYTES (1 << 19)
+#else
+#define NEAR_BYTES (1 << 18)
+#endif
 #define FETCH_DEPTH 32       /* of k, before which some lines are fetched */
 
 /* The lines that each block of a sliver's rows fetches before every FETCH_DEPTH of k, so that all of the next sliver is

@@ -9,8 +9,9 @@
       one product, then the steps. Backward: the steps, which leave dz (chunk, B, 4U), then dW += x' dz,
       dR += h' dz and dx = dz W', one product each, and dz is packed once for two of them. W, R and their
       transposes are packed once a call.
-   3. A step forward. R is packed such that LANES units get the sums of all four gates, run by run of k as in gemm.c,
-      onto x W, and sigmoid, tanh, c and h follow at once.
+   3. A step forward. R is packed such that LANES units get the sums of all four gates, and sigmoid, tanh, c and h
+      follow at once. With 32 registers a block's sums stay in them until then; with 16 they go, run by run of k as in
+      gemm.c, onto x W.
    4. A step backward. The gate derivatives row by row, then dh = dz R' with R' packed as gemm.c does it.
    5. Threads. Rows of the batch are independent, so each thread runs all steps of a chunk for its own
       rows and waits for nobody. Where there are too few rows for that, or R is too large to be read by
@@ -213,12 +214,14 @@ static real *after(const Sequence *s, real *before, real *last, ptrdiff_t step)
 }
 
 /* i, f, g and o of n units from their sums, and c from the one before. */
-INLINE void update_cell(ptrdiff_t units, ptrdiff_t n, const real *bias, real *gates, const real *c_before, real *c)
+INLINE void update_cell(ptrdiff_t units, ptrdiff_t n, const real *bias, const vec *sum, real *gates,
+                        const real *c_before, real *c)
 {
     vec gate[4];
     UNROLL for (int g = 0; g < 4; g++) {
-        const vec z = vload_n(gates + g * units, n) + vload_n(bias + g * units, n);
-        gate[g] = g == 2 ? vtanh(z) : vsigmoid(z);
+        const vec z = vload_n(gates + g * units, n), whole = sum ? z + sum[g] : z;
+        const vec biased = whole + vload_n(bias + g * units, n);
+        gate[g] = g == 2 ? vtanh(biased) : vsigmoid(biased);
     }
     const vec c_new = vfma(gate[1], vload_n(c_before, n), gate[0] * gate[2]);
     UNROLL for (int g = 0; g < 4; g++)
@@ -226,13 +229,14 @@ INLINE void update_cell(ptrdiff_t units, ptrdiff_t n, const real *bias, real *ga
     vstore_n(c, c_new, n);
 }
 
-/* What follows the sums of the n units from `unit` on. All rows go through one half before the other begins:
-   a row waits for itself, for one function after the other, but not for the rows beside it. */
-INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t n)
+/* What follows h R, which is in the sums of (rows, 4) or, without any, with x W in the gates already. All rows go
+   through one half before the other begins: a row waits for itself, for one function after the other, but not for the
+   rows beside it. */
+INLINE void update_rows(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t unit, ptrdiff_t n,
+                        const vec *sum)
 {
     const Sequence *s = &f->s;
-    const ptrdiff_t units = s->units, time = s->time, first = share->row, rows = share->rows_end - first;
-    const ptrdiff_t offset = first * units + unit;
+    const ptrdiff_t units = s->units, time = s->time, offset = first * units + unit;
     const real *h_before = s->h_before + state_at(s, step, 0) * units + offset;
     const real *c_before = s->c_before + state_at(s, step, 0) * units + offset;
     real *gates = s->gates + gates_at(s, step, first) * 4 * units + unit, *y = f->y + (first * time + step) * units + unit;
@@ -241,7 +245,8 @@ INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, pt
         if (masked(s, first + row, step))
             vstore_n(c + row * units, vload_n(c_before + row * units, n), n);
         else
-            update_cell(units, n, f->bias + unit, gates + row * 4 * units, c_before + row * units, c + row * units);
+            update_cell(units, n, f->bias + unit, sum ? sum + row * 4 : NULL, gates + row * 4 * units,
+                        c_before + row * units, c + row * units);
     for (ptrdiff_t row = 0; row < rows; row++) {
         real *output = y + row * time * units;
         const int keep = masked(s, first + row, step);
@@ -251,6 +256,51 @@ INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, pt
         vstore_n(output, !keep ? h_new : step > 0 ? vload_n(output - units, n) : vset(0), n);
     }
 }
+
+#if BLOCK_VECS == 4
+
+/* With registers for six rows and all gates, the sums of a block are whole when k is through, and the functions of the
+   cell follow at once. */
+static void update_block(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t unit,
+                         const vec *sum)
+{
+    if (f->s.units - unit >= LANES)
+        update_rows(f, step, first, rows, unit, LANES, sum);
+    else
+        update_rows(f, step, first, rows, unit, f->s.units - unit, sum);
+}
+
+INLINE void forward_block(const int rows, const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdiff_t unit,
+                          const real *ahead, ptrdiff_t fetches)
+{
+    const ptrdiff_t units = f->s.units;
+    vec sum[BLOCK_ROWS * 4];
+    UNROLL for (int i = 0; i < rows * 4; i++)
+        sum[i] = vset(0);
+    block_accumulate(rows, 4, sum, units, f->s.h_before + state_at(&f->s, step, first) * units, units, 1,
+                     f->recurrent + unit * 4 * units, ahead, fetches);
+    update_block(f, step, first, rows, unit, sum);
+}
+
+static void forward_unit(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t fetches)
+{
+    const ptrdiff_t rows = share->rows_end - share->row, blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    const ptrdiff_t sliver = 4 * LANES * f->s.units;
+    const real *ahead = f->recurrent + unit * 4 * f->s.units + sliver;
+    for (ptrdiff_t block = 0, row = share->row; block < blocks; block++, ahead += sliver / blocks) {
+        const ptrdiff_t n = rows / blocks + (block < rows % blocks);
+        switch (n) {
+#define CASE(n)                                                                                           \
+    case n:                                                                                               \
+        forward_block(n, f, step, row, unit, ahead, fetches);                                             \
+        break;
+            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+        }
+        row += n;
+    }
+}
+
+#else
 
 /* A register block of h R: some rows, the gates of a sliver, a run of k */
 typedef struct {
@@ -290,11 +340,7 @@ static void forward_rows(ptrdiff_t rows, ptrdiff_t vecs, const Block *b)
 {
     switch (rows * 8 + vecs) {
         CASE(1, 4) CASE(2, 4) CASE(3, 4)
-#if BLOCK_VECS == 4
-        CASE(4, 4) CASE(5, 4) CASE(6, 4)
-#else
         CASE(1, 2) CASE(2, 2) CASE(3, 2) CASE(4, 2) CASE(5, 2) CASE(6, 2)
-#endif
     }
 }
 
@@ -320,20 +366,27 @@ static void forward_run(const Forward *f, const Share *share, ptrdiff_t step, pt
     }
 }
 
+static void forward_unit(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t fetches)
+{
+    const ptrdiff_t units = f->s.units, rows = share->rows_end - share->row;
+    for (ptrdiff_t gate = 0; gate < 4; gate += f->together)
+        for (ptrdiff_t k = 0; k < units; k += DEPTH)
+            forward_run(f, share, step, unit, gate, k, fetches);
+    if (units - unit >= LANES)
+        update_rows(f, step, share->row, rows, unit, LANES, NULL);
+    else
+        update_rows(f, step, share->row, rows, unit, units - unit, NULL);
+}
+
+#endif
+
 static void forward_step(const Forward *f, const Share *share, ptrdiff_t step)
 {
     const ptrdiff_t units = f->s.units, share_units = share->units_end - share->unit;
     const ptrdiff_t bytes = share_units * 4 * units * (ptrdiff_t)sizeof(real);
     const ptrdiff_t fetches = fetches_of(share->rows_end - share->row, bytes);
-    for (ptrdiff_t unit = share->unit; unit < share->units_end; unit += LANES) {
-        for (ptrdiff_t gate = 0; gate < 4; gate += f->together)
-            for (ptrdiff_t k = 0; k < units; k += DEPTH)
-                forward_run(f, share, step, unit, gate, k, fetches);
-        if (units - unit >= LANES)
-            update_rows(f, share, step, unit, LANES);
-        else
-            update_rows(f, share, step, unit, units - unit);
-    }
+    for (ptrdiff_t unit = share->unit; unit < share->units_end; unit += LANES)
+        forward_unit(f, share, step, unit, fetches);
 }
 
 static void forward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
