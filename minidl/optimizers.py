@@ -108,21 +108,17 @@ class Optimizer:
         pairs = list(grads_and_weights)
         weights, grads = _checked(pairs)
         self.build([w for _, w in pairs])
-        self._change(weights, grads)
-        self._move_on(weights)
-
-    def _change(self, weights: list[Tensor], grads: list[Array]) -> None:
         rate = self.learning_rate
         for w, g in zip(weights, self._clipped(grads), strict=True):
-            array = w._array
-            if self.weight_decay:
-                array -= array * (self.weight_decay * rate)
-            self.update(array, g, *self._kept[w], rate)
-
-    def _move_on(self, weights: list[Tensor]) -> None:
-        for w in weights:
+            self._change(w, g, rate)
             w._changed()
         self.iterations += 1
+
+    def _change(self, w: Tensor, g: Array, rate: float) -> None:
+        array = w._array
+        if self.weight_decay:
+            array -= array * (self.weight_decay * rate)
+        self.update(array, g, *self._kept[w], rate)
 
     def step_size(self) -> float:
         """The one number of the next step that was another one in the step before."""

@@ -427,3 +427,20 @@ def test_steps_that_are_refused() -> None:
     with pytest.raises(ValueError, match="no weight has a gradient"):
         optimizer.apply_gradients([(None, w)])
     assert w.item() == 5.0
+
+
+def test_a_step_that_breaks_off_leaves_no_change_unnoticed() -> None:
+    """A weight that was changed before the error counts as changed, so a backward that needs the old one is refused."""
+
+    class Breaks(optimizers.Optimizer):
+        def update(self, w: Any, g: Any, *rest: Any) -> None:
+            if w.size > 1:
+                raise ArithmeticError("no more")
+            w -= g
+
+    first, second = md.Tensor([2.0], requires_grad=True), md.Tensor([3.0, 4.0], requires_grad=True)
+    loss = (first * second).sum()
+    with pytest.raises(ArithmeticError):
+        Breaks().apply_gradients([([1.0], first), ([1.0, 1.0], second)])
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()

@@ -91,7 +91,9 @@ class Playback:
         now = _state_of(optimizer, pairs)
         if plays and state == now:
             recording.play_update(optimizer.step_size())
-            optimizer._move_on([w for _, w in pairs])
+            for _, w in pairs:
+                w._changed()
+            optimizer.iterations += 1
             return
         optimizer.apply_gradients(pairs)
         if state != now:
@@ -124,8 +126,14 @@ def _record_update(recording: devices.Recording, optimizer: Optimizer, pairs: li
     whole = all(g is not None and g.dtype is w.dtype for g, w in zip(grads, weights, strict=True))
     if type(optimizer) not in OPTIMIZERS or optimizer.weight_decay or not whole:
         return False
+
+    def queue() -> None:
+        rate = optimizer.learning_rate
+        for w, g in zip(weights, optimizer._clipped(grads), strict=True):
+            optimizer._change(w, g, rate)
+
     try:
-        recording.record_update(lambda: optimizer._change(weights, grads), optimizer.step_size())
+        recording.record_update(queue, optimizer.step_size())
     except (devices.UnrecordableError, MemoryError):
         return False
     return True
