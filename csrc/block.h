@@ -39,7 +39,7 @@
 #else
 #define NEAR_BYTES (1 << 18)
 #endif
-#define FETCH_DEPTH 32       /* of k, before which some lines are fetched */
+#define FETCH_DEPTH 32 /* of k, before which some lines are fetched */
 
 /* The lines that each block of a sliver's rows fetches before every FETCH_DEPTH of k, so that all of the next sliver is
    on its way when it is needed: the processor does not see it coming while the rows of a meet the same b again and

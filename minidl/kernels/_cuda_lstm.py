@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from minidl.kernels._cuda import NULL, _empty, _kernel, _sum_columns
+from minidl.kernels._cuda import NULL, WARP, _blocks, _empty, _kernel, _sum_columns
 from minidl.kernels._cuda_blas import product, rounds
 
 Array = Any
 LSTMCache = tuple[Array, ...]
 
-WARP = 32
 WARPS = 16  # of a block at most
 DEPTH = {"float32": 16, "float64": 8}  # states that a thread multiplies, as in lstm.cu: R takes 64 registers
 REAL = {"float32": "REAL=float", "float64": "REAL=double"}
@@ -185,18 +184,18 @@ class Form:
         """
         dtype, size = sizes.dtype.name, sizes.dtype.itemsize
         units = next((n for n in (32, 16, 8) if sizes.units * n <= WARPS * WARP * DEPTH[dtype]), None)
-        if units is None or _ceil(sizes.units, units) > gpu.processors:
+        if units is None or _blocks(sizes.units, units) > gpu.processors:
             return None
-        blocks, warps = _ceil(sizes.units, units), _ceil(sizes.units * units, WARP * DEPTH[dtype])
+        blocks, warps = _blocks(sizes.units, units), _blocks(sizes.units * units, WARP * DEPTH[dtype])
         cluster = 1 < blocks <= CLUSTER and gpu.clusters
         once, a_row = _shared(units, blocks, warps, cluster, dtype, backward)
         fit = _fit(gpu, blocks, warps, cluster)
-        most = min(WARP * warps // units, ROWS, (gpu.shared - once * size) // (a_row * size), _ceil(sizes.batch, fit))
+        most = min(WARP * warps // units, ROWS, (gpu.shared - once * size) // (a_row * size), _blocks(sizes.batch, fit))
         if most < 1:
             return None
-        turns = _ceil(sizes.batch, fit * most)
-        rows = _ceil(sizes.batch, fit * turns)
-        groups = _ceil(sizes.batch, rows)
+        turns = _blocks(sizes.batch, fit * most)
+        rows = _blocks(sizes.batch, fit * turns)
+        groups = _blocks(sizes.batch, rows)
         if blocks > 1 and not cluster:
             if turns * (MEETING + rows * warps * ROW[dtype]) > _stepwise_time(gpu, sizes):
                 return None
@@ -303,7 +302,7 @@ def _stepwise_backward(
 
 
 def _one_thread_a_state(sizes: Sizes) -> tuple[tuple[int], tuple[int]]:
-    return (_ceil(sizes.batch * sizes.units, THREADS),), (THREADS,)
+    return (_blocks(sizes.batch * sizes.units, THREADS),), (THREADS,)
 
 
 # ---- what the kernels are given -----------------------------------------------------------
@@ -338,7 +337,3 @@ def _rows(array: Array) -> Array:
     """(B, T, n) as (B T, n)"""
     batch, time, n = array.shape
     return array.reshape(batch * time, n)
-
-
-def _ceil(work: int, each: int) -> int:
-    return -(-work // each)

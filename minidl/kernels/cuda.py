@@ -26,7 +26,19 @@ from typing import Any
 import numpy as np
 
 from minidl.kernels import _cuda_lstm, validate
-from minidl.kernels._cuda import BLOCKS, NULL, THREADS, _blocks, _dense, _empty, _launch, _name, _own, _sum_columns
+from minidl.kernels._cuda import (
+    BLOCKS,
+    NULL,
+    THREADS,
+    WARP,
+    _blocks,
+    _dense,
+    _empty,
+    _launch,
+    _name,
+    _own,
+    _sum_columns,
+)
 from minidl.kernels._cuda_blas import product
 from minidl.kernels._cuda_graph import Recorder, UnrecordableError, recording
 
@@ -39,7 +51,6 @@ PIECE, TILE, BITS, BATCH = 8192, 2048, 10, 16
 SHORT, PIECES, FEW = 64, 128, 8
 
 PACK = 16  # bytes that a thread loads at a time
-WARP = 32  # threads that run side by side
 SHARED = 47 << 10  # bytes of shared memory for rows: any GPU gives 48 KiB to a block, with the kernel's own few bytes
 
 CHUNKS = 256  # of ids, at most, each for a block that sorts: most GPUs have room for as many at once

@@ -327,19 +327,19 @@ class Model(Layer):
         return loss
 
     @property
-    def measures_outputs(self) -> bool:
+    def _measures_outputs(self) -> bool:
         """Whether there are metrics, which look at what the model predicts."""
         return bool(self._metrics or self._weighted_metrics)
 
     def _to_measure(self, predicted: Tensor, loss: Tensor) -> list[Any]:
         """The arrays that `_measure` takes: the loss, and for the metrics the predictions and their mask."""
-        if not self.measures_outputs:
+        if not self._measures_outputs:
             return [loss._array, None, None]
         return [loss._array, predicted._array, getattr(predicted, "_mask", None)]
 
     def _measure(self, batch: Batch, loss: Any, outputs: Any, mask: Any) -> None:
         self._loss_mean.update_state(float(loss), sample_weight=batch.size)
-        if not self.measures_outputs:
+        if not self._measures_outputs:
             return
         masked = {} if mask is None else {"mask": mask}  # a user's metric may know of no masks
         y, weights = map(devices.to_host, (batch.y, batch.weights))
