@@ -281,31 +281,31 @@ class Model(Layer):
 
     def _train_step(self, batch: Batch, unchecked: Iterable[ArrayData] = ()) -> None:
         def differentiate(batch: Batch) -> Generator[Any]:
-            with enable_grad():
-                predicted = self._forward(batch.x, training=True)
-                weights = self.trainable_weights
-                if not weights:
-                    raise RuntimeError(f"{self.name} has no trainable weights")
-                for data in unchecked:  # a wrong label in the last batch would be found after many steps
-                    if data.y is not None:
-                        self.loss.check_targets(data.y, (data.size, *predicted.shape[1:]))
-                loss = self._loss_of(batch, predicted)
-                yield self._to_measure(predicted, loss)
-                yield list(zip(gradients(loss, weights), weights, strict=True))
+            predicted = self._forward(batch.x, training=True)
+            weights = self.trainable_weights
+            if not weights:
+                raise RuntimeError(f"{self.name} has no trainable weights")
+            for data in unchecked:  # a wrong label in the last batch would be found after many steps
+                if data.y is not None:
+                    self.loss.check_targets(data.y, (data.size, *predicted.shape[1:]))
+            loss = self._loss_of(batch, predicted)
+            yield self._to_measure(predicted, loss)
+            yield list(zip(gradients(loss, weights), weights, strict=True))
 
         run = self._playback.run_once if unchecked else self._playback.run
-        measured, pairs = run(self, "train", differentiate, batch)
+        with enable_grad():
+            measured, pairs = run(self, "train", differentiate, batch)
         self._measure(batch, *measured)  # first, for a metric may refuse what the loss takes
         self._playback.update(self.optimizer, pairs)
 
     def _test_step(self, batch: Batch) -> None:
         def compare(batch: Batch) -> Generator[Any]:
-            with no_grad():
-                predicted = self._forward(batch.x, training=False)
-                yield self._to_measure(predicted, self._loss_of(batch, predicted))
+            predicted = self._forward(batch.x, training=False)
+            yield self._to_measure(predicted, self._loss_of(batch, predicted))
 
-        measured, _ = self._playback.run(self, "test", compare, batch)
-        self._measure(batch, *measured)
+        with no_grad():
+            measured, _ = self._playback.run(self, "test", compare, batch)
+            self._measure(batch, *measured)
 
     def _forward(self, x: Any, training: bool) -> Tensor:
         predicted = self(map_arrays(self._wrapped, x), training=training)
@@ -383,10 +383,11 @@ class Model(Layer):
         self._reset_metrics()
         hooks.on_test_begin()
         step = -1
-        for step, batch in enumerate(data.batches()):
-            hooks.on_test_batch_begin(step)
-            self._test_step(batch)
-            hooks.on_test_batch_end(step, self._logs())
+        with no_grad():
+            for step, batch in enumerate(data.batches()):
+                hooks.on_test_batch_begin(step)
+                self._test_step(batch)
+                hooks.on_test_batch_end(step, self._logs())
         if step < 0:
             raise ValueError("there is nothing to measure on: the generator gave no batch, or none that are left")
         logs = self._logs()
@@ -445,10 +446,10 @@ class Model(Layer):
         """The outputs for one batch, as an array."""
 
         def predict(batch: Batch) -> Generator[Any]:
-            with no_grad():
-                yield [self._forward(batch.x, training=False)._array]
+            yield [self._forward(batch.x, training=False)._array]
 
-        (outputs,), _ = self._playback.run(self, "predict", predict, one_batch(x))
+        with no_grad():
+            (outputs,), _ = self._playback.run(self, "predict", predict, one_batch(x))
         return outputs
 
     def _check_compiled(self, method: str) -> None:
