@@ -10,18 +10,21 @@
 
 #include "simd.h"
 
-/* The rows and vectors of a block, and its rows where the vectors are the four gates of the same units of an LSTM. */
+/* The rows and vectors of a block, its rows where the vectors are the four gates of the same units of an LSTM, and what
+   a run of k takes of the first-level cache. */
 #if defined(__AVX512F__) || defined(__aarch64__) /* 32 vector registers: 24 sums, 4 of b, 1 of a */
 #define BLOCK_ROWS 6
 #define BLOCK_VECS 4
 #define GATE_ROWS 6
+#define SLIVER_BYTES 24576
 #else /* 16: 12 sums, 2 of b, 2 of a. The fewer vectors, the less of b passes by for each product. */
 #define BLOCK_ROWS 6
 #define BLOCK_VECS 2
 #define GATE_ROWS 3
+#define SLIVER_BYTES 16384
 #endif
 #define SLIVER (BLOCK_VECS * LANES) /* columns of b that a block meets */
-#define DEPTH (16384 / (SLIVER * (ptrdiff_t)sizeof(real))) /* of a run of k: 16 KiB of a sliver */
+#define DEPTH (SLIVER_BYTES / (SLIVER * (ptrdiff_t)sizeof(real))) /* of a run of k */
 
 #define LINE (64 / (ptrdiff_t)sizeof(real)) /* of the cache */
 
@@ -39,7 +42,7 @@
 #else
 #define NEAR_BYTES (1 << 18)
 #endif
-#define FETCH_DEPTH 32 /* of k, before which some lines are fetched */
+#define FETCH_DEPTH 8 /* of k, before which some lines are fetched: the end of a longer loop is not foreseen */
 
 /* The lines that each block of a sliver's rows fetches before every FETCH_DEPTH of k, so that all of the next sliver is
    on its way when it is needed: the processor does not see it coming while the rows of a meet the same b again and

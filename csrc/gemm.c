@@ -62,11 +62,12 @@ INLINE void multiply_block(const int rows, const int vecs, const Product *p)
     real *const c = p->c;
     const ptrdiff_t c_row = p->c_row;
     vec sum[BLOCK_ROWS * BLOCK_VECS];
-    UNROLL for (int r = 0; r < rows; r++) {
-        FETCH_TO_WRITE(c + r * c_row);
-        UNROLL for (int v = 0; v < vecs; v++)
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vecs; v++) {
+            if (v * LANES % LINE == 0)
+                FETCH_TO_WRITE(c + r * c_row + v * LANES);
             sum[r * vecs + v] = vset(0);
-    }
+        }
     block_accumulate(rows, vecs, sum, p->k, p->a, p->a_row, p->a_col, p->b, p->ahead, p->fetches);
     if (p->last < LANES)
         store_block(rows, vecs, sum, c, c_row, p->last, p->accumulate);
