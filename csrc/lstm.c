@@ -34,7 +34,7 @@
 
 #define COPY_WORK (1 << 16)   /* numbers whose copying is worth waking a thread for */
 #define FORWARD_ROWS 256      /* of a chunk: the gates of so many fit the cache beside W and R */
-#define BACKWARD_ROWS 512     /* as many as the products over them need to run at full speed */
+#define BACKWARD_ROWS 256     /* as many as the products over them need to run at full speed */
 #define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
 #define STEP_WORK (1 << 15)   /* multiplications of a step that are worth a meeting */
 #define THREAD_WORK (1 << 18) /* multiplications that are worth waking a thread for */
@@ -213,15 +213,15 @@ static real *after(const Sequence *s, real *before, real *last, ptrdiff_t step)
     return step + 1 < s->time ? before + state_at(s, step + 1, 0) * s->units : last;
 }
 
-/* i, f, g and o of n units from their sums, and c from the one before. */
+/* i, f, g and o of n units, and c from the one before. The gates hold x W, and the sums h R + b; or, without any, the
+   gates hold x W + h R, and b is still to come. */
 INLINE void update_cell(ptrdiff_t units, ptrdiff_t n, const real *bias, const vec *sum, real *gates,
                         const real *c_before, real *c)
 {
     vec gate[4];
     UNROLL for (int g = 0; g < 4; g++) {
-        const vec z = vload_n(gates + g * units, n), whole = sum ? z + sum[g] : z;
-        const vec biased = whole + vload_n(bias + g * units, n);
-        gate[g] = g == 2 ? vtanh(biased) : vsigmoid(biased);
+        const vec z = vload_n(gates + g * units, n) + (sum ? sum[g] : vload_n(bias + g * units, n));
+        gate[g] = g == 2 ? vtanh_cell(z) : vsigmoid_cell(z);
     }
     const vec c_new = vfma(gate[1], vload_n(c_before, n), gate[0] * gate[2]);
     UNROLL for (int g = 0; g < 4; g++)
@@ -229,9 +229,8 @@ INLINE void update_cell(ptrdiff_t units, ptrdiff_t n, const real *bias, const ve
     vstore_n(c, c_new, n);
 }
 
-/* What follows h R, which is in the sums of (rows, 4) or, without any, with x W in the gates already. All rows go
-   through one half before the other begins: a row waits for itself, for one function after the other, but not for the
-   rows beside it. */
+/* What follows h R, with or without sums of (rows, 4). All rows go through one half before the other begins: a row
+   waits for itself, for one function after the other, but not for the rows beside it. */
 INLINE void update_rows(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t unit, ptrdiff_t n,
                         const vec *sum)
 {
@@ -251,7 +250,7 @@ INLINE void update_rows(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdi
         real *output = y + row * time * units;
         const int keep = masked(s, first + row, step);
         const vec o = vload_n(gates + (row * 4 + 3) * units, n);
-        const vec h_new = keep ? vload_n(h_before + row * units, n) : o * vtanh(vload_n(c + row * units, n));
+        const vec h_new = keep ? vload_n(h_before + row * units, n) : o * vtanh_cell(vload_n(c + row * units, n));
         vstore_n(h + row * units, h_new, n);
         vstore_n(output, !keep ? h_new : step > 0 ? vload_n(output - units, n) : vset(0), n);
     }
@@ -261,25 +260,25 @@ INLINE void update_rows(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdi
 
 /* With registers for six rows and all gates, the sums of a block are whole when k is through, and the functions of the
    cell follow at once. */
-static void update_block(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t unit,
+static void update_block(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t unit, ptrdiff_t n,
                          const vec *sum)
 {
-    if (f->s.units - unit >= LANES)
+    if (n == LANES)
         update_rows(f, step, first, rows, unit, LANES, sum);
     else
-        update_rows(f, step, first, rows, unit, f->s.units - unit, sum);
+        update_rows(f, step, first, rows, unit, n, sum);
 }
 
 INLINE void forward_block(const int rows, const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdiff_t unit,
                           const real *ahead, ptrdiff_t fetches)
 {
-    const ptrdiff_t units = f->s.units;
+    const ptrdiff_t units = f->s.units, n = min_of(LANES, units - unit);
     vec sum[BLOCK_ROWS * 4];
     UNROLL for (int i = 0; i < rows * 4; i++)
-        sum[i] = vset(0);
+        sum[i] = vload_n(f->bias + i % 4 * units + unit, n);
     block_accumulate(rows, 4, sum, units, f->s.h_before + state_at(&f->s, step, first) * units, units, 1,
                      f->recurrent + unit * 4 * units, ahead, fetches);
-    update_block(f, step, first, rows, unit, sum);
+    update_block(f, step, first, rows, unit, n, sum);
 }
 
 static void forward_unit(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t fetches)
@@ -496,7 +495,7 @@ INLINE void differentiate(const Backward *b, ptrdiff_t step, ptrdiff_t row, ptrd
     const vec c_before = vload_n(s->c_before + at(s, step, row) * units + unit, n);
     if (step > 0)
         fetch_step_before(b, step, row, unit);
-    const vec one = vset(1), tanh_c = vtanh(vfma(f, c_before, i * g));
+    const vec one = vset(1), tanh_c = vtanh_cell(vfma(f, c_before, i * g));
     vec dh = vload_n(b->dh + offset, n);
     if (b->dy)
         dh += vload_n(b->dy + (row * s->time + step) * units + unit, n);

@@ -328,25 +328,26 @@ INLINE void denormals_restore(unsigned before)
    Largest errors in ulp, float32 over every number and float64 over samples of every exponent, denormal
    results included; tests/test_elementary_accuracy.py holds these bounds.
 
-                 float32   float64
-       exp         1.1       1.1
-       tanh        2.0       2.2
-       sigmoid     1.8       1.7
+                      float32   float64
+       exp              1.1       1.1
+       tanh             2.0       2.2
+       sigmoid          1.8       1.7
+       tanh, cell       2.7       2.7
+       sigmoid, cell    2.7       2.7
 
-   All are monotone, right at 0 and at the infinities, give NaN for NaN, and the same bits whether or not
-   denormal numbers are flushed. */
+   The first three are monotone, right at 0 and at the infinities, give NaN for NaN, and the same bits whether or
+   not denormal numbers are flushed. */
 
 #define MANTISSA IF32(23, 52)
-#define BIAS IF32(127, 1023)
 #define LOG2_E ((real)1.4426950408889634)
 /* ln 2 in two: n LN2_HIGH is exact for every exponent n */
 #define LN2_HIGH IF32(0x1.62e4p-1f, 0x1.62e42fefa38p-1)
 #define LN2_LOW IF32(0x1.7f7d1cp-20f, 0x1.ef35793c7673p-45)
-/* adding 1.5 2^MANTISSA rounds to an integer, which the low bits of the sum then hold */
-#define ROUNDER IF32(0x1.8p23f, 0x1.8p52)
+/* Adding 1.5 2^MANTISSA + 127 (1023) rounds to an integer, which the low bits of the sum then hold, as an exponent does. */
+#define ROUNDER IF32(0x1.8000fep23f, 0x1.80000000003ffp52)
 
-/* 2^(n + k), for n as vexp_reduced gives it; -BIAS < n + k <= BIAS */
-#define vpower_of_2(n, k) vfrom_bits((n) + ((integer)(BIAS + (k)) << MANTISSA))
+/* 2^(n + k), for n as vexp_reduced gives it; -127 < n + k < 128, or -1023 < n + k < 1024 */
+#define vpower_of_2(n, k) vfrom_bits((n) + ((integer)(k) << MANTISSA))
 
 /* c[0] + c[1] x + ... + c[degree] x^degree, for an even degree. The even and the odd powers are two sums
    in x^2, which do not wait for each other. */
@@ -454,6 +455,25 @@ INLINE vec vsigmoid(vec x)
         y = vselect(is_far, y_far, y);
     }
     return y;
+}
+
+/* For the cell of an LSTM, whose five functions are a sixth of its forward pass: 1 / (1 + e^-x), which never falls
+   below e^-87 (e^-708), and (e^2x - 1) / (e^2x + 1), whose denominator is rounded and denormal x may be 0. */
+INLINE vec vsigmoid_cell(vec x)
+{
+    const vec most = vset(IF32(87.0f, 708.0));
+    ivec n;
+    const vec q = vexp_reduced(-vmin(most, vmax(-most, x)), &n), power = vpower_of_2(n, 0);
+    return 1 / vfma(q, power, power + 1);
+}
+
+INLINE vec vtanh_cell(vec x)
+{
+    const vec most = vset(IF32(10.0f, 20.0)), near = vmin(most, vmax(-most, x));
+    ivec n;
+    const vec q = vexp_reduced(near + near, &n), power = vpower_of_2(n, 0);
+    const vec e = vfma(q, power, power - 1);
+    return e / (e + 2);
 }
 
 /* log(1 + e) = 2 atanh(s) with s = e / (2 + e), for 0 <= e <= 1. The polynomial is a minimax fit of

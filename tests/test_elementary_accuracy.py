@@ -28,6 +28,7 @@ BOUNDS = {
     "tanh": {np.float32: 2.0, np.float64: 2.2},
     "sigmoid": {np.float32: 1.8, np.float64: 1.7},
 }
+CELL_BOUND = 2.7  # in csrc/simd.h alone
 DTYPES = (np.float32, np.float64)
 
 
@@ -58,11 +59,14 @@ def samples(name: str, dtype: Any) -> Array:
 
 
 def errors(module: str, name: str, x: Array) -> Array:
-    """In units of the last place that the true result has in x's type."""
+    return ulp(getattr(MODULES[module], name)(x), TRUTH[name], x)
+
+
+def ulp(y: Array, function: Callable[[Array], Array], x: Array) -> Array:
+    """How far y is from the function of x, in units of the last place that the true result has in x's type."""
     wide = np.float64 if x.dtype == np.float32 else np.longdouble
-    y = getattr(MODULES[module], name)(x)
     with np.errstate(all="ignore"):
-        truth = TRUTH[name](x.astype(wide))
+        truth = function(x.astype(wide))
         rounded = truth.astype(x.dtype)
         finite = np.isfinite(rounded)
         np.testing.assert_array_equal(y[~finite], rounded[~finite])
@@ -90,6 +94,30 @@ def test_no_error_is_larger_where_all_float32_numbers_have_their_largest(
     module: str, name: str, low: float, high: float
 ) -> None:
     assert errors(module, name, every_float32(low, high)).max() <= BOUNDS[name][np.float32]
+
+
+@pytest.mark.skipif("cpu" not in KERNELS, reason="no compiled kernels")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_functions_of_a_cell_are_as_good_as_their_source_says(dtype: Any) -> None:
+    if dtype == np.float64 and np.finfo(np.longdouble).nmant < 63:
+        pytest.skip("no wider type than float64 on this platform to compare with")
+    x = np.unique(np.concatenate([samples("tanh", dtype), samples("sigmoid", dtype)]))
+    x = x[np.abs(x) >= np.finfo(dtype).smallest_normal]  # an LSTM takes denormal numbers for 0
+    lowest = -87 if dtype == np.float32 else -708
+    i, _, g, _ = gates_of(x)
+    assert ulp(i[x >= lowest], true_sigmoid, x[x >= lowest]).max() <= CELL_BOUND
+    assert (i[x < lowest] <= np.exp(dtype(lowest)) * 1.01).all()
+    assert ulp(g, np.tanh, x).max() <= CELL_BOUND
+    ends = gates_of(np.array([-np.inf, 0, np.inf, np.nan], dtype))
+    np.testing.assert_allclose(ends[0], [0, 0.5, 1, np.nan], atol=2 * np.finfo(dtype).tiny, rtol=0)
+    np.testing.assert_array_equal(ends[2], [-1, 0, 1, np.nan])
+
+
+def gates_of(x: Array) -> Array:
+    """The gates of an LSTM of one unit that has x as its only input: sigmoid, sigmoid, tanh and sigmoid of x, exactly."""
+    state, ones, zeros = np.zeros((len(x), 1), x.dtype), np.ones((1, 4), x.dtype), np.zeros((1, 4), x.dtype)
+    cache = md.kernels.cpu.lstm_forward(x[:, None, None], state, state, ones, zeros, zeros[0])[3]
+    return cache[0].reshape(-1, 4).T
 
 
 @modules
