@@ -26,16 +26,6 @@
 #define SLIVER (BLOCK_VECS * LANES) /* columns of b that a block meets */
 #define DEPTH (SLIVER_BYTES / (SLIVER * (ptrdiff_t)sizeof(real))) /* of a run of k */
 
-#define LINE (64 / (ptrdiff_t)sizeof(real)) /* of the cache */
-
-#if defined(__GNUC__)
-#define FETCH(address) __builtin_prefetch(address, 0, 2) /* into the second-level cache, to be read */
-#define FETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 3)
-#else
-#define FETCH(address) ((void)(address))
-#define FETCH_TO_WRITE(address) ((void)(address))
-#endif
-
 /* Of b that are still in the second-level cache when they come round again. It has 1 MiB and more with AVX-512. */
 #if defined(__AVX512F__)
 #define NEAR_BYTES (1 << 19)

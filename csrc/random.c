@@ -100,12 +100,22 @@ int NAME(random_bits)(ptrdiff_t n, uint64_t seed, uint64_t offset, uint32_t *wor
     return 0;
 }
 
+/* The processor does not see x and y coming behind the words that are made in between. */
+static void fetch_both(const real *x, const real *y, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i += LINE) {
+        FETCH(x + i);
+        FETCH_TO_WRITE(y + i);
+    }
+}
+
 static void dropout_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Job job = *(const Job *)context;
     uint32_t words[WORDS];
     for (ptrdiff_t i = begin; i < end; i += WORDS) {
-        ptrdiff_t n = end - i < WORDS ? end - i : WORDS;
+        const ptrdiff_t n = end - i < WORDS ? end - i : WORDS;
+        fetch_both(job.x + i, job.y + i, n);
         make_words(job.offset + (uint64_t)(i / 4), job.seed, words);
         for (ptrdiff_t j = 0; j < n; j++) {
             real scaled = job.x[i + j] * job.scale;

@@ -55,6 +55,16 @@ typedef int64_t flag;
 #define UNROLL
 #endif
 
+#define LINE (64 / (ptrdiff_t)sizeof(real)) /* of the cache */
+
+#if defined(__GNUC__)
+#define FETCH(address) __builtin_prefetch(address, 0, 2) /* into the second-level cache, to be read */
+#define FETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 3)
+#else
+#define FETCH(address) ((void)(address))
+#define FETCH_TO_WRITE(address) ((void)(address))
+#endif
+
 /* ---- the vector type ---------------------------------------------------------------------------- */
 
 #if defined(__AVX512F__)
