@@ -7,6 +7,7 @@ precisions and in every layout.
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -32,6 +33,7 @@ from tolerances import assert_close
 
 import minidl as md
 from minidl import ops
+from minidl.autograd import engine
 from minidl.ops import (
     arithmetic,
     contractions,
@@ -139,6 +141,25 @@ def test_gradients_in_every_form(case: Case, kernels: str) -> None:
                 assert dx.dtype == x.dtype
                 assert_close(dx, truth)
             assert_same(arrays, before)
+
+
+@every(DIFFERENTIABLE + cases_of("loss"))
+def test_a_gradient_that_becomes_the_tensors_uncopied_is_held_by_nobody_else(
+    case: Case, kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_rule = engine.Gradients._by_rule
+
+    def watched(self: engine.Gradients, op: md.Op, dys: list[Any]) -> Any:
+        found = by_rule(self, op, dys)
+        new = [dx for dx in found if dx is not None] if isinstance(found, (tuple, list)) else [found]
+        held = [a for value in vars(op).values() for a in (value if isinstance(value, (tuple, list)) else [value])]
+        if op.makes_gradients:
+            for dx, other in [*itertools.product(new, [*dys, *held]), *itertools.combinations(new, 2)]:
+                assert not isinstance(other, np.ndarray) or not np.may_share_memory(dx, other), op
+        return found
+
+    monkeypatch.setattr(engine.Gradients, "_by_rule", watched)
+    backward(case, in_dtype(case.inputs, np.float32))
 
 
 @every(DIFFERENTIABLE)

@@ -214,6 +214,8 @@ class Sigmoid(Op):
 class Relu(Op):
     """y = max(x, 0);  dx = dy where x > 0, else 0 (0 at 0, the usual choice of subgradient)"""
 
+    makes_gradients = True
+
     def forward(self, x: Any) -> Any:
         return kernels.of(x).relu_forward(x)
 
@@ -223,6 +225,8 @@ class Relu(Op):
 
 class ReluSlope(Op):
     """y = s where x > 0, else 0: linear in s, flat in x;  ds = dy where x > 0, else 0"""
+
+    makes_gradients = True
 
     def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
         return i == 1

@@ -14,6 +14,7 @@ class Dropout(Op):
     """y = x m / (1 − rate) with m drawn from a place of a random stream;  dx = dy m / (1 − rate)"""
 
     reads_inputs = False
+    makes_gradients = True
 
     def forward(self, x: Any, rate: float, seed: int, offset: int) -> Any:
         self.draw = {"rate": rate, "seed": seed, "offset": offset}

@@ -20,6 +20,7 @@ class Softmax(Op):
 
     reads_inputs = False
     reads_output = True
+    makes_gradients = True
 
     def forward(self, x: Any) -> Any:
         self.kernels = kernels.of(x)
@@ -70,6 +71,8 @@ class Logits(Op):
 class SoftmaxCrossEntropy(Op):
     """loss = −Σ t log softmax(x) over the last axis;  dx = dloss (p Σ t − t)"""
 
+    makes_gradients = True
+
     def forward(self, logits: Any, targets: Any) -> Any:
         self.kernels = kernels.of(logits)
         loss, self.probabilities = self.kernels.softmax_cross_entropy_forward(logits, targets)
@@ -85,6 +88,8 @@ class SoftmaxCrossEntropy(Op):
 
 class SparseCrossEntropy(Op):
     """loss = −log softmax(x)[label] over the last axis;  dx = dloss (p − onehot)"""
+
+    makes_gradients = True
 
     def forward(self, logits: Any, labels: Any) -> Any:
         self.kernels = kernels.of(logits)
@@ -103,6 +108,8 @@ class SparseCrossEntropy(Op):
 
 class SigmoidCrossEntropy(Op):
     """loss = max(x, 0) − x t + ln(1 + e^(−|x|)), element by element;  dx = dloss (σ(x) − t)"""
+
+    makes_gradients = True
 
     def forward(self, logits: Any, targets: Any) -> Any:
         self.kernels = kernels.of(logits)
