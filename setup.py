@@ -25,6 +25,7 @@ MODULE = Extension(
     "minidl.kernels._cpu", ["minidl/kernels/_cpu.pyx"], depends=[str(path) for path in sorted(CSRC.iterdir())]
 )
 ONCE = {"dispatch", "memory", "parallel"}  # the others are compiled for each variant
+NUMPY = {"NPY_NO_DEPRECATED_API": "NPY_1_7_API_VERSION"}  # of its C interface, which _cpu.pyx looks at arrays with
 
 GNU_FLAGS = [
     "-std=gnu11",
@@ -76,11 +77,13 @@ class BuildKernels(build_ext):
         self.warn(f"\n{'*' * 80}\n{text}\nWith gcc or clang and Python's headers, install it again.\n{'*' * 80}")
 
     def build_extension(self, ext: Extension) -> None:
+        import numpy
         from Cython.Build import cythonize
 
+        self.include_dirs.append(numpy.get_include())
         source = cythonize(ext.sources, build_dir=self.build_temp, quiet=True, force=bool(self.force))[0].sources[0]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = [pool.submit(self.compile, *job) for job in [(source, "once", {}, []), *self.variants()]]
+            jobs = [pool.submit(self.compile, *job) for job in [(source, "once", NUMPY, []), *self.variants()]]
             objects = [job.result() for job in jobs]
         self.compiler.link_shared_object(
             objects,

@@ -178,7 +178,7 @@ void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context
 {
     if (count <= 0)
         return;
-    int parts = count <= grain ? 1 : claim((count + grain - 1) / grain);
+    int parts = count < 2 * grain ? 1 : claim(count / grain);
     if (parts == 1) {
         body(context, 0, count);
         return;

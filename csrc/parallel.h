@@ -7,7 +7,8 @@
 typedef void (*range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
 
 /* Call body on ranges that cover [0, count) once: at most one range per thread, contiguous, every
-   bound but the last a multiple of grain, and none where count is 0. Returns when all are done.
+   bound but the last a multiple of grain, no fewer than a grain in any if there are two, and none where
+   count is 0. Returns when all are done.
 
    The ranges depend on the number of threads, so a body must give each element the same bits whatever
    range it falls in: split the outputs, never a sum. Called from a body, or while another thread of the

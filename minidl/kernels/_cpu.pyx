@@ -5,13 +5,18 @@
 more: each array is dense, native, aligned, of the type and the number of items that C will assume.
 """
 
-from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_IsContiguous,
-    PyBuffer_Release, PyObject_GetBuffer,
-)
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcpy, strchr
-from numpy import empty as numpy_empty, ndarray
+from libc.string cimport memcpy
+from numpy cimport (
+    NPY_BOOL, NPY_DOUBLE, NPY_FLOAT, NPY_INT, NPY_LONG, NPY_LONGLONG, NPY_UINT, NPY_ULONG, PyArray_CheckExact,
+    PyArray_DATA, PyArray_DIMS, PyArray_ISALIGNED, PyArray_ISCARRAY_RO, PyArray_ISNOTSWAPPED, PyArray_ISWRITEABLE,
+    PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM, PyArray_SAMESHAPE, PyArray_SIZE, PyArray_SimpleNew,
+    PyArray_SimpleNewFromData, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray, npy_intp, set_array_base,
+)
+
+from numpy import empty as numpy_empty
+
+import_array()
 
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
@@ -121,154 +126,184 @@ def get_num_threads():
     return parallel_threads()
 
 
-# ---- memory -------------------------------------------------------------------------------
+# ---- new arrays ---------------------------------------------------------------------------
 
 cdef enum:
     BLOCK_BYTES = 1 << 16  # below, asking the C library costs less than a block
+    MOST_AXES = 64  # of an array of NumPy's
 
 
 cdef class Block:
     """Memory that memory.c keeps for the next block of its size, once no array looks at it."""
 
     cdef void *memory
-    cdef Py_ssize_t bytes
 
     def __cinit__(self, Py_ssize_t bytes):
         self.memory = memory_take(bytes) if bytes >= 0 else NULL
-        self.bytes = bytes
         if self.memory == NULL:
             raise MemoryError(f"no memory for an array of {bytes} bytes")
 
     def __dealloc__(self):
         memory_give(self.memory)
 
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, self.memory, self.bytes, 0, flags)
+
+cdef ndarray new(int kind, int axes, const npy_intp *shape, Py_ssize_t size):
+    """A new array of a type by NumPy's number; from BLOCK_BYTES on its memory has been used before, and is warm."""
+    cdef int axis
+    for axis in range(axes):
+        if shape[axis] > 0 and size > PY_SSIZE_T_MAX // shape[axis]:
+            size = 0  # more than there is address space: NumPy has an error for that
+            break
+        size *= shape[axis]
+    if size < BLOCK_BYTES:
+        return PyArray_SimpleNew(axes, <npy_intp *>shape, kind)
+    cdef Block block = Block(size)
+    array = PyArray_SimpleNewFromData(axes, <npy_intp *>shape, kind, block.memory)
+    set_array_base(array, block)
+    return array
+
+
+cdef inline ndarray like(ndarray x):
+    return new(PyArray_TYPE(x), PyArray_NDIM(x), PyArray_DIMS(x), PyArray_ITEMSIZE(x))
+
+
+cdef inline ndarray without_last_axis(ndarray x):
+    return new(PyArray_TYPE(x), PyArray_NDIM(x) - 1, PyArray_DIMS(x), PyArray_ITEMSIZE(x))
+
+
+cdef inline ndarray reals(int bits, int axes, npy_intp a, npy_intp b=0, npy_intp c=0):
+    """A new array of up to three axes."""
+    cdef npy_intp[3] shape = [a, b, c]
+    return new(NPY_FLOAT if bits == 32 else NPY_DOUBLE, axes, shape, bits // 8)
 
 
 def empty(tuple shape, dtype):
-    """A new array; from BLOCK_BYTES on its memory has been used before, and is warm."""
-    cdef Py_ssize_t size = dtype.itemsize, n
-    for n in shape:
-        if n < 0 or n > 0 and size > PY_SSIZE_T_MAX // n:
+    """A new array of any shape and type."""
+    cdef npy_intp[MOST_AXES] sizes
+    cdef int axes = len(shape), axis
+    if dtype.isbuiltin != 1 or dtype.hasobject or axes > MOST_AXES:
+        return numpy_empty(shape, dtype)
+    for axis in range(axes):
+        sizes[axis] = shape[axis]
+        if sizes[axis] < 0:
             return numpy_empty(shape, dtype)  # NumPy's error
-        size *= n
-    return ndarray(shape, dtype, Block(size)) if size >= BLOCK_BYTES else numpy_empty(shape, dtype)
+    return new(dtype.num, axes, sizes, dtype.itemsize)
 
 
-cdef bint describe(array, Py_buffer *view) except -1:
-    """Get the view of a NumPy array, for the caller to release; False, and nothing to release, if it has none."""
-    if type(array) is not ndarray:
+# ---- looking at arrays --------------------------------------------------------------------
+
+
+cdef inline int kind_of(array) noexcept:
+    """The number of a plain array's type as C has it; -1 for anything else."""
+    return PyArray_TYPE(<ndarray>array) if PyArray_CheckExact(array) and PyArray_ISNOTSWAPPED(<ndarray>array) else -1
+
+
+cdef inline int bits_of(array) noexcept:
+    """32 or 64 for a plain array of reals, 0 for anything else."""
+    cdef int kind = kind_of(array)
+    return 32 if kind == NPY_FLOAT else 64 if kind == NPY_DOUBLE else 0
+
+
+cdef inline int dense(array, const void **data, Py_ssize_t *n) noexcept:
+    """Look at an array: 32 or 64 if it is one of dense reals, where they lie and how many they are; 0 if it is none."""
+    cdef int bits = bits_of(array)
+    data[0] = NULL
+    n[0] = 0
+    if bits == 0 or not PyArray_ISCARRAY_RO(<ndarray>array):
+        return 0
+    data[0] = PyArray_DATA(<ndarray>array)
+    n[0] = PyArray_SIZE(<ndarray>array)
+    return bits
+
+
+cdef inline bint alike(a, b) noexcept:
+    """Whether two plain arrays have one shape."""
+    return PyArray_SAMESHAPE(<ndarray>a, <ndarray>b)
+
+
+cdef inline bint leads(a, b) noexcept:
+    """Whether a plain array has the shape of another one without its last axis."""
+    cdef int axes = PyArray_NDIM(<ndarray>a), axis
+    if axes != PyArray_NDIM(<ndarray>b) - 1:
         return False
-    try:
-        PyObject_GetBuffer(array, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
-    except (BufferError, ValueError):  # a type that no buffer can describe
-        return False
+    for axis in range(axes):
+        if PyArray_DIMS(<ndarray>a)[axis] != PyArray_DIMS(<ndarray>b)[axis]:
+            return False
     return True
-
-
-cdef inline bint is_aligned(const Py_buffer *view) noexcept:
-    """As NumPy sees it, to which an array of nothing is aligned wherever it lies."""
-    return view.len == 0 or <uintptr_t>view.buf % view.itemsize == 0
-
-
-cdef bint look(array, Py_buffer *view) except -1:
-    """Get the view of an array of dense reals, for the caller to release; False, and nothing to release, if it is none."""
-    if not describe(array, view):
-        return False
-    if view.format[1] == 0 and view.format[0] in b"fd" and PyBuffer_IsContiguous(view, b"C"[0]) and is_aligned(view):
-        return True
-    PyBuffer_Release(view)
-    return False
 
 
 cdef made_dense(array):
     """The gradient of a loss as one array, which the mean of the losses has made a broadcast view of one number."""
-    return array.copy() if type(array) is ndarray and not array.flags.c_contiguous else array
+    return array.copy() if PyArray_CheckExact(array) and not PyArray_ISCARRAY_RO(<ndarray>array) else array
 
 
-cdef int dense(array, const void **data, Py_ssize_t *n) except -1:
-    """Look at an array: 32 or 64 if it is one of dense reals, where they lie and how many they are; 0 if it is none."""
-    cdef Py_buffer view
-    if not look(array, &view):
+cdef void *changed(array, int bits, Py_ssize_t n) except NULL:
+    """Where the n dense reals lie that a kernel changes. The caller holds their array for as long as it uses them."""
+    cdef const void *data
+    cdef Py_ssize_t size
+    if bits == 0 or dense(array, &data, &size) != bits or size != n or not PyArray_ISWRITEABLE(<ndarray>array):
+        raise ValueError(f"expected {n} dense reals to change, of {bits} bits, got {array.dtype} {array.shape}")
+    return <void *>data
+
+
+cdef const void *read(array, int bits, Py_ssize_t n) except NULL:
+    """The same of an array that is only read."""
+    cdef const void *data
+    cdef Py_ssize_t size
+    if bits == 0 or dense(array, &data, &size) != bits or size != n:
+        raise ValueError(f"expected {n} dense reals of {bits} bits, got {array.dtype} {array.shape}")
+    return data
+
+
+# Whether one of n ids is not in [0, limit): then the id or its distance to the last one is negative. Bits are put
+# together faster than a maximum is found.
+
+
+cdef bint outside_32(const uint32_t *ids, Py_ssize_t n, Py_ssize_t limit) noexcept nogil:
+    cdef uint32_t last = <uint32_t>min(limit - 1, <Py_ssize_t>0x7FFFFFFF), signs = 0
+    for i in range(n):
+        signs |= ids[i] | (last - ids[i])
+    return signs >> 31
+
+
+cdef bint outside_64(const uint64_t *ids, Py_ssize_t n, Py_ssize_t limit) noexcept nogil:
+    cdef uint64_t last = <uint64_t>(limit - 1), signs = 0
+    for i in range(n):
+        signs |= ids[i] | (last - ids[i])
+    return signs >> 63
+
+
+cdef inline int bits_of_ids(ids) noexcept:
+    """32 or 64 for a plain array of so many dense integers with a sign, 0 for anything else."""
+    cdef int kind = kind_of(ids)
+    if kind != NPY_INT and kind != NPY_LONG and kind != NPY_LONGLONG or not PyArray_ISCARRAY_RO(<ndarray>ids):
         return 0
-    cdef int bits = 8 * <int>view.itemsize
-    data[0] = view.buf
-    n[0] = view.len // view.itemsize
-    PyBuffer_Release(&view)
-    return bits
-
-
-cdef void *address(array, const char *formats, Py_ssize_t itemsize, Py_ssize_t n, int flags) except NULL:
-    """Where the n items of an array lie. The caller holds the array for as long as it uses the address."""
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, flags | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-    cdef void *memory = view.buf
-    cdef bint good = (
-        view.format[0] != 0 and view.format[1] == 0 and strchr(formats, view.format[0]) != NULL
-        and view.itemsize == itemsize and view.len == n * itemsize and is_aligned(&view)
-    )
-    PyBuffer_Release(&view)
-    if not good:
-        raise ValueError(f"expected {n} dense items of type {formats.decode()}, got {array.dtype} {array.shape}")
-    return memory
-
-
-cdef inline int bits_of(array) except -1:
-    return 32 if array.itemsize == 4 else 64
-
-
-cdef inline const void *reals(array, int bits, Py_ssize_t n) except NULL:
-    return address(array, b"f" if bits == 32 else b"d", bits // 8, n, 0)
-
-
-cdef inline void *results(array, int bits, Py_ssize_t n) except NULL:
-    return address(array, b"f" if bits == 32 else b"d", bits // 8, n, PyBUF_WRITABLE)
-
-
-cdef uint64_t largest_32(const uint32_t *values, Py_ssize_t n) noexcept nogil:
-    cdef uint32_t most = 0
-    for i in range(n):
-        most = max(most, values[i])
-    return most
-
-
-cdef uint64_t largest_64(const uint64_t *values, Py_ssize_t n) noexcept nogil:
-    cdef uint64_t most = 0
-    for i in range(n):
-        most = max(most, values[i])
-    return most
+    return 8 * <int>PyArray_ITEMSIZE(<ndarray>ids)
 
 
 def outside(ids, Py_ssize_t limit):
-    """Whether one of dense int32 or int64 ids is not in [0, limit). A negative one is huge as unsigned."""
-    cdef Py_ssize_t n = ids.size
-    cdef const void *pids
-    cdef uint64_t most
-    if ids.itemsize == 4:
-        pids = address(ids, b"il", 4, n, 0)
-        with nogil:
-            most = largest_32(<const uint32_t *>pids, n)
-    else:
-        pids = address(ids, b"lq", 8, n, 0)
-        with nogil:
-            most = largest_64(<const uint64_t *>pids, n)
-    return n > 0 and most >= <uint64_t>limit
+    """Whether one of dense int32 or int64 ids is not in [0, limit)."""
+    cdef int bits = bits_of_ids(ids)
+    if bits == 0:
+        raise ValueError(f"expected dense ids, got {ids.dtype} {ids.shape}")
+    cdef const void *pids = PyArray_DATA(<ndarray>ids)
+    cdef Py_ssize_t n = PyArray_SIZE(<ndarray>ids)
+    cdef bint found
+    with nogil:
+        if bits == 32:
+            found = outside_32(<const uint32_t *>pids, n, limit)
+        else:
+            found = outside_64(<const uint64_t *>pids, n, limit)
+    return found
 
 
-cdef bint ids_below(ids, Py_ssize_t limit, const int64_t **data, Py_ssize_t *n) except -1:
+cdef bint ids_below(ids, Py_ssize_t limit, const int64_t **data, Py_ssize_t *n) noexcept:
     """Whether an array is one of dense int64 in [0, limit), where they lie and how many they are."""
-    cdef Py_buffer view
-    if not describe(ids, &view):
+    if bits_of_ids(ids) != 64:
         return False
-    cdef bint good = (
-        view.itemsize == 8 and view.format[1] == 0 and strchr(b"lq", view.format[0]) != NULL
-        and PyBuffer_IsContiguous(&view, b"C"[0]) and is_aligned(&view)
-    )
-    data[0] = <const int64_t *>view.buf
-    n[0] = view.len // 8
-    PyBuffer_Release(&view)
-    return good and (n[0] == 0 or largest_64(<const uint64_t *>data[0], n[0]) < <uint64_t>limit)
+    data[0] = <const int64_t *>PyArray_DATA(<ndarray>ids)
+    n[0] = PyArray_SIZE(<ndarray>ids)
+    return not outside_64(<const uint64_t *>data[0], n[0], limit)
 
 
 cdef int check(int status) except -1:
@@ -290,10 +325,9 @@ cdef apply(Map kernel, x):
     cdef int bits = dense(x, &px, &n), status
     if bits == 0:
         return None
-    y = empty(x.shape, x.dtype)
-    cdef void *py = results(y, bits, n)
+    cdef ndarray y = like(x)
     with nogil:
-        status = kernel(bits, n, px, py)
+        status = kernel(bits, n, px, PyArray_DATA(y))
     check(status)
     return y
 
@@ -323,12 +357,11 @@ def relu_backward(dy, x):
     cdef const void *px
     cdef Py_ssize_t n
     cdef int bits = dense(dy, &pdy, &n), status
-    if bits == 0 or bits != dense(x, &px, &n) or dy.shape != x.shape:
+    if bits == 0 or bits != dense(x, &px, &n) or not alike(dy, x):
         return None
-    dx = empty(x.shape, x.dtype)
-    cdef void *pdx = results(dx, bits, n)
+    cdef ndarray dx = like(x)
     with nogil:
-        status = kernel_relu_backward(bits, n, pdy, px, pdx)
+        status = kernel_relu_backward(bits, n, pdy, px, PyArray_DATA(dx))
     check(status)
     return dx
 
@@ -341,21 +374,17 @@ cdef struct Matrix:
     Py_ssize_t rows, columns, row, column  # sizes, and how many items rows and columns lie apart
 
 
-cdef int bits_of_matrix(array, Matrix *matrix) except -1:
+cdef int bits_of_matrix(array, Matrix *matrix) noexcept:
     """Look at a matrix of any strides: 32 or 64, or 0 for what C cannot take as it is. The caller holds the array."""
-    cdef Py_buffer view
-    if not describe(array, &view):
+    cdef int bits = bits_of(array), size = bits // 8
+    if bits == 0 or PyArray_NDIM(<ndarray>array) != 2 or not PyArray_ISALIGNED(<ndarray>array):
         return 0
-    cdef Py_ssize_t size = view.itemsize
-    cdef bint good = (
-        view.ndim == 2 and view.format[1] == 0 and is_aligned(&view)
-        and (view.format[0] == b"f"[0] and size == 4 or view.format[0] == b"d"[0] and size == 8)
-        and view.strides[0] % size == 0 and view.strides[1] % size == 0
-    )
-    if good:
-        matrix[0] = Matrix(view.buf, view.shape[0], view.shape[1], view.strides[0] // size, view.strides[1] // size)
-    PyBuffer_Release(&view)
-    return 8 * size if good else 0
+    cdef const npy_intp *shape = PyArray_DIMS(<ndarray>array)
+    cdef const npy_intp *strides = PyArray_STRIDES(<ndarray>array)
+    if strides[0] % size or strides[1] % size:
+        return 0
+    matrix[0] = Matrix(PyArray_DATA(<ndarray>array), shape[0], shape[1], strides[0] // size, strides[1] // size)
+    return bits
 
 
 cdef float one_f32 = 1
@@ -376,7 +405,7 @@ cdef inline Matrix transposed(Matrix a) noexcept:
 cdef int multiply(int bits, Matrix a, Matrix b, c, const void *row=NULL) except -1:
     """c = a b, or where there is a row a b plus this row."""
     cdef Py_ssize_t length = b.columns * bits // 8, i
-    cdef char *pc = <char *>results(c, bits, a.rows * b.columns)
+    cdef char *pc = <char *>changed(c, bits, a.rows * b.columns)
     cdef int status, flags = 0 if row == NULL else GEMM_ACCUMULATE
     with nogil:
         if row != NULL:
@@ -391,7 +420,7 @@ def matmul(a, b, c):
     """c = a b, where c is dense and the others lie as they like."""
     cdef Matrix ma, mb
     cdef int bits = bits_of_matrix(a, &ma)
-    if bits == 0 or bits != bits_of_matrix(b, &mb) or ma.columns != mb.rows or bits != bits_of(c):
+    if bits == 0 or bits != bits_of_matrix(b, &mb) or ma.columns != mb.rows:
         raise ValueError(f"not a product of matrices of aligned reals: {a.dtype} {a.shape} and {b.dtype} {b.shape}")
     multiply(bits, ma, mb, c)
 
@@ -404,7 +433,7 @@ def product(a, b):
         return None
     if (ma.rows | mb.columns) >> 31:  # a broadcast view may have so many, and the size of c must fit in 64 bits
         return None
-    c = empty((ma.rows, mb.columns), a.dtype)
+    c = reals(bits, 2, ma.rows, mb.columns)
     multiply(bits, ma, mb, c)
     return c
 
@@ -417,9 +446,9 @@ def affine_forward(x, w, b):
     cdef int bits = bits_of_matrix(x, &mx)
     if bits == 0 or bits != bits_of_matrix(w, &mw) or mx.columns != mw.rows:
         return None
-    if bits != dense(b, &row, &n) or n != mw.columns or b.ndim != 1:
+    if bits != dense(b, &row, &n) or n != mw.columns or PyArray_NDIM(<ndarray>b) != 1:
         return None
-    y = empty((mx.rows, mw.columns), x.dtype)
+    y = reals(bits, 2, mx.rows, mw.columns)
     multiply(bits, mx, mw, y, row)
     return y
 
@@ -434,13 +463,13 @@ def affine_backward(dy, x, w, needs):
         return None
     dx = dw = db = None
     if needs[0]:
-        dx = empty((mx.rows, mx.columns), x.dtype)
+        dx = reals(bits, 2, mx.rows, mx.columns)
         multiply(bits, mdy, transposed(mw), dx)
     if needs[1]:
-        dw = empty((mw.rows, mw.columns), x.dtype)
+        dw = reals(bits, 2, mw.rows, mw.columns)
         multiply(bits, transposed(mx), mdy, dw)
     if needs[2]:
-        db = empty((mdy.columns,), x.dtype)
+        db = reals(bits, 1, mdy.columns)
         multiply(bits, row_of_ones(bits, mdy.rows), mdy, db)
     return dx, dw, db
 
@@ -448,17 +477,19 @@ def affine_backward(dy, x, w, needs):
 # ---- sums ---------------------------------------------------------------------------------
 
 
-cdef int rows_of(array, const void **data, Py_ssize_t *rows, Py_ssize_t *length) except -1:
+cdef int rows_of(array, const void **data, Py_ssize_t *rows, Py_ssize_t *length) noexcept:
     """Look at an array: 32 or 64 if its last axis makes rows of dense reals, how many and how long; else 0."""
-    cdef Py_ssize_t n, axis
-    cdef int bits = dense(array, data, &n)
-    if bits == 0 or array.ndim == 0:
+    cdef Py_ssize_t n
+    cdef int bits = dense(array, data, &n), axes, axis
+    if bits == 0:
         return 0
-    cdef tuple shape = array.shape
+    axes = PyArray_NDIM(<ndarray>array) - 1
+    if axes < 0:
+        return 0
     rows[0] = 1
-    for axis in range(len(shape) - 1):
-        rows[0] *= <Py_ssize_t>shape[axis]
-    length[0] = shape[-1]
+    for axis in range(axes):
+        rows[0] *= PyArray_DIMS(<ndarray>array)[axis]
+    length[0] = PyArray_DIMS(<ndarray>array)[axes]
     return bits
 
 
@@ -468,10 +499,9 @@ def sum_rows(x):
     cdef int bits = rows_of(x, &px, &batch, &n), status
     if bits == 0:
         return None
-    y = empty(x.shape[:-1], x.dtype)
-    cdef void *py = results(y, bits, batch)
+    cdef ndarray y = without_last_axis(x)
     with nogil:
-        status = kernel_sum_rows(bits, batch, n, px, py)
+        status = kernel_sum_rows(bits, batch, n, px, PyArray_DATA(y))
     check(status)
     return y
 
@@ -479,10 +509,10 @@ def sum_rows(x):
 # ---- softmax and the cross-entropies ------------------------------------------------------
 
 
-cdef int classes_of(array, const void **data, Py_ssize_t *batch, Py_ssize_t *classes) except -1:
+cdef int classes_of(array, const void **data, Py_ssize_t *batch, Py_ssize_t *classes) noexcept:
     """As rows_of, for rows of at least one class."""
     cdef int bits = rows_of(array, data, batch, classes)
-    return 0 if classes[0] == 0 and batch[0] > 0 else bits
+    return 0 if bits == 0 or classes[0] == 0 and batch[0] > 0 else bits
 
 
 def softmax_forward(x):
@@ -491,10 +521,9 @@ def softmax_forward(x):
     cdef int bits = classes_of(x, &px, &batch, &classes), status
     if bits == 0:
         return None
-    y = empty(x.shape, x.dtype)
-    cdef void *py = results(y, bits, batch * classes)
+    cdef ndarray y = like(x)
     with nogil:
-        status = kernel_softmax_forward(bits, batch, classes, px, py)
+        status = kernel_softmax_forward(bits, batch, classes, px, PyArray_DATA(y))
     check(status)
     return y
 
@@ -504,12 +533,11 @@ def softmax_backward(dy, y):
     cdef const void *py
     cdef Py_ssize_t batch, classes
     cdef int bits = classes_of(dy, &pdy, &batch, &classes), status
-    if bits == 0 or bits != classes_of(y, &py, &batch, &classes) or dy.shape != y.shape:
+    if bits == 0 or bits != classes_of(y, &py, &batch, &classes) or not alike(dy, y):
         return None
-    dx = empty(y.shape, y.dtype)
-    cdef void *pdx = results(dx, bits, batch * classes)
+    cdef ndarray dx = like(y)
     with nogil:
-        status = kernel_softmax_backward(bits, batch, classes, pdy, py, pdx)
+        status = kernel_softmax_backward(bits, batch, classes, pdy, py, PyArray_DATA(dx))
     check(status)
     return dx
 
@@ -519,13 +547,13 @@ def softmax_cross_entropy_forward(logits, targets):
     cdef const void *ptargets
     cdef Py_ssize_t batch, classes
     cdef int bits = classes_of(logits, &plogits, &batch, &classes), status
-    if bits == 0 or bits != classes_of(targets, &ptargets, &batch, &classes) or logits.shape != targets.shape:
+    if bits == 0 or bits != classes_of(targets, &ptargets, &batch, &classes) or not alike(logits, targets):
         return None
-    loss, probabilities = empty(logits.shape[:-1], logits.dtype), empty(logits.shape, logits.dtype)
-    cdef void *ploss = results(loss, bits, batch)
-    cdef void *pprobabilities = results(probabilities, bits, batch * classes)
+    cdef ndarray loss = without_last_axis(logits)
+    cdef ndarray probabilities = like(logits)
     with nogil:
-        status = kernel_softmax_cross_entropy_forward(bits, batch, classes, plogits, ptargets, ploss, pprobabilities)
+        status = kernel_softmax_cross_entropy_forward(
+            bits, batch, classes, plogits, ptargets, PyArray_DATA(loss), PyArray_DATA(probabilities))
     check(status)
     return loss, probabilities
 
@@ -539,15 +567,14 @@ def softmax_cross_entropy_backward(dloss, probabilities, targets):
     cdef int bits = dense(dloss, &pdloss, &batch), status
     if bits == 0 or bits != classes_of(probabilities, &pprobabilities, &batch, &classes):
         return None
-    if bits != classes_of(targets, &ptargets, &batch, &classes) or targets.shape != probabilities.shape:
+    if bits != classes_of(targets, &ptargets, &batch, &classes) or not alike(targets, probabilities):
         return None
-    if dloss.shape != targets.shape[:-1]:
+    if not leads(dloss, targets):
         return None
-    dlogits = empty(targets.shape, targets.dtype)
-    cdef void *pdlogits = results(dlogits, bits, batch * classes)
+    cdef ndarray dlogits = like(targets)
     with nogil:
         status = kernel_softmax_cross_entropy_backward(
-            bits, batch, classes, pdloss, pprobabilities, ptargets, pdlogits)
+            bits, batch, classes, pdloss, pprobabilities, ptargets, PyArray_DATA(dlogits))
     check(status)
     return dlogits
 
@@ -557,13 +584,13 @@ def sparse_cross_entropy_forward(logits, labels):
     cdef const int64_t *plabels
     cdef Py_ssize_t batch, classes
     cdef int bits = classes_of(logits, &plogits, &batch, &classes), status
-    if bits == 0 or not ids_below(labels, classes, &plabels, &batch) or labels.shape != logits.shape[:-1]:
+    if bits == 0 or not ids_below(labels, classes, &plabels, &batch) or not leads(labels, logits):
         return None
-    loss, probabilities = empty(labels.shape, logits.dtype), empty(logits.shape, logits.dtype)
-    cdef void *ploss = results(loss, bits, batch)
-    cdef void *pprobabilities = results(probabilities, bits, batch * classes)
+    cdef ndarray loss = without_last_axis(logits)
+    cdef ndarray probabilities = like(logits)
     with nogil:
-        status = kernel_sparse_cross_entropy_forward(bits, batch, classes, plogits, plabels, ploss, pprobabilities)
+        status = kernel_sparse_cross_entropy_forward(
+            bits, batch, classes, plogits, plabels, PyArray_DATA(loss), PyArray_DATA(probabilities))
     check(status)
     return loss, probabilities
 
@@ -577,13 +604,12 @@ def sparse_cross_entropy_backward(dloss, probabilities, labels):
     cdef int bits = dense(dloss, &pdloss, &batch), status
     if bits == 0 or bits != classes_of(probabilities, &pprobabilities, &batch, &classes):
         return None
-    if not ids_below(labels, classes, &plabels, &batch) or not dloss.shape == labels.shape == probabilities.shape[:-1]:
+    if not ids_below(labels, classes, &plabels, &batch) or not alike(dloss, labels) or not leads(labels, probabilities):
         return None
-    dlogits = empty(probabilities.shape, probabilities.dtype)
-    cdef void *pdlogits = results(dlogits, bits, batch * classes)
+    cdef ndarray dlogits = like(probabilities)
     with nogil:
         status = kernel_sparse_cross_entropy_backward(
-            bits, batch, classes, pdloss, pprobabilities, plabels, pdlogits)
+            bits, batch, classes, pdloss, pprobabilities, plabels, PyArray_DATA(dlogits))
     check(status)
     return dlogits
 
@@ -593,12 +619,11 @@ def sigmoid_cross_entropy_forward(logits, targets):
     cdef const void *ptargets
     cdef Py_ssize_t n
     cdef int bits = dense(logits, &plogits, &n), status
-    if bits == 0 or bits != dense(targets, &ptargets, &n) or logits.shape != targets.shape:
+    if bits == 0 or bits != dense(targets, &ptargets, &n) or not alike(logits, targets):
         return None
-    loss = empty(logits.shape, logits.dtype)
-    cdef void *ploss = results(loss, bits, n)
+    cdef ndarray loss = like(logits)
     with nogil:
-        status = kernel_sigmoid_cross_entropy_forward(bits, n, plogits, ptargets, ploss)
+        status = kernel_sigmoid_cross_entropy_forward(bits, n, plogits, ptargets, PyArray_DATA(loss))
     check(status)
     return loss
 
@@ -606,23 +631,31 @@ def sigmoid_cross_entropy_forward(logits, targets):
 def sigmoid_cross_entropy_backward(dloss, logits, targets):
     cdef const void *pdloss
     cdef const void *plogits
-    cdef const void *ptargets
+    cdef const void *ptargets = NULL
     cdef Py_ssize_t n
     dloss = made_dense(dloss)
     cdef int bits = dense(dloss, &pdloss, &n), status
     if bits == 0 or bits != dense(logits, &plogits, &n) or bits != dense(targets, &ptargets, &n):
         return None
-    if not dloss.shape == logits.shape == targets.shape:
+    if not alike(dloss, logits) or not alike(logits, targets):
         return None
-    dlogits = empty(logits.shape, logits.dtype)
-    cdef void *pdlogits = results(dlogits, bits, n)
+    cdef ndarray dlogits = like(logits)
     with nogil:
-        status = kernel_sigmoid_cross_entropy_backward(bits, n, pdloss, plogits, ptargets, pdlogits)
+        status = kernel_sigmoid_cross_entropy_backward(bits, n, pdloss, plogits, ptargets, PyArray_DATA(dlogits))
     check(status)
     return dlogits
 
 
 # ---- embedding ----------------------------------------------------------------------------
+
+
+cdef ndarray with_axis(ndarray ids, Py_ssize_t units, ndarray table):
+    """A new array of the shape of the ids and one more axis."""
+    cdef npy_intp[MOST_AXES + 1] shape
+    cdef int axes = PyArray_NDIM(ids)
+    memcpy(shape, PyArray_DIMS(ids), axes * sizeof(npy_intp))
+    shape[axes] = units
+    return new(PyArray_TYPE(table), axes + 1, shape, PyArray_ITEMSIZE(table))
 
 
 def embedding_forward(table, ids):
@@ -631,12 +664,11 @@ def embedding_forward(table, ids):
     cdef const int64_t *pids
     cdef Py_ssize_t rows, units, n
     cdef int bits = rows_of(table, &ptable, &rows, &units), status
-    if bits == 0 or table.ndim != 2 or not ids_below(ids, rows, &pids, &n):
+    if bits == 0 or PyArray_NDIM(<ndarray>table) != 2 or not ids_below(ids, rows, &pids, &n):
         return None
-    y = empty((*ids.shape, units), table.dtype)
-    cdef void *py = results(y, bits, n * units)
+    cdef ndarray y = with_axis(ids, units, table)
     with nogil:
-        status = kernel_embedding_forward(bits, n, units, ptable, pids, py)
+        status = kernel_embedding_forward(bits, n, units, ptable, pids, PyArray_DATA(y))
     check(status)
     return y
 
@@ -646,12 +678,11 @@ def embedding_backward(dy, ids, Py_ssize_t rows):
     cdef const int64_t *pids
     cdef Py_ssize_t n, units
     cdef int bits = rows_of(dy, &pdy, &n, &units), status
-    if bits == 0 or not ids_below(ids, rows, &pids, &n) or dy.shape[:-1] != ids.shape:
+    if bits == 0 or not ids_below(ids, rows, &pids, &n) or not leads(ids, dy):
         return None
-    dtable = empty((rows, units), dy.dtype)
-    cdef void *pdtable = results(dtable, bits, rows * units)
+    cdef ndarray dtable = reals(bits, 2, rows, units)
     with nogil:
-        status = kernel_embedding_backward(bits, n, rows, units, pdy, pids, pdtable)
+        status = kernel_embedding_backward(bits, n, rows, units, pdy, pids, PyArray_DATA(dtable))
     check(status)
     return dtable
 
@@ -660,9 +691,13 @@ def embedding_backward(dy, ids, Py_ssize_t rows):
 
 
 def random_bits(uint64_t seed, uint64_t offset, words):
-    cdef Py_ssize_t n = words.size
-    cdef int status
-    cdef uint32_t *pwords = <uint32_t *>address(words, b"IL", 4, n, PyBUF_WRITABLE)
+    cdef int kind = kind_of(words), status
+    if kind != NPY_UINT and kind != NPY_ULONG or PyArray_ITEMSIZE(<ndarray>words) != 4:
+        raise ValueError(f"expected words of 32 bits, got {words.dtype}")
+    if not PyArray_ISCARRAY_RO(<ndarray>words) or not PyArray_ISWRITEABLE(<ndarray>words):
+        raise ValueError("expected dense words to change")
+    cdef Py_ssize_t n = PyArray_SIZE(<ndarray>words)
+    cdef uint32_t *pwords = <uint32_t *>PyArray_DATA(<ndarray>words)
     with nogil:
         status = kernel_random_bits(32, n, seed, offset, pwords)
     check(status)
@@ -677,10 +712,9 @@ def dropout(x, double rate, uint64_t seed, uint64_t offset):
         return None
     cdef uint64_t threshold = <uint64_t>(rate * 2.0**32)
     cdef double scale = 1 / (1 - rate) if rate < 1 else 0
-    y = empty(x.shape, x.dtype)
-    cdef void *py = results(y, bits, n)
+    cdef ndarray y = like(x)
     with nogil:
-        status = kernel_dropout(bits, n, threshold, scale, seed, offset, px, py)
+        status = kernel_dropout(bits, n, threshold, scale, seed, offset, px, PyArray_DATA(y))
     check(status)
     return y
 
@@ -688,41 +722,46 @@ def dropout(x, double rate, uint64_t seed, uint64_t offset):
 # ---- LSTM ---------------------------------------------------------------------------------
 
 
-cdef int sizes_of(x, recurrent, Py_ssize_t *batch, Py_ssize_t *time, Py_ssize_t *features, Py_ssize_t *units) except -1:
+cdef int sizes_of(
+    x, recurrent, Py_ssize_t *batch, Py_ssize_t *time, Py_ssize_t *features, Py_ssize_t *units
+) noexcept:
     """The sizes of an LSTM by its input and its recurrent weights, and its bits; 0 if these are not as C takes them."""
-    cdef const void *data
-    cdef Py_ssize_t n
-    cdef int bits = dense(x, &data, &n)
-    if bits == 0 or x.ndim != 3 or dense(recurrent, &data, &n) != bits or recurrent.ndim != 2:
+    cdef int bits = bits_of(x)
+    if bits == 0 or PyArray_NDIM(<ndarray>x) != 3:
         return 0
-    batch[0], time[0], features[0] = x.shape
-    units[0] = recurrent.shape[0]
+    if bits != bits_of(recurrent) or PyArray_NDIM(<ndarray>recurrent) != 2:
+        return 0
+    cdef const npy_intp *shape = PyArray_DIMS(<ndarray>x)
+    batch[0], time[0], features[0] = shape[0], shape[1], shape[2]
+    units[0] = PyArray_DIMS(<ndarray>recurrent)[0]
     return bits
 
 
-cdef bint is_shaped(array, int bits, tuple shape, const void **data) except -1:
+cdef bint is_shaped(array, int bits, const void **data, int axes, npy_intp a, npy_intp b=0, npy_intp c=0) noexcept:
     """Whether an array is one of dense reals of so many bits and of this shape, and where they lie."""
     cdef Py_ssize_t n
-    return dense(array, data, &n) == bits and array.shape == shape
+    if dense(array, data, &n) != bits or PyArray_NDIM(<ndarray>array) != axes:
+        return False
+    cdef const npy_intp *shape = PyArray_DIMS(<ndarray>array)
+    return shape[0] == a and (axes < 2 or shape[1] == b) and (axes < 3 or shape[2] == c)
 
 
-cdef bint is_absent_or_shaped(array, int bits, tuple shape, const void **data) except -1:
+cdef bint is_absent_or_shaped(
+    array, int bits, const void **data, int axes, npy_intp a, npy_intp b, npy_intp c=0
+) noexcept:
     data[0] = NULL
-    return array is None or is_shaped(array, bits, shape, data)
+    return array is None or is_shaped(array, bits, data, axes, a, b, c)
 
 
-cdef bint is_mask(mask, tuple shape, const uint8_t **data) except -1:
+cdef bint is_mask(mask, const uint8_t **data, npy_intp batch, npy_intp time) noexcept:
     """Whether it is None, or an array of dense booleans of this shape, and where they lie."""
-    cdef Py_buffer view
     data[0] = NULL
     if mask is None:
         return True
-    if not describe(mask, &view):
+    if kind_of(mask) != NPY_BOOL or not PyArray_ISCARRAY_RO(<ndarray>mask) or PyArray_NDIM(<ndarray>mask) != 2:
         return False
-    data[0] = <const uint8_t *>view.buf
-    cdef bint good = view.format[0] == b"?"[0] and view.format[1] == 0 and PyBuffer_IsContiguous(&view, b"C"[0])
-    PyBuffer_Release(&view)
-    return good and mask.shape == shape
+    data[0] = <const uint8_t *>PyArray_DATA(<ndarray>mask)
+    return PyArray_DIMS(<ndarray>mask)[0] == batch and PyArray_DIMS(<ndarray>mask)[1] == time
 
 
 def lstm_forward(x, h0, c0, kernel, recurrent, bias, mask, bint reverse, bint keep):
@@ -737,35 +776,28 @@ def lstm_forward(x, h0, c0, kernel, recurrent, bias, mask, bint reverse, bint ke
     cdef const void *pbias
     cdef const uint8_t *pmask
     if bits == 0 or not (
-        is_shaped(x, bits, (batch, time, features), &px)
-        and is_shaped(h0, bits, (batch, units), &ph0) and is_shaped(c0, bits, (batch, units), &pc0)
-        and is_shaped(kernel, bits, (features, 4 * units), &pkernel)
-        and is_shaped(recurrent, bits, (units, 4 * units), &precurrent)
-        and is_shaped(bias, bits, (4 * units,), &pbias) and is_mask(mask, (batch, time), &pmask)
+        is_shaped(x, bits, &px, 3, batch, time, features)
+        and is_shaped(h0, bits, &ph0, 2, batch, units) and is_shaped(c0, bits, &pc0, 2, batch, units)
+        and is_shaped(kernel, bits, &pkernel, 2, features, 4 * units)
+        and is_shaped(recurrent, bits, &precurrent, 2, units, 4 * units)
+        and is_shaped(bias, bits, &pbias, 1, 4 * units) and is_mask(mask, &pmask, batch, time)
     ):
         return None
-    cdef Py_ssize_t state = batch * units, states = time * state
-    y, h, c = empty((batch, time, units), x.dtype), empty((batch, units), x.dtype), empty((batch, units), x.dtype)
-    cdef void *py = results(y, bits, states)
-    cdef void *ph = results(h, bits, state)
-    cdef void *pc = results(c, bits, state)
-    cdef void *pgates = NULL
-    cdef void *ph_before = NULL
-    cdef void *pc_before = NULL
-    cache = None
-    if keep:
-        gates = empty((time, batch, 4 * units), x.dtype)
-        h_before, c_before = empty((time, batch, units), x.dtype), empty((time, batch, units), x.dtype)
-        pgates = results(gates, bits, 4 * states)
-        ph_before = results(h_before, bits, states)
-        pc_before = results(c_before, bits, states)
-        cache = gates, h_before, c_before
+    cdef ndarray y = reals(bits, 3, batch, time, units)
+    cdef ndarray h = like(h0)
+    cdef ndarray c = like(c0)
+    cdef ndarray gates = reals(bits, 3, time, batch, 4 * units) if keep else None
+    cdef ndarray h_before = reals(bits, 3, time, batch, units) if keep else None
+    cdef ndarray c_before = reals(bits, 3, time, batch, units) if keep else None
+    cdef void *pgates = PyArray_DATA(gates) if keep else NULL
+    cdef void *ph_before = PyArray_DATA(h_before) if keep else NULL
+    cdef void *pc_before = PyArray_DATA(c_before) if keep else NULL
     with nogil:
         status = kernel_lstm_forward(
             bits, batch, time, features, units, px, ph0, pc0, pkernel, precurrent, pbias, pmask, reverse,
-            py, ph, pc, pgates, ph_before, pc_before)
+            PyArray_DATA(y), PyArray_DATA(h), PyArray_DATA(c), pgates, ph_before, pc_before)
     check(status)
-    return y, h, c, cache
+    return y, h, c, (gates, h_before, c_before) if keep else None
 
 
 def lstm_backward(dy, dh, dc, x, h0, c0, kernel, recurrent, bias, mask, bint reverse, cache):
@@ -787,33 +819,30 @@ def lstm_backward(dy, dh, dc, x, h0, c0, kernel, recurrent, bias, mask, bint rev
         return None
     gates, h_before, c_before = cache
     if not (
-        is_absent_or_shaped(dy, bits, (batch, time, units), &pdy)
-        and is_absent_or_shaped(dh, bits, (batch, units), &pdh)
-        and is_absent_or_shaped(dc, bits, (batch, units), &pdc)
-        and is_shaped(x, bits, (batch, time, features), &px)
-        and is_shaped(h0, bits, (batch, units), &unread) and is_shaped(c0, bits, (batch, units), &unread)
-        and is_shaped(kernel, bits, (features, 4 * units), &pkernel)
-        and is_shaped(recurrent, bits, (units, 4 * units), &precurrent)
-        and is_shaped(bias, bits, (4 * units,), &unread) and is_mask(mask, (batch, time), &pmask)
-        and is_shaped(gates, bits, (time, batch, 4 * units), &pgates)
-        and is_shaped(h_before, bits, (time, batch, units), &ph_before)
-        and is_shaped(c_before, bits, (time, batch, units), &pc_before)
+        is_absent_or_shaped(dy, bits, &pdy, 3, batch, time, units)
+        and is_absent_or_shaped(dh, bits, &pdh, 2, batch, units)
+        and is_absent_or_shaped(dc, bits, &pdc, 2, batch, units)
+        and is_shaped(x, bits, &px, 3, batch, time, features)
+        and is_shaped(h0, bits, &unread, 2, batch, units) and is_shaped(c0, bits, &unread, 2, batch, units)
+        and is_shaped(kernel, bits, &pkernel, 2, features, 4 * units)
+        and is_shaped(recurrent, bits, &precurrent, 2, units, 4 * units)
+        and is_shaped(bias, bits, &unread, 1, 4 * units) and is_mask(mask, &pmask, batch, time)
+        and is_shaped(gates, bits, &pgates, 3, time, batch, 4 * units)
+        and is_shaped(h_before, bits, &ph_before, 3, time, batch, units)
+        and is_shaped(c_before, bits, &pc_before, 3, time, batch, units)
     ):
         return None
-    cdef Py_ssize_t state = batch * units
-    dx, dh0, dc0 = empty(x.shape, x.dtype), empty(h0.shape, x.dtype), empty(c0.shape, x.dtype)
-    dkernel, drecurrent = empty(kernel.shape, x.dtype), empty(recurrent.shape, x.dtype)
-    dbias = empty(bias.shape, x.dtype)
-    cdef void *pdx = results(dx, bits, batch * time * features)
-    cdef void *pdh0 = results(dh0, bits, state)
-    cdef void *pdc0 = results(dc0, bits, state)
-    cdef void *pdkernel = results(dkernel, bits, features * 4 * units)
-    cdef void *pdrecurrent = results(drecurrent, bits, units * 4 * units)
-    cdef void *pdbias = results(dbias, bits, 4 * units)
+    cdef ndarray dx = like(x)
+    cdef ndarray dh0 = like(h0)
+    cdef ndarray dc0 = like(c0)
+    cdef ndarray dkernel = like(kernel)
+    cdef ndarray drecurrent = like(recurrent)
+    cdef ndarray dbias = like(bias)
     with nogil:
         status = kernel_lstm_backward(
             bits, batch, time, features, units, pdy, pdh, pdc, px, pkernel, precurrent, pmask, reverse,
-            pgates, ph_before, pc_before, pdx, pdh0, pdc0, pdkernel, pdrecurrent, pdbias)
+            pgates, ph_before, pc_before, PyArray_DATA(dx), PyArray_DATA(dh0), PyArray_DATA(dc0),
+            PyArray_DATA(dkernel), PyArray_DATA(drecurrent), PyArray_DATA(dbias))
     check(status)
     return dx, dh0, dc0, dkernel, drecurrent, dbias
 
@@ -822,46 +851,31 @@ def lstm_backward(dy, dh, dc, x, h0, c0, kernel, recurrent, bias, mask, bint rev
 
 
 def apart(*arrays):
-    """Whether up to four are dense reals of one type and shape, each in memory of its own, writable but for the second."""
-    cdef Py_buffer[4] views
-    cdef int count = 0, i
-    if len(arrays) > 4:
-        return False
-    try:
-        for array in arrays:
-            if not look(array, &views[count]):
-                return False
-            count += 1
-            if views[count - 1].readonly and count != 2:
-                return False
-            for i in range(count - 1):
-                if not alike(&views[i], &views[count - 1]) or overlap(&views[i], &views[count - 1]):
-                    return False
-        return True
-    finally:
-        for i in range(count):
-            PyBuffer_Release(&views[i])
-
-
-cdef bint alike(const Py_buffer *a, const Py_buffer *b) noexcept:
-    cdef int axis
-    if a.ndim != b.ndim or a.format[0] != b.format[0]:
-        return False
-    for axis in range(a.ndim):
-        if a.shape[axis] != b.shape[axis]:
+    """Whether all are dense reals of one type and shape, each in memory of its own, writable but for the second."""
+    cdef int count = len(arrays), i, j
+    for j in range(count):
+        if bits_of(arrays[j]) == 0 or not PyArray_ISCARRAY_RO(<ndarray>arrays[j]):
             return False
+        if j != 1 and not PyArray_ISWRITEABLE(<ndarray>arrays[j]):
+            return False
+        for i in range(j):
+            if bits_of(arrays[i]) != bits_of(arrays[j]) or not alike(arrays[i], arrays[j]):
+                return False
+            if overlap(<ndarray>arrays[i], <ndarray>arrays[j]):
+                return False
     return True
 
 
-cdef bint overlap(const Py_buffer *a, const Py_buffer *b) noexcept:
-    return <uintptr_t>a.buf < <uintptr_t>b.buf + b.len and <uintptr_t>b.buf < <uintptr_t>a.buf + a.len
+cdef bint overlap(ndarray a, ndarray b) noexcept:
+    cdef uintptr_t begin_a = <uintptr_t>PyArray_DATA(a), begin_b = <uintptr_t>PyArray_DATA(b)
+    return begin_a < begin_b + PyArray_NBYTES(b) and begin_b < begin_a + PyArray_NBYTES(a)
 
 
 def sgd_step(w, g, double lr):
     cdef Py_ssize_t n = w.size
     cdef int bits = bits_of(w), status
-    cdef const void *pg = reals(g, bits, n)
-    cdef void *pw = results(w, bits, n)
+    cdef const void *pg = read(g, bits, n)
+    cdef void *pw = changed(w, bits, n)
     with nogil:
         status = kernel_sgd_step(bits, n, pw, pg, lr)
     check(status)
@@ -870,9 +884,9 @@ def sgd_step(w, g, double lr):
 def momentum_step(w, g, v, double lr, double momentum, bint nesterov):
     cdef Py_ssize_t n = w.size
     cdef int bits = bits_of(w), status
-    cdef const void *pg = reals(g, bits, n)
-    cdef void *pw = results(w, bits, n)
-    cdef void *pv = results(v, bits, n)
+    cdef const void *pg = read(g, bits, n)
+    cdef void *pw = changed(w, bits, n)
+    cdef void *pv = changed(v, bits, n)
     with nogil:
         status = kernel_momentum_step(bits, n, pw, pg, pv, lr, momentum, nesterov)
     check(status)
@@ -881,10 +895,10 @@ def momentum_step(w, g, v, double lr, double momentum, bint nesterov):
 def adam_step(w, g, m, v, double rate, double beta_1, double beta_2, double epsilon):
     cdef Py_ssize_t n = w.size
     cdef int bits = bits_of(w), status
-    cdef const void *pg = reals(g, bits, n)
-    cdef void *pw = results(w, bits, n)
-    cdef void *pm = results(m, bits, n)
-    cdef void *pv = results(v, bits, n)
+    cdef const void *pg = read(g, bits, n)
+    cdef void *pw = changed(w, bits, n)
+    cdef void *pm = changed(m, bits, n)
+    cdef void *pv = changed(v, bits, n)
     with nogil:
         status = kernel_adam_step(bits, n, pw, pg, pm, pv, rate, beta_1, beta_2, epsilon)
     check(status)
@@ -893,9 +907,9 @@ def adam_step(w, g, m, v, double rate, double beta_1, double beta_2, double epsi
 def rmsprop_step(w, g, v, double lr, double rho, double epsilon):
     cdef Py_ssize_t n = w.size
     cdef int bits = bits_of(w), status
-    cdef const void *pg = reals(g, bits, n)
-    cdef void *pw = results(w, bits, n)
-    cdef void *pv = results(v, bits, n)
+    cdef const void *pg = read(g, bits, n)
+    cdef void *pw = changed(w, bits, n)
+    cdef void *pv = changed(v, bits, n)
     with nogil:
         status = kernel_rmsprop_step(bits, n, pw, pg, pv, lr, rho, epsilon)
     check(status)
@@ -904,9 +918,9 @@ def rmsprop_step(w, g, v, double lr, double rho, double epsilon):
 def adagrad_step(w, g, a, double lr, double epsilon):
     cdef Py_ssize_t n = w.size
     cdef int bits = bits_of(w), status
-    cdef const void *pg = reals(g, bits, n)
-    cdef void *pw = results(w, bits, n)
-    cdef void *pa = results(a, bits, n)
+    cdef const void *pg = read(g, bits, n)
+    cdef void *pw = changed(w, bits, n)
+    cdef void *pa = changed(a, bits, n)
     with nogil:
         status = kernel_adagrad_step(bits, n, pw, pg, pa, lr, epsilon)
     check(status)
