@@ -66,4 +66,20 @@ INLINE void block_accumulate(const int rows, const int vecs, vec *sum, ptrdiff_t
     }
 }
 
+/* The same for some slivers side by side, `sliver` numbers apart: with very few rows each sum of one alone would wait
+   for itself. The sums are those of one sliver after the other. */
+INLINE void wide_accumulate(const int rows, const int wide, vec *sum, ptrdiff_t depth, const real *a, ptrdiff_t a_row,
+                            ptrdiff_t a_col, const real *b, ptrdiff_t sliver)
+{
+    for (ptrdiff_t k = 0; k < depth; k++, a += a_col, b += SLIVER)
+        UNROLL for (int w = 0; w < wide; w++)
+            UNROLL for (int v = 0; v < BLOCK_VECS; v++) {
+                const vec column = vload(b + w * sliver + v * LANES);
+                UNROLL for (int r = 0; r < rows; r++) {
+                    vec *total = sum + (w * rows + r) * BLOCK_VECS + v;
+                    *total = vfma(vset(a[r * a_row]), column, *total);
+                }
+            }
+}
+
 #endif

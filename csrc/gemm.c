@@ -250,27 +250,20 @@ void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, p
     parallel_for(n, round_up(1 + COPY_WORK / (k + 1), SLIVER), pack_slivers, &packing);
 }
 
-/* Very few rows go through some slivers side by side: in one alone each sum would wait for itself. */
+/* Very few rows go through some slivers side by side. */
 INLINE void multiply_wide(const int rows, const int wide, const Product *p, ptrdiff_t sliver)
 {
-    const int vecs = wide * BLOCK_VECS;
-    const real *a = p->a, *b = p->b;
     vec sum[24];
-    UNROLL for (int i = 0; i < rows * vecs; i++)
+    UNROLL for (int i = 0; i < rows * wide * BLOCK_VECS; i++)
         sum[i] = vset(0);
-    for (ptrdiff_t k = 0; k < p->k; k++, a += p->a_col, b += SLIVER)
-        UNROLL for (int w = 0; w < wide; w++)
-            UNROLL for (int v = 0; v < BLOCK_VECS; v++) {
-                const vec column = vload(b + w * sliver + v * LANES);
-                UNROLL for (int r = 0; r < rows; r++) {
-                    vec *total = sum + r * vecs + w * BLOCK_VECS + v;
-                    *total = vfma(vset(a[r * p->a_row]), column, *total);
-                }
-            }
-    if (p->accumulate)
-        store_block(rows, vecs, sum, p->c, p->c_row, LANES, 1);
-    else
-        store_block(rows, vecs, sum, p->c, p->c_row, LANES, 0);
+    wide_accumulate(rows, wide, sum, p->k, p->a, p->a_row, p->a_col, p->b, sliver);
+    UNROLL for (int w = 0; w < wide; w++) {
+        const vec *total = sum + w * rows * BLOCK_VECS;
+        if (p->accumulate)
+            store_block(rows, BLOCK_VECS, total, p->c + w * SLIVER, p->c_row, LANES, 1);
+        else
+            store_block(rows, BLOCK_VECS, total, p->c + w * SLIVER, p->c_row, LANES, 0);
+    }
 }
 
 /* How many of the n columns that are left have gone through multiply_wide: none if there are more rows. One sliver of

@@ -281,6 +281,20 @@ INLINE void forward_block(const int rows, const Forward *f, ptrdiff_t step, ptrd
     update_block(f, step, first, rows, unit, n, sum);
 }
 
+#define ABREAST 4 /* slivers that one row goes through */
+
+static void forward_row(const Forward *f, ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit)
+{
+    const ptrdiff_t units = f->s.units;
+    vec sum[ABREAST * 4];
+    UNROLL for (int i = 0; i < ABREAST * 4; i++)
+        sum[i] = vload(f->bias + i % 4 * units + unit + i / 4 * LANES);
+    wide_accumulate(1, ABREAST, sum, units, f->s.h_before + state_at(&f->s, step, row) * units, units, 1,
+                    f->recurrent + unit * 4 * units, 4 * LANES * units);
+    for (int w = 0; w < ABREAST; w++)
+        update_block(f, step, row, 1, unit + w * LANES, LANES, sum + w * 4);
+}
+
 static void forward_unit(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t fetches)
 {
     const ptrdiff_t rows = share->rows_end - share->row, blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
@@ -383,8 +397,13 @@ static void forward_step(const Forward *f, const Share *share, ptrdiff_t step)
 {
     const ptrdiff_t units = f->s.units, share_units = share->units_end - share->unit;
     const ptrdiff_t bytes = share_units * 4 * units * (ptrdiff_t)sizeof(real);
-    const ptrdiff_t fetches = fetches_of(share->rows_end - share->row, bytes);
-    for (ptrdiff_t unit = share->unit; unit < share->units_end; unit += LANES)
+    const ptrdiff_t rows = share->rows_end - share->row, fetches = fetches_of(rows, bytes);
+    ptrdiff_t unit = share->unit;
+#if BLOCK_VECS == 4
+    for (; rows == 1 && unit + ABREAST * LANES <= share->units_end; unit += ABREAST * LANES)
+        forward_row(f, step, share->row, unit);
+#endif
+    for (; unit < share->units_end; unit += LANES)
         forward_unit(f, share, step, unit, fetches);
 }
 
