@@ -439,14 +439,13 @@ INLINE vec vtanh_remainder(vec y, vec t, vec whole, vec part)
 INLINE vec vtanh(vec x)
 {
     ivec n;
-    vec magnitude = vabs(x);
-    vec q = vexp_reduced(vmax(vset(IF32(-20.0f, -40.0)), magnitude * -2), &n);
-    vec half = vpower_of_2(n, -1), whole = (real)0.5 - half;
-    vec t = vfma(-q, half, whole);
+    const vec below = vfrom_bits(vbits(x) | SIGN_BIT), near = vmax(vset(IF32(-10.0f, -20.0)), below); /* -|x| */
+    const vec q = vexp_reduced(near + near, &n), half = vpower_of_2(n, -1), whole = (real)0.5 - half;
+    const vec t = vfma(-q, half, whole);
     vec y = t / (1 - t);
     y = vfma(vtanh_remainder(y, t, whole, q * half), y + 1, y);
-    y = vfrom_bits((vbits(y) & ~SIGN_BIT) | (vbits(x) & SIGN_BIT));
-    return vselect(vless(magnitude, vset(IF32(1e-4f, 1e-9))), x, y);
+    y = vfrom_bits(vbits(y) | (vbits(x) & SIGN_BIT)); /* it was not negative */
+    return vselect(vless(vset(IF32(-1e-4f, -1e-9)), below), x, y);
 }
 
 /* 1 / (1 + e^-x). Far below 0 the 1 is lost beside e^-x, and e^x - e^x / (1 + e^-x) is better. A denormal e^x
