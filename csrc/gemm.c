@@ -62,9 +62,10 @@ INLINE void multiply_block(const int rows, const int vecs, const Product *p)
     real *const c = p->c;
     const ptrdiff_t c_row = p->c_row;
     vec sum[BLOCK_ROWS * BLOCK_VECS];
+    const int whole_lines = c_row % LINE == 0; /* else fetching more than the first costs more than it brings */
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++) {
-            if (v * LANES % LINE == 0)
+            if (v == 0 || (whole_lines && v * LANES % LINE == 0))
                 FETCH_TO_WRITE(c + r * c_row + v * LANES);
             sum[r * vecs + v] = vset(0);
         }

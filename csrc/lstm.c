@@ -35,6 +35,7 @@
 #define COPY_WORK (1 << 16)   /* numbers whose copying is worth waking a thread for */
 #define FORWARD_ROWS 256      /* of a chunk: the gates of so many fit the cache beside W and R */
 #define BACKWARD_ROWS 256     /* as many as the products over them need to run at full speed */
+#define LARGE_ROWS 512        /* the same where dR does not stay near from chunk to chunk */
 #define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
 #define STEP_WORK (1 << 15)   /* multiplications of a step that are worth a meeting */
 #define THREAD_WORK (1 << 18) /* multiplications that are worth waking a thread for */
@@ -121,12 +122,13 @@ static void give_blocks(int n, real **blocks)
 
 /* ---- threads ------------------------------------------------------------------------------------- */
 
+static ptrdiff_t recurrent_bytes(ptrdiff_t units) { return 4 * units * units * (ptrdiff_t)sizeof(real); }
+
 static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
 {
     const ptrdiff_t work = batch * 4 * units * units, threads = parallel_threads();
-    const ptrdiff_t recurrent_bytes = 4 * units * units * (ptrdiff_t)sizeof(real);
     return MEETINGS && units >= threads * SLIVER && work > STEP_WORK &&
-           (batch < 2 * threads || recurrent_bytes > STEP_BYTES);
+           (batch < 2 * threads || recurrent_bytes(units) > STEP_BYTES);
 }
 
 /* Run the body on the shares of one chunk. */
@@ -238,7 +240,8 @@ INLINE void update_rows(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdi
     const ptrdiff_t units = s->units, time = s->time, offset = first * units + unit;
     const real *h_before = s->h_before + state_at(s, step, 0) * units + offset;
     const real *c_before = s->c_before + state_at(s, step, 0) * units + offset;
-    real *gates = s->gates + gates_at(s, step, first) * 4 * units + unit, *y = f->y + (first * time + step) * units + unit;
+    real *gates = s->gates + gates_at(s, step, first) * 4 * units + unit;
+    real *y = f->y + (first * time + step) * units + unit;
     real *h = after(s, s->h_before, f->h_last, step) + offset, *c = after(s, s->c_before, f->c_last, step) + offset;
     for (ptrdiff_t row = 0; row < rows; row++)
         if (masked(s, first + row, step))
@@ -639,10 +642,15 @@ static int chunk_gradients(Backward *b)
     return 0;
 }
 
+static ptrdiff_t backward_chunk(const Sequence *s)
+{
+    return chunk_steps(s, recurrent_bytes(s->units) > STEP_BYTES ? LARGE_ROWS : BACKWARD_ROWS);
+}
+
 static int run_backward(Backward *b)
 {
     Sequence *s = &b->s;
-    const ptrdiff_t steps = chunk_steps(s, BACKWARD_ROWS);
+    const ptrdiff_t steps = backward_chunk(s);
     int failed = 0;
     for (s->end = s->time; s->end > 0 && !failed; s->end = s->begin) {
         s->begin = (s->end - 1) / steps * steps;
@@ -679,7 +687,7 @@ int NAME(lstm_backward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptr
     const Sequence s = {.batch = batch, .time = time, .features = features, .units = units, .mask = mask,
                         .reverse = reverse, .gates = (real *)gates, .h_before = (real *)h_before,
                         .c_before = (real *)c_before, .by_units = split_by_units(batch, units)};
-    const ptrdiff_t rows = chunk_steps(&s, BACKWARD_ROWS) * batch;
+    const ptrdiff_t rows = backward_chunk(&s) * batch;
     const ptrdiff_t dz_step = NAME(gemm_spread)(4 * units), inputs_step = NAME(gemm_spread)(features);
     const ptrdiff_t sizes[] = {NAME(gemm_packed_size)(features, 4 * units), NAME(gemm_packed_size)(units, 4 * units),
                                NAME(gemm_packed_size)(4 * units, rows), rows * dz_step, rows * inputs_step,
