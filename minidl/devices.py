@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minidl import kernels
-from minidl.kernels import cuda, on_gpu
-from minidl.kernels._cuda_graph import Recorder as Recorder  # of work that the GPU is to do again
-from minidl.kernels._cuda_graph import Recording as Recording
-from minidl.kernels._cuda_graph import UnrecordableError as UnrecordableError
+from minidl.kernels import on_gpu
+
+if TYPE_CHECKING:  # of work that the GPU is to do again; see __getattr__
+    from minidl.kernels._cuda_graph import Recorder as Recorder
+    from minidl.kernels._cuda_graph import Recording as Recording
+    from minidl.kernels._cuda_graph import UnrecordableError as UnrecordableError
 
 Array = Any
 
@@ -26,6 +28,13 @@ DLPACK_CUDA = (2, 13)  # kDLCUDA and kDLCUDAManaged, what DLPack calls the memor
 
 
 owns = kernels.owns
+
+
+def __getattr__(name: str) -> Any:
+    """What is read only where there is a GPU, since it would be a third of the time that `import minidl` takes."""
+    if name in ("Recorder", "Recording", "UnrecordableError"):
+        return getattr(kernels.cuda, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def current() -> str:
@@ -65,13 +74,13 @@ def checked(name: Any) -> str:
 def place(array: Array, device: str) -> Array:
     """The array on the device: itself if it lives there, else a copy."""
     if device == "cuda":
-        return array if on_gpu(array) else cuda.to_device(array)
+        return array if on_gpu(array) else kernels.cuda.to_device(array)
     return to_host(array)
 
 
 def send(array: Array, device: str) -> Array:
     """The array on the GPU if that is the device. Nothing comes back from there without being asked for."""
-    return cuda.to_device(array) if device == "cuda" and not on_gpu(array) else array
+    return kernels.cuda.to_device(array) if device == "cuda" and not on_gpu(array) else array
 
 
 def beside(array: Array, other: Array) -> Array:
@@ -92,7 +101,7 @@ def full(shape: tuple[int, ...], value: Any, beside: Array, dtype: Any = None) -
 def filled(shape: Any, value: Any, dtype: Any, device: str) -> Array:
     """A new array of one value on a device."""
     if device == "cuda":
-        return cuda.filled(shape, value, dtype)
+        return kernels.cuda.filled(shape, value, dtype)
     return np.full(shape, value, dtype) if value else np.zeros(shape, dtype)  # which the system has at hand
 
 
@@ -104,24 +113,24 @@ def to_host(array: Array) -> Array:
 def digest(array: Array) -> Any:
     """A number by which a change of the bytes is noticed. On the GPU it stays there, and waits to be compared."""
     if on_gpu(array):
-        return cuda.digest(array)
+        return kernels.cuda.digest(array)
     # A sum of the bytes would miss a permutation of them; a CRC does not.
     return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data) if array.size else 0
 
 
 def from_dlpack(value: Any) -> Array:
     """The array of another library over the same memory, on the processor or on the GPU."""
-    return cuda.from_dlpack(value) if value.__dlpack_device__()[0] in DLPACK_CUDA else np.from_dlpack(value)
+    return kernels.cuda.from_dlpack(value) if value.__dlpack_device__()[0] in DLPACK_CUDA else np.from_dlpack(value)
 
 
 def any_true(wrong: Array) -> bool:
     """Whether something is wrong. On the GPU the processor has to wait to know, but while a graph is recorded."""
-    return cuda.found(wrong.any()) if on_gpu(wrong) else bool(wrong.any())
+    return kernels.cuda.found(wrong.any()) if on_gpu(wrong) else bool(wrong.any())
 
 
 def checks_ids() -> bool:
     """Whether ids on the GPU are looked at."""
-    return cuda.check_ids
+    return kernels.cuda.check_ids
 
 
 def check_indices(indices: Array, axis: int, length: int) -> None:
@@ -136,12 +145,12 @@ def check_indices(indices: Array, axis: int, length: int) -> None:
 def explain(error: Exception, arrays: Iterable[Any]) -> None:
     """Add to an error for want of memory on the GPU what holds it."""
     if isinstance(error, MemoryError) and any(on_gpu(getattr(x, "_array", x)) for x in arrays):
-        error.add_note(cuda.memory())
+        error.add_note(kernels.cuda.memory())
 
 
 def synchronize() -> None:
     """Wait until the GPU has done all that was asked of it; an error that it met is raised here."""
-    cuda.synchronize()
+    kernels.cuda.synchronize()
 
 
 def as_array(value: Any) -> Array:
@@ -149,5 +158,5 @@ def as_array(value: Any) -> Array:
     if isinstance(value, np.ndarray) or on_gpu(value):
         return value
     if hasattr(value, "__cuda_array_interface__"):
-        return cuda.to_device(value)
+        return kernels.cuda.to_device(value)
     return np.asarray(value)

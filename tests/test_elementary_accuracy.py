@@ -114,7 +114,7 @@ def test_the_functions_of_a_cell_are_as_good_as_their_source_says(dtype: Any) ->
 
 
 def gates_of(x: Array) -> Array:
-    """The gates of an LSTM of one unit that has x as its only input: sigmoid, sigmoid, tanh and sigmoid of x, exactly."""
+    """The gates of an LSTM of one unit with x as its only input: of x exactly sigmoid, sigmoid, tanh and sigmoid."""
     state, ones, zeros = np.zeros((len(x), 1), x.dtype), np.ones((1, 4), x.dtype), np.zeros((1, 4), x.dtype)
     cache = md.kernels.cpu.lstm_forward(x[:, None, None], state, state, ones, zeros, zeros[0])[3]
     return cache[0].reshape(-1, 4).T

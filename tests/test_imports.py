@@ -139,11 +139,12 @@ def test_the_rules_see_what_they_forbid(tmp_path: Path) -> None:
 
 
 def test_importing_minidl_imports_little() -> None:
-    """Layers, models, losses and tqdm come when they are first used, not with `import minidl`."""
+    """Layers, models, losses, the GPU's kernels and tqdm come when they are first used, not with `import minidl`."""
     code = "import sys, numpy; before = set(sys.modules); import minidl; print(*sorted(set(sys.modules) - before))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     own = {name.split(".")[1] for name in loaded if name.startswith("minidl.")}
     assert own == {"autograd", "devices", "kernels", "makers", "ops", "random", "tensor", "transforms"}
+    assert not any("cuda" in name for name in loaded)
     others = {name.split(".")[0] for name in loaded if not name.startswith("minidl")}
     assert len(others) <= 8 and not others & {"tqdm", "inspect", "difflib", "unittest", "json", "argparse", "importlib"}
 

@@ -8,13 +8,17 @@ was installed, or where there is no GPU, `use("cpu")` and `use("cuda")` say so.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl.kernels import cuda, reference
+from minidl.kernels import reference
+
+if TYPE_CHECKING:
+    from minidl.kernels import cuda as cuda
 
 try:
     from minidl.kernels import cpu
@@ -31,6 +35,13 @@ _serving: ModuleType = reference if cpu is None else cpu
 _active: ModuleType = _serving
 
 
+def __getattr__(name: str) -> ModuleType:
+    """`cuda`, which is read when it is first asked for: most processes have no GPU."""
+    if name == "cuda":
+        return importlib.import_module("minidl.kernels.cuda")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def serving() -> ModuleType:
     """The kernel module that serves NumPy's arrays now."""
     return _serving
@@ -41,7 +52,7 @@ def of(array: Any) -> ModuleType:
     if isinstance(array, _NUMPYS):
         return _serving
     if on_gpu(array):
-        return cuda
+        return __getattr__("cuda")
     raise TypeError(f"no kernels serve {type(array).__name__}; pass an array of NumPy or of CuPy")
 
 
@@ -101,7 +112,7 @@ class use:
         global _active, _serving
         self._before = _active, _serving
         _active = check_usable(name)
-        if _active is not cuda:
+        if name != "cuda":
             _serving = _active
 
     def __enter__(self) -> use:
@@ -119,9 +130,10 @@ def check_usable(name: str) -> ModuleType:
     if name == "reference":
         return reference
     if name == "cuda":
-        if missing := cuda.missing():
+        module = __getattr__("cuda")
+        if missing := module.missing():
             raise RuntimeError(f"the cuda kernels cannot run: {missing}")
-        return cuda
+        return module
     if cpu is None:
         raise RuntimeError(
             f"the compiled kernels are missing ({cpu_missing}); reinstall minidl where gcc or clang is found"

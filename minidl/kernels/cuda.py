@@ -41,6 +41,7 @@ from minidl.kernels._cuda import (
 )
 from minidl.kernels._cuda_blas import product
 from minidl.kernels._cuda_graph import Recorder, UnrecordableError, recording
+from minidl.kernels._cuda_graph import Recording as Recording
 
 Array = Any
 LSTMCache = tuple[Array, ...]

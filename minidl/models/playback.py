@@ -79,12 +79,12 @@ class Playback:
         self._known[key] = known  # as the latest
         while len(self._known) > KEPT:
             del self._known[next(iter(self._known))]
-        return known.play(arrays, streams) if isinstance(known, devices.Recording) else None
+        return None if known is None or isinstance(known, int) else known.play(arrays, streams)
 
     def update(self, optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]) -> None:
         """One step of the optimizer, which is played where the gradients are those of a recording."""
         recording = next(reversed(self._known.values()), None)
-        if not isinstance(recording, devices.Recording) or recording.rest is not pairs:
+        if recording is None or isinstance(recording, int) or recording.rest is not pairs:
             optimizer.apply_gradients(pairs)
             return
         state, plays = self._updates.get(recording, (None, False))
