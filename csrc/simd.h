@@ -353,7 +353,7 @@ INLINE void denormals_restore(unsigned before)
 /* ln 2 in two: n LN2_HIGH is exact for every exponent n */
 #define LN2_HIGH IF32(0x1.62e4p-1f, 0x1.62e42fefa38p-1)
 #define LN2_LOW IF32(0x1.7f7d1cp-20f, 0x1.ef35793c7673p-45)
-/* Adding 1.5 2^MANTISSA + 127 (1023) rounds to an integer, which the low bits of the sum then hold, as an exponent does. */
+/* Adding 1.5 2^MANTISSA + 127 (1023) rounds to an integer, which the low bits of the sum then hold as an exponent. */
 #define ROUNDER IF32(0x1.8000fep23f, 0x1.80000000003ffp52)
 
 /* 2^(n + k), for n as vexp_reduced gives it; -127 < n + k < 128, or -1023 < n + k < 1024 */
@@ -466,8 +466,8 @@ INLINE vec vsigmoid(vec x)
     return y;
 }
 
-/* For the cell of an LSTM, whose five functions are a sixth of its forward pass: 1 / (1 + e^-x), which never falls
-   below e^-87 (e^-708), and (e^2x - 1) / (e^2x + 1), whose denominator is rounded and denormal x may be 0. */
+/* For the cell of an LSTM, which spends much of its time here: 1 / (1 + e^-x), which never falls below e^-87 (e^-708),
+   and (e^2x - 1) / (e^2x + 1), whose denominator is rounded, and where a denormal x may be 0. */
 INLINE vec vsigmoid_cell(vec x)
 {
     const vec most = vset(IF32(87.0f, 708.0));

@@ -35,10 +35,14 @@ _serving: ModuleType = reference if cpu is None else cpu
 _active: ModuleType = _serving
 
 
+def _cuda() -> ModuleType:
+    """The module `cuda`, which is read when it is first asked for: most processes have no GPU."""
+    return sys.modules.get("minidl.kernels.cuda") or importlib.import_module("minidl.kernels.cuda")
+
+
 def __getattr__(name: str) -> ModuleType:
-    """`cuda`, which is read when it is first asked for: most processes have no GPU."""
     if name == "cuda":
-        return importlib.import_module("minidl.kernels.cuda")
+        return _cuda()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -52,7 +56,7 @@ def of(array: Any) -> ModuleType:
     if isinstance(array, _NUMPYS):
         return _serving
     if on_gpu(array):
-        return __getattr__("cuda")
+        return _cuda()
     raise TypeError(f"no kernels serve {type(array).__name__}; pass an array of NumPy or of CuPy")
 
 
@@ -130,10 +134,9 @@ def check_usable(name: str) -> ModuleType:
     if name == "reference":
         return reference
     if name == "cuda":
-        module = __getattr__("cuda")
-        if missing := module.missing():
+        if missing := _cuda().missing():
             raise RuntimeError(f"the cuda kernels cannot run: {missing}")
-        return module
+        return _cuda()
     if cpu is None:
         raise RuntimeError(
             f"the compiled kernels are missing ({cpu_missing}); reinstall minidl where gcc or clang is found"
