@@ -35,14 +35,14 @@ _serving: ModuleType = reference if cpu is None else cpu
 _active: ModuleType = _serving
 
 
-def _cuda() -> ModuleType:
+def _for_gpu() -> ModuleType:
     """The module `cuda`, which is read when it is first asked for: most processes have no GPU."""
     return sys.modules.get("minidl.kernels.cuda") or importlib.import_module("minidl.kernels.cuda")
 
 
 def __getattr__(name: str) -> ModuleType:
     if name == "cuda":
-        return _cuda()
+        return _for_gpu()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -56,7 +56,7 @@ def of(array: Any) -> ModuleType:
     if isinstance(array, _NUMPYS):
         return _serving
     if on_gpu(array):
-        return _cuda()
+        return _for_gpu()
     raise TypeError(f"no kernels serve {type(array).__name__}; pass an array of NumPy or of CuPy")
 
 
@@ -134,9 +134,9 @@ def check_usable(name: str) -> ModuleType:
     if name == "reference":
         return reference
     if name == "cuda":
-        if missing := _cuda().missing():
+        if missing := _for_gpu().missing():
             raise RuntimeError(f"the cuda kernels cannot run: {missing}")
-        return _cuda()
+        return _for_gpu()
     if cpu is None:
         raise RuntimeError(
             f"the compiled kernels are missing ({cpu_missing}); reinstall minidl where gcc or clang is found"
