@@ -36,7 +36,8 @@
 #define FORWARD_ROWS 256      /* of a chunk: the gates of so many fit the cache beside W and R */
 #define BACKWARD_ROWS 256     /* as many as the products over them need to run at full speed */
 #define LARGE_ROWS 512        /* the same where dR does not stay near from chunk to chunk */
-#define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
+#define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step, and half of them for few rows */
+#define FEW_ROWS 10           /* of a thread */
 #define STEP_WORK (1 << 15)   /* multiplications of a step that are worth a meeting */
 #define THREAD_WORK (1 << 18) /* multiplications that are worth waking a thread for */
 
@@ -127,18 +128,19 @@ static ptrdiff_t recurrent_bytes(ptrdiff_t units) { return 4 * units * units * (
 static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
 {
     const ptrdiff_t work = batch * 4 * units * units, threads = parallel_threads();
+    const ptrdiff_t bytes = batch < FEW_ROWS * threads ? STEP_BYTES / 2 : STEP_BYTES;
     return MEETINGS && units >= threads * SLIVER && work > STEP_WORK &&
-           (batch < 2 * threads || recurrent_bytes(units) > STEP_BYTES);
+           (batch < 2 * threads || recurrent_bytes(units) > bytes);
 }
 
-/* Run the body on the shares of one chunk. */
-static void for_shares(Sequence *s, range_fn body, void *context)
+/* Run the body on the shares of one chunk; those of units are multiples of so many. */
+static void for_shares(Sequence *s, ptrdiff_t units, range_fn body, void *context)
 {
     const ptrdiff_t row_work = (s->end - s->begin) * 4 * s->units * s->units;
     Meeting meeting = {0};
     s->meeting = &meeting;
     if (s->by_units)
-        parallel_for(s->units, SLIVER, body, context);
+        parallel_for(s->units, units, body, context);
     else
         parallel_for(s->batch, 1 + THREAD_WORK / row_work, body, context);
 }
@@ -432,7 +434,7 @@ static int run_forward(Forward *f)
         if (NAME(gemm_packed_parallel)(chunk_rows(s), gates, s->features, f->inputs, f->inputs_step, 1, f->kernel,
                                        s->gates + gates_at(s, s->begin, 0) * gates, gates, GEMM_FLUSH))
             return -1;
-        for_shares(s, forward_steps, f);
+        for_shares(s, LANES, forward_steps, f);
     }
     return 0;
 }
@@ -654,7 +656,7 @@ static int run_backward(Backward *b)
     int failed = 0;
     for (s->end = s->time; s->end > 0 && !failed; s->end = s->begin) {
         s->begin = (s->end - 1) / steps * steps;
-        for_shares(s, backward_steps, b);
+        for_shares(s, SLIVER, backward_steps, b);
         failed = chunk_gradients(b);
     }
     return failed;
