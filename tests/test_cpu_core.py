@@ -407,13 +407,13 @@ def test_c_never_sees_an_array_that_it_would_misread(x: Array) -> None:
     good = np.zeros(3, np.float32)
     assert cpu._cpu.sigmoid_cross_entropy_forward(good, x) is None
     assert cpu._cpu.sigmoid_cross_entropy_backward(good, good, x) is None
-    with pytest.raises((ValueError, BufferError)):
+    with pytest.raises(ValueError, match="expected"):
         cpu._cpu.sgd_step(good, x, 0.1)
-    with pytest.raises((ValueError, BufferError)):
+    with pytest.raises(ValueError, match="expected"):
         cpu._cpu.sgd_step(x, good, 0.1)
     read_only = good.copy()
     read_only.flags.writeable = False
-    with pytest.raises((ValueError, BufferError)):
+    with pytest.raises(ValueError, match="expected"):
         cpu._cpu.sgd_step(read_only, good, 0.1)
 
 

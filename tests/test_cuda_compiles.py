@@ -178,10 +178,8 @@ def test_float32_kernels_compute_in_float32(family: str) -> None:
     for name, kernel in kernels(family, 90).items():
         if name.endswith("float32") and "float64" not in name:
             wide = set(re.findall(r"^\s+(\w[\w.]*\.f64)\b", kernel.ptx, re.MULTILINE))
-            loads = {
-                "ld.param.f64",
-                *(["ld.global.nc.f64"] if family == "steps" else []),
-            }  # a graph's rate is in memory
+            rate_in_memory = {"ld.global.nc.f64"} if family == "steps" else set()  # as a graph has it
+            loads = {"ld.param.f64", *rate_in_memory}
             assert wide <= {*loads, "cvt.rn.ftz.f32.f64", "cvt.rn.f32.f64"}, name
 
 

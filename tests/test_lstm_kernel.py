@@ -294,7 +294,7 @@ def test_reversed_time_is_the_flipped_sequence():
 
 
 # a few units, rows split among the threads; many units and few rows, or a large R, and the units are split
-SHARED = [(13, 40, 20, 37), (64, 9, 20, 70), (1, 30, 16, 192), (4, 3, 8, 330), (2, 3, 3, 520)]
+SHARED = [(13, 40, 20, 37), (64, 9, 20, 70), (1, 30, 16, 192), (7, 5, 9, 200), (4, 3, 8, 330), (2, 3, 3, 520)]
 
 
 @pytest.fixture

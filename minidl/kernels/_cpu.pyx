@@ -147,8 +147,9 @@ cdef class Block:
         memory_give(self.memory)
 
 
-cdef ndarray new(int kind, int axes, const npy_intp *shape, Py_ssize_t size):
+cdef ndarray new(int kind, int axes, const npy_intp *shape, Py_ssize_t itemsize):
     """A new array of a type by NumPy's number; from BLOCK_BYTES on its memory has been used before, and is warm."""
+    cdef Py_ssize_t size = itemsize
     cdef int axis
     for axis in range(axes):
         if shape[axis] > 0 and size > PY_SSIZE_T_MAX // shape[axis]:
@@ -237,22 +238,21 @@ cdef made_dense(array):
     return array.copy() if PyArray_CheckExact(array) and not PyArray_ISCARRAY_RO(<ndarray>array) else array
 
 
-cdef void *changed(array, int bits, Py_ssize_t n) except NULL:
-    """Where the n dense reals lie that a kernel changes. The caller holds their array for as long as it uses them."""
-    cdef const void *data
-    cdef Py_ssize_t size
-    if bits == 0 or dense(array, &data, &size) != bits or size != n or not PyArray_ISWRITEABLE(<ndarray>array):
-        raise ValueError(f"expected {n} dense reals to change, of {bits} bits, got {array.dtype} {array.shape}")
-    return <void *>data
-
-
 cdef const void *read(array, int bits, Py_ssize_t n) except NULL:
-    """The same of an array that is only read."""
+    """Where n dense reals lie. The caller holds their array for as long as it uses them."""
     cdef const void *data
     cdef Py_ssize_t size
     if bits == 0 or dense(array, &data, &size) != bits or size != n:
         raise ValueError(f"expected {n} dense reals of {bits} bits, got {array.dtype} {array.shape}")
     return data
+
+
+cdef void *changed(array, int bits, Py_ssize_t n) except NULL:
+    """The same of an array that a kernel changes."""
+    cdef const void *data = read(array, bits, n)
+    if not PyArray_ISWRITEABLE(<ndarray>array):
+        raise ValueError("expected an array to change, got one that is read-only")
+    return <void *>data
 
 
 # Whether one of n ids is not in [0, limit): then the id or its distance to the last one is negative. Bits are put
