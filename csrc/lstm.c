@@ -36,8 +36,8 @@
 #define FORWARD_ROWS 256      /* of a chunk: the gates of so many fit the cache beside W and R */
 #define BACKWARD_ROWS 256     /* as many as the products over them need to run at full speed */
 #define LARGE_ROWS 512        /* the same where dR does not stay near from chunk to chunk */
-#define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step, and half of them for few rows */
-#define FEW_ROWS 10           /* of a thread */
+#define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
+#define STEP_ROWS 10          /* of a thread, without which it may read half as many */
 #define STEP_WORK (1 << 15)   /* multiplications of a step that are worth a meeting */
 #define THREAD_WORK (1 << 18) /* multiplications that are worth waking a thread for */
 
@@ -128,19 +128,19 @@ static ptrdiff_t recurrent_bytes(ptrdiff_t units) { return 4 * units * units * (
 static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
 {
     const ptrdiff_t work = batch * 4 * units * units, threads = parallel_threads();
-    const ptrdiff_t bytes = batch < FEW_ROWS * threads ? STEP_BYTES / 2 : STEP_BYTES;
+    const ptrdiff_t bytes = batch < STEP_ROWS * threads ? STEP_BYTES / 2 : STEP_BYTES;
     return MEETINGS && units >= threads * SLIVER && work > STEP_WORK &&
            (batch < 2 * threads || recurrent_bytes(units) > bytes);
 }
 
-/* Run the body on the shares of one chunk; those of units are multiples of so many. */
-static void for_shares(Sequence *s, ptrdiff_t units, range_fn body, void *context)
+/* Run the body on the shares of one chunk. Where these are units, each but the last has a multiple of so many. */
+static void for_shares(Sequence *s, ptrdiff_t multiple, range_fn body, void *context)
 {
     const ptrdiff_t row_work = (s->end - s->begin) * 4 * s->units * s->units;
     Meeting meeting = {0};
     s->meeting = &meeting;
     if (s->by_units)
-        parallel_for(s->units, units, body, context);
+        parallel_for(s->units, multiple, body, context);
     else
         parallel_for(s->batch, 1 + THREAD_WORK / row_work, body, context);
 }
@@ -286,17 +286,17 @@ INLINE void forward_block(const int rows, const Forward *f, ptrdiff_t step, ptrd
     update_block(f, step, first, rows, unit, n, sum);
 }
 
-#define ABREAST 4 /* slivers that one row goes through */
+#define WIDE 4 /* slivers side by side for one row, as in gemm.c */
 
 static void forward_row(const Forward *f, ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit)
 {
     const ptrdiff_t units = f->s.units;
-    vec sum[ABREAST * 4];
-    UNROLL for (int i = 0; i < ABREAST * 4; i++)
+    vec sum[WIDE * 4];
+    UNROLL for (int i = 0; i < WIDE * 4; i++)
         sum[i] = vload(f->bias + i % 4 * units + unit + i / 4 * LANES);
-    wide_accumulate(1, ABREAST, sum, units, f->s.h_before + state_at(&f->s, step, row) * units, units, 1,
+    wide_accumulate(1, WIDE, sum, units, f->s.h_before + state_at(&f->s, step, row) * units, units, 1,
                     f->recurrent + unit * 4 * units, 4 * LANES * units);
-    for (int w = 0; w < ABREAST; w++)
+    for (int w = 0; w < WIDE; w++)
         update_block(f, step, row, 1, unit + w * LANES, LANES, sum + w * 4);
 }
 
@@ -405,7 +405,7 @@ static void forward_step(const Forward *f, const Share *share, ptrdiff_t step)
     const ptrdiff_t rows = share->rows_end - share->row, fetches = fetches_of(rows, bytes);
     ptrdiff_t unit = share->unit;
 #if BLOCK_VECS == 4
-    for (; rows == 1 && unit + ABREAST * LANES <= share->units_end; unit += ABREAST * LANES)
+    for (; rows == 1 && unit + WIDE * LANES <= share->units_end; unit += WIDE * LANES)
         forward_row(f, step, share->row, unit);
 #endif
     for (; unit < share->units_end; unit += LANES)

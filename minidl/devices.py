@@ -31,7 +31,7 @@ owns = kernels.owns
 
 
 def __getattr__(name: str) -> Any:
-    """What is read only where there is a GPU, since it would be a third of the time that `import minidl` takes."""
+    """What is read when it is first asked for, as `kernels.cuda` is: most processes have no GPU."""
     if name in ("Recorder", "Recording", "UnrecordableError"):
         return getattr(kernels.cuda, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
