@@ -31,6 +31,13 @@
 static ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t step) { return (n + step - 1) / step * step; }
 
+/* c where k is 0 */
+static void sum_nothing(ptrdiff_t m, ptrdiff_t n, real *c, ptrdiff_t c_row)
+{
+    for (ptrdiff_t i = 0; i < m; i++)
+        memset(c + i * c_row, 0, (size_t)n * sizeof(real));
+}
+
 /* ---- one sliver of b ----------------------------------------------------------------------------- */
 
 typedef struct {
@@ -304,6 +311,8 @@ void NAME(gemm_packed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptr
 {
     Product p = {.a = a, .a_row = a_row, .a_col = a_col, .b = packed, .c = c, .c_row = c_row, .accumulate = accumulate,
                  .fetches = fetches_of(m, n * k * (ptrdiff_t)sizeof(real))};
+    if (k == 0 && !accumulate)
+        sum_nothing(m, n, c, c_row);
     for (ptrdiff_t i = 0; i < k; i += DEPTH, p.a += DEPTH * a_col, p.accumulate = 1) {
         p.k = min_of(DEPTH, k - i);
         multiply_packed(m, n, p, SLIVER * k, i);
@@ -370,7 +379,7 @@ static void place_a(const Gemm *g, ptrdiff_t m, const real *a, Product *p, real 
     p->a = a;
     p->a_row = g->a_row;
     p->a_col = g->a_col;
-    if (!copies_a(g))
+    if (!copies_a(g) || !copy)
         return;
     p->a = copy;
     p->a_row = g->a_col == 1 ? NAME(gemm_spread)(p->k) : 0;
@@ -397,7 +406,8 @@ static void multiply_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     const Gemm *g = context;
     const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
     for (ptrdiff_t task = begin; task < end; task++) {
-        real *a_copy = g->copies + task * (a_copy_size(g) + b_copy_size(g)), *b_copy = a_copy + a_copy_size(g);
+        real *a_copy = g->copies ? g->copies + task * (a_copy_size(g) + b_copy_size(g)) : NULL;
+        real *b_copy = g->copies ? a_copy + a_copy_size(g) : NULL;
         for (ptrdiff_t tile = task * g->tiles / g->tasks; tile < (task + 1) * g->tiles / g->tasks; tile++)
             multiply_tile(g, tile / g->across * g->tile_rows, tile % g->across * g->tile_columns, a_copy, b_copy);
     }
@@ -440,8 +450,8 @@ static int tiles(Gemm *g)
     choose_tiles(g);
     const size_t size = (size_t)(g->tasks * (a_copy_size(g) + b_copy_size(g)));
     g->copies = size ? memory_take(size * sizeof(real)) : NULL;
-    if (size && !g->copies)
-        return -1;
+    if (size && !g->copies && !g->packed)
+        return -1; /* only a can be read where it is */
     parallel_for(g->tasks, 1, multiply_tasks, g);
     memory_give(g->copies);
     return 0;
@@ -604,19 +614,14 @@ static int column(Gemm *g)
 
 /* ---- the kernel ---------------------------------------------------------------------------------- */
 
-static void sum_nothing(ptrdiff_t m, ptrdiff_t n, real *c, ptrdiff_t c_row, int flags)
-{
-    for (ptrdiff_t i = 0; i < m && !(flags & GEMM_ACCUMULATE); i++)
-        memset(c + i * c_row, 0, (size_t)n * sizeof(real));
-}
-
 int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags)
 {
     if (m == 0 || n == 0)
         return 0;
     if (k == 0) {
-        sum_nothing(m, n, c, c_row, flags);
+        if (!(flags & GEMM_ACCUMULATE))
+            sum_nothing(m, n, c, c_row);
         return 0;
     }
     Gemm g = {m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags, .copies = NULL};
@@ -629,14 +634,11 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
     return m > TILE_ROWS ? many_tiles(&g) : tiles(&g);
 }
 
-int NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
-                               const real *packed, real *c, ptrdiff_t c_row, int flags)
+void NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
+                                const real *packed, real *c, ptrdiff_t c_row, int flags)
 {
-    if (m == 0 || n == 0)
-        return 0;
-    if (k == 0) {
-        sum_nothing(m, n, c, c_row, flags);
-        return 0;
-    }
-    return tiles(&(Gemm){m, n, k, a, a_row, a_col, .packed = packed, .c = c, .c_row = c_row, .flags = flags});
+    if (k == 0)
+        NAME(gemm_packed)(m, n, k, a, a_row, a_col, packed, c, c_row, flags & GEMM_ACCUMULATE);
+    else if (m > 0 && n > 0)
+        tiles(&(Gemm){m, n, k, a, a_row, a_col, .packed = packed, .c = c, .c_row = c_row, .flags = flags});
 }

@@ -10,9 +10,10 @@ void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, p
 /* then c = a b, or += with accumulate, in the calling thread, */
 void NAME(gemm_packed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                        const real *packed, real *c, ptrdiff_t c_row, int accumulate);
-/* or in all threads, as the kernel gemm does. -1 where memory ran out. */
-int NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row,
-                               ptrdiff_t a_col, const real *packed, real *c, ptrdiff_t c_row, int flags);
+/* or in tiles, from copies of a where that pays, with the flags of the kernel gemm: by all threads, or by the one that
+   runs the body of a parallel_for. */
+void NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row,
+                                ptrdiff_t a_col, const real *packed, real *c, ptrdiff_t c_row, int flags);
 
 /* The step from row to row, for rows of so many numbers, at which they lie in different sets of the cache: a matrix a
    with such rows is read where it is. */

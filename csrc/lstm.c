@@ -1,22 +1,21 @@
 /* A whole LSTM sequence, forward and backward, of one layer. The equations stand in reference.py.
 
-   1. Layout. Inside, everything is (time, batch, ...) in the order of the steps: the rows of a step lie
-      together, and a chunk of steps is one matrix of chunk times batch rows. What backward needs is kept
-      so: the gates i, f, g, o after their non-linearities (T, B, 4U), and the states h and c before each
-      step (T, B, U).
+   1. Layout. What backward needs is kept in the order of the steps, the rows of each together: the gates i, f, g, o
+      after their non-linearities (T, B, 4U), and the states h and c before each step (T, B, U).
    2. Chunks. The sequence is worked through some hundred rows at a time, so that what one stage leaves is
       still in the second-level cache when the next one reads it. Forward: x W for all steps of the chunk,
-      one product, then the steps. Backward: the steps, which leave dz (chunk, B, 4U), then dW += x' dz,
-      dR += h' dz and dx = dz W', one product each, and dz is packed once for two of them. W, R and their
-      transposes are packed once a call.
+      one product, then the steps. Backward: the steps, which leave dz, then dx = dz W', dW += x' dz and
+      dR += h' dz, one product each, and dz is packed once for two of them. W, R and their transposes are
+      packed once a call.
    3. A step forward. R is packed such that LANES units get the sums of all four gates, and sigmoid, tanh, c and h
       follow at once. With 32 registers a block's sums stay in them until then; with 16 they go, run by run of k as in
       gemm.c, onto x W.
    4. A step backward. The gate derivatives row by row, then dh = dz R' with R' packed as gemm.c does it.
-   5. Threads. Rows of the batch are independent, so each thread runs all steps of a chunk for its own
-      rows and waits for nobody. Where there are too few rows for that, or R is too large to be read by
-      every thread in every step, each has some units of all rows instead, and they meet once a step. The
-      products of a chunk are split by tiles of their result.
+   5. Threads. What one core has written takes long to another, so a thread keeps to its own. Rows of the batch are
+      independent: forward, each thread takes its rows through the whole sequence and waits for nobody; backward, it
+      takes them through the steps of a chunk and dx, and then its columns of dW, dR and db through their products,
+      for which alone it reads what others have left. Where there are too few rows, or R is too large to be read by
+      every thread in every step, each has some units of all rows instead, and they meet once a step.
    6. Bits. Nothing is summed across threads, the order of every sum is fixed by the sizes of the problem,
       and a row's results do not depend on the rows beside it.
    7. Masks. A masked step copies the states and the last output, and passes dh and dc through. Its gates
@@ -38,6 +37,8 @@
 #define LARGE_ROWS 512        /* the same where dR does not stay near from chunk to chunk */
 #define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
 #define STEP_ROWS 10          /* of a thread, without which it may read half as many */
+#define OWN_ROWS 512          /* of a thread, in all steps, for which it packs W and R for itself */
+#define APART 1024            /* numbers between the states of two threads: a core fetches beyond what it reads */
 #define STEP_WORK (1 << 15)   /* multiplications of a step that are worth a meeting */
 #define THREAD_WORK (1 << 18) /* multiplications that are worth waking a thread for */
 
@@ -46,7 +47,7 @@ typedef struct {
     const uint8_t *mask; /* (B, T) or NULL */
     int reverse;
     real *gates, *h_before, *c_before; /* (T, B, 4U), (T, B, U), (T, B, U) */
-    int kept;                          /* for backward; else the gates of a chunk and the states of two steps */
+    int kept;                          /* for backward; else there are only the states of two steps */
     int by_units;                      /* each thread has some units of all rows, not all units of some rows */
     ptrdiff_t begin, end;              /* the steps of this chunk */
     Meeting *meeting;                  /* of the threads of this chunk */
@@ -78,12 +79,7 @@ static int masked(const Sequence *s, ptrdiff_t row, ptrdiff_t step)
 /* The row of a (T, B, ...) array. */
 static ptrdiff_t at(const Sequence *s, ptrdiff_t step, ptrdiff_t row) { return step * s->batch + row; }
 
-/* The same where nothing is kept: a chunk's gates take the place of those before, and a state that of the one before
-   the last. */
-static ptrdiff_t gates_at(const Sequence *s, ptrdiff_t step, ptrdiff_t row)
-{
-    return at(s, s->kept ? step : step - s->begin, row);
-}
+/* The same where nothing is kept: a state takes the place of that before the last. */
 static ptrdiff_t state_at(const Sequence *s, ptrdiff_t step, ptrdiff_t row)
 {
     return at(s, s->kept ? step : step % 2, row);
@@ -92,10 +88,10 @@ static ptrdiff_t state_at(const Sequence *s, ptrdiff_t step, ptrdiff_t row)
 static void copy(real *to, const real *from, ptrdiff_t n) { memcpy(to, from, (size_t)n * sizeof(real)); }
 static void zero(real *array, ptrdiff_t n) { memset(array, 0, (size_t)n * sizeof(real)); }
 
-/* Where the input of a row of the chunk lies in x (B, T, D). */
-static ptrdiff_t input_of(const Sequence *s, ptrdiff_t row)
+/* Where the input of a step lies in x, and its gradient in dx, (B, T, D) both. */
+static ptrdiff_t input_at(const Sequence *s, ptrdiff_t step, ptrdiff_t row)
 {
-    return (row % s->batch * s->time + place(s, s->begin + row / s->batch)) * s->features;
+    return (row * s->time + place(s, step)) * s->features;
 }
 
 static ptrdiff_t chunk_rows(const Sequence *s) { return (s->end - s->begin) * s->batch; }
@@ -133,22 +129,19 @@ static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
            (batch < 2 * threads || recurrent_bytes(units) > bytes);
 }
 
-/* Run the body on the shares of one chunk. Where these are units, each but the last has a multiple of so many. */
-static void for_shares(Sequence *s, ptrdiff_t multiple, range_fn body, void *context)
+/* Run the body on some units each, the last share excepted a multiple of so many. */
+static void for_units(Sequence *s, ptrdiff_t multiple, range_fn body, void *context)
 {
-    const ptrdiff_t row_work = (s->end - s->begin) * 4 * s->units * s->units;
     Meeting meeting = {0};
     s->meeting = &meeting;
-    if (s->by_units)
-        parallel_for(s->units, multiple, body, context);
-    else
-        parallel_for(s->batch, 1 + THREAD_WORK / row_work, body, context);
+    parallel_for(s->units, multiple, body, context);
 }
 
-/* Run the body on the rows of the chunk, each of which does `work` multiplications. */
-static void for_rows(const Sequence *s, ptrdiff_t work, range_fn body, void *context)
+/* Run the body on some rows of the batch each, in at most so many threads, where a row does `work` multiplications. */
+static void for_rows(const Sequence *s, ptrdiff_t threads, ptrdiff_t work, range_fn body, void *context)
 {
-    parallel_for(chunk_rows(s), round_up(1 + THREAD_WORK / (work + 1), BLOCK_ROWS), body, context);
+    const ptrdiff_t least = 1 + THREAD_WORK / (work + 1), even = (s->batch + threads - 1) / threads;
+    parallel_for(s->batch, least > even ? least : even, body, context);
 }
 
 static Share share_of(const Sequence *s, ptrdiff_t begin, ptrdiff_t end)
@@ -167,48 +160,51 @@ static void complete_steps(const Sequence *s, const Share *share, ptrdiff_t step
 
 typedef struct {
     Sequence s;
-    const real *x, *bias;      /* (B, T, D), (4U) */
-    const real *kernel;        /* W as gemm.c packs it */
-    const real *recurrent;     /* R as pack_gates leaves it */
-    ptrdiff_t together;        /* gates in a sliver of it */
-    real *inputs;              /* x of the chunk, (chunk, B, D) */
-    ptrdiff_t inputs_step;     /* from row to row */
+    const real *x, *h0, *c0, *kernel, *recurrent, *bias;
+    ptrdiff_t copies;                       /* of packed W and R: one for all threads, or each its own, */
+    ptrdiff_t kernel_size, recurrent_size;  /* so far from one to the next, */
+    real *packed_kernel, *packed_recurrent; /* as gemm.c does it and as pack_gates does it */
+    ptrdiff_t together;                     /* gates in a sliver of R */
+    ptrdiff_t states_size; /* from the states of one thread to those of the next, where they are not kept */
+    real *inputs, *z;      /* x and x W of a chunk for the rows of a share, step by step */
+    ptrdiff_t inputs_step; /* from row to row */
     real *y, *h_last, *c_last; /* (B, T, U), (B, U), (B, U) */
 } Forward;
 
-typedef struct {
-    ptrdiff_t units, together;
-    const real *recurrent;
-    real *packed;
-} Packing;
+/* A thread packs W and R for itself, if they are small and it has much to do with them. */
+static ptrdiff_t copies_of(const Sequence *s, ptrdiff_t threads)
+{
+    const int small = 4 * s->features * s->units * (ptrdiff_t)sizeof(real) <= STEP_BYTES;
+    return small && s->batch * s->time >= OWN_ROWS * threads ? threads : 1;
+}
 
 /* As many gates as a block of six rows has room for; all four where so few rows would make too few sums. */
-static ptrdiff_t gates_together(const Sequence *s)
+static ptrdiff_t gates_together(ptrdiff_t batch, ptrdiff_t threads)
 {
-    const ptrdiff_t threads = s->by_units ? 1 : parallel_threads();
-    return (s->batch + threads - 1) / threads <= GATE_ROWS ? 4 : BLOCK_VECS;
+    return (batch + threads - 1) / threads <= GATE_ROWS ? 4 : BLOCK_VECS;
 }
 
 /* R as [unit block][gates / together][k][together][LANES] */
 static void pack_gates(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    const Packing *p = context;
-    const ptrdiff_t units = p->units;
-    real *packed = p->packed + begin * 4 * units;
+    const Forward *f = context;
+    const ptrdiff_t units = f->s.units;
+    real *packed = f->packed_recurrent + begin * 4 * units;
     for (ptrdiff_t unit = begin; unit < end; unit += LANES) {
         const ptrdiff_t n = min_of(LANES, units - unit);
-        for (ptrdiff_t gate = 0; gate < 4; gate += p->together)
+        for (ptrdiff_t gate = 0; gate < 4; gate += f->together)
             for (ptrdiff_t k = 0; k < units; k++)
-                for (ptrdiff_t v = 0; v < p->together; v++, packed += LANES)
-                    vstore(packed, vload_n(p->recurrent + (k * 4 + gate + v) * units + unit, n));
+                for (ptrdiff_t v = 0; v < f->together; v++, packed += LANES)
+                    vstore(packed, vload_n(f->recurrent + (k * 4 + gate + v) * units + unit, n));
     }
 }
 
-static void gather_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* In all threads, or for the one that calls it */
+static void pack_weights(Forward *f)
 {
-    const Forward *f = context;
-    for (ptrdiff_t row = begin; row < end; row++)
-        copy(f->inputs + row * f->inputs_step, f->x + input_of(&f->s, row), f->s.features);
+    const ptrdiff_t units = f->s.units;
+    NAME(gemm_pack)(4 * units, f->s.features, f->kernel, 4 * units, 1, f->packed_kernel);
+    parallel_for(units, round_up(1 + COPY_WORK / units, LANES), pack_gates, f);
 }
 
 /* The state after a step is the state before the next one. */
@@ -217,45 +213,56 @@ static real *after(const Sequence *s, real *before, real *last, ptrdiff_t step)
     return step + 1 < s->time ? before + state_at(s, step + 1, 0) * s->units : last;
 }
 
-/* i, f, g and o of n units, and c from the one before. The gates hold x W, and the sums h R + b; or, without any, the
-   gates hold x W + h R, and b is still to come. */
-INLINE void update_cell(ptrdiff_t units, ptrdiff_t n, const real *bias, const vec *sum, real *gates,
-                        const real *c_before, real *c)
+/* i, f, g and o of n units, and c from the one before. z holds x W, and the sums h R + b; or, without any, z holds
+   x W + h R, and b is still to come. */
+INLINE vec update_cell(ptrdiff_t units, ptrdiff_t n, const real *bias, const vec *sum, const real *z, real *gates,
+                       vec c_before)
 {
     vec gate[4];
     UNROLL for (int g = 0; g < 4; g++) {
-        const vec z = vload_n(gates + g * units, n) + (sum ? sum[g] : vload_n(bias + g * units, n));
-        gate[g] = g == 2 ? vtanh_cell(z) : vsigmoid_cell(z);
+        const vec total = vload_n(z + g * units, n) + (sum ? sum[g] : vload_n(bias + g * units, n));
+        gate[g] = g == 2 ? vtanh_cell(total) : vsigmoid_cell(total);
     }
-    const vec c_new = vfma(gate[1], vload_n(c_before, n), gate[0] * gate[2]);
     UNROLL for (int g = 0; g < 4; g++)
         vstore_n(gates + g * units, gate[g], n);
-    vstore_n(c, c_new, n);
+    return vfma(gate[1], c_before, gate[0] * gate[2]);
+}
+
+/* x W of a share's row */
+static real *z_of(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t row)
+{
+    const ptrdiff_t rows = share->rows_end - share->row;
+    return f->z + ((step - f->s.begin) * rows + row - share->row) * 4 * f->s.units;
 }
 
 /* What follows h R, with or without sums of (rows, 4). All rows go through one half before the other begins: a row
    waits for itself, for one function after the other, but not for the rows beside it. */
-INLINE void update_rows(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t unit, ptrdiff_t n,
-                        const vec *sum)
+INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows,
+                        ptrdiff_t unit, ptrdiff_t n, const vec *sum)
 {
     const Sequence *s = &f->s;
     const ptrdiff_t units = s->units, time = s->time, offset = first * units + unit;
     const real *h_before = s->h_before + state_at(s, step, 0) * units + offset;
     const real *c_before = s->c_before + state_at(s, step, 0) * units + offset;
-    real *gates = s->gates + gates_at(s, step, first) * 4 * units + unit;
+    real *z = z_of(f, share, step, first) + unit;
+    real *gates = s->kept ? s->gates + at(s, step, first) * 4 * units + unit : z;
     real *y = f->y + (first * time + step) * units + unit;
     real *h = after(s, s->h_before, f->h_last, step) + offset, *c = after(s, s->c_before, f->c_last, step) + offset;
-    for (ptrdiff_t row = 0; row < rows; row++)
-        if (masked(s, first + row, step))
-            vstore_n(c + row * units, vload_n(c_before + row * units, n), n);
-        else
-            update_cell(units, n, f->bias + unit, sum ? sum + row * 4 : NULL, gates + row * 4 * units,
-                        c_before + row * units, c + row * units);
+    vec c_new[BLOCK_ROWS]; /* of a block: from memory they would come late where rows begin within lines */
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        vec state = vload_n(c_before + row * units, n);
+        if (!masked(s, first + row, step))
+            state = update_cell(units, n, f->bias + unit, sum ? sum + row * 4 : NULL, z + row * 4 * units,
+                                gates + row * 4 * units, state);
+        vstore_n(c + row * units, state, n);
+        if (sum)
+            c_new[row] = state;
+    }
     for (ptrdiff_t row = 0; row < rows; row++) {
         real *output = y + row * time * units;
         const int keep = masked(s, first + row, step);
         const vec o = vload_n(gates + (row * 4 + 3) * units, n);
-        const vec h_new = keep ? vload_n(h_before + row * units, n) : o * vtanh_cell(vload_n(c + row * units, n));
+        const vec h_new = keep ? vload_n(h_before + row * units, n) : o * vtanh_cell(sum ? c_new[row] : vload_n(c + row * units, n));
         vstore_n(h + row * units, h_new, n);
         vstore_n(output, !keep ? h_new : step > 0 ? vload_n(output - units, n) : vset(0), n);
     }
@@ -265,52 +272,52 @@ INLINE void update_rows(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdi
 
 /* With registers for six rows and all gates, the sums of a block are whole when k is through, and the functions of the
    cell follow at once. */
-static void update_block(const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t unit, ptrdiff_t n,
-                         const vec *sum)
+static void update_block(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows,
+                         ptrdiff_t unit, ptrdiff_t n, const vec *sum)
 {
     if (n == LANES)
-        update_rows(f, step, first, rows, unit, LANES, sum);
+        update_rows(f, share, step, first, rows, unit, LANES, sum);
     else
-        update_rows(f, step, first, rows, unit, n, sum);
+        update_rows(f, share, step, first, rows, unit, n, sum);
 }
 
-INLINE void forward_block(const int rows, const Forward *f, ptrdiff_t step, ptrdiff_t first, ptrdiff_t unit,
-                          const real *ahead, ptrdiff_t fetches)
+INLINE void forward_block(const int rows, const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t first,
+                          ptrdiff_t unit, const real *ahead, ptrdiff_t fetches)
 {
     const ptrdiff_t units = f->s.units, n = min_of(LANES, units - unit);
     vec sum[BLOCK_ROWS * 4];
     UNROLL for (int i = 0; i < rows * 4; i++)
         sum[i] = vload_n(f->bias + i % 4 * units + unit, n);
     block_accumulate(rows, 4, sum, units, f->s.h_before + state_at(&f->s, step, first) * units, units, 1,
-                     f->recurrent + unit * 4 * units, ahead, fetches);
-    update_block(f, step, first, rows, unit, n, sum);
+                     f->packed_recurrent + unit * 4 * units, ahead, fetches);
+    update_block(f, share, step, first, rows, unit, n, sum);
 }
 
 #define WIDE 4 /* slivers side by side for one row, as in gemm.c */
 
-static void forward_row(const Forward *f, ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit)
+static void forward_row(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit)
 {
-    const ptrdiff_t units = f->s.units;
+    const ptrdiff_t units = f->s.units, row = share->row;
     vec sum[WIDE * 4];
     UNROLL for (int i = 0; i < WIDE * 4; i++)
         sum[i] = vload(f->bias + i % 4 * units + unit + i / 4 * LANES);
     wide_accumulate(1, WIDE, sum, units, f->s.h_before + state_at(&f->s, step, row) * units, units, 1,
-                    f->recurrent + unit * 4 * units, 4 * LANES * units);
+                    f->packed_recurrent + unit * 4 * units, 4 * LANES * units);
     for (int w = 0; w < WIDE; w++)
-        update_block(f, step, row, 1, unit + w * LANES, LANES, sum + w * 4);
+        update_block(f, share, step, row, 1, unit + w * LANES, LANES, sum + w * 4);
 }
 
 static void forward_unit(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t fetches)
 {
     const ptrdiff_t rows = share->rows_end - share->row, blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     const ptrdiff_t sliver = 4 * LANES * f->s.units;
-    const real *ahead = f->recurrent + unit * 4 * f->s.units + sliver;
+    const real *ahead = f->packed_recurrent + unit * 4 * f->s.units + sliver;
     for (ptrdiff_t block = 0, row = share->row; block < blocks; block++, ahead += sliver / blocks) {
         const ptrdiff_t n = rows / blocks + (block < rows % blocks);
         switch (n) {
 #define CASE(n)                                                                                           \
     case n:                                                                                               \
-        forward_block(n, f, step, row, unit, ahead, fetches);                                             \
+        forward_block(n, f, share, step, row, unit, ahead, fetches);                                      \
         break;
             CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
         }
@@ -372,8 +379,8 @@ static void forward_run(const Forward *f, const Share *share, ptrdiff_t step, pt
     const ptrdiff_t least = rows / blocks, longer = rows % blocks, width = f->together * LANES;
     Block b = {.depth = depth, .units = units, .n = min_of(LANES, units - unit),
                .h = s->h_before + state_at(s, step, share->row) * units + k,
-               .recurrent = f->recurrent + (unit * 4 + gate * LANES) * units + k * width,
-               .z = s->gates + (gates_at(s, step, share->row) * 4 + gate) * units + unit, .fetches = fetches};
+               .recurrent = f->packed_recurrent + (unit * 4 + gate * LANES) * units + k * width,
+               .z = z_of(f, share, step, share->row) + gate * units + unit, .fetches = fetches};
     b.ahead = b.recurrent + depth * width;
     for (ptrdiff_t block = 0; block < blocks; block++) {
         const ptrdiff_t n = least + (block < longer);
@@ -391,9 +398,9 @@ static void forward_unit(const Forward *f, const Share *share, ptrdiff_t step, p
         for (ptrdiff_t k = 0; k < units; k += DEPTH)
             forward_run(f, share, step, unit, gate, k, fetches);
     if (units - unit >= LANES)
-        update_rows(f, step, share->row, rows, unit, LANES, NULL);
+        update_rows(f, share, step, share->row, rows, unit, LANES, NULL);
     else
-        update_rows(f, step, share->row, rows, unit, units - unit, NULL);
+        update_rows(f, share, step, share->row, rows, unit, units - unit, NULL);
 }
 
 #endif
@@ -406,7 +413,7 @@ static void forward_step(const Forward *f, const Share *share, ptrdiff_t step)
     ptrdiff_t unit = share->unit;
 #if BLOCK_VECS == 4
     for (; rows == 1 && unit + WIDE * LANES <= share->units_end; unit += WIDE * LANES)
-        forward_row(f, step, share->row, unit);
+        forward_row(f, share, step, unit);
 #endif
     for (; unit < share->units_end; unit += LANES)
         forward_unit(f, share, step, unit, fetches);
@@ -424,19 +431,80 @@ static void forward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
     denormals_restore(before);
 }
 
-static int run_forward(Forward *f)
+/* x of a chunk for some rows, step by step */
+static void gather_share(const Forward *f, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Sequence *s = &f->s;
+    real *inputs = f->inputs;
+    for (ptrdiff_t step = s->begin; step < s->end; step++)
+        for (ptrdiff_t row = begin; row < end; row++, inputs += f->inputs_step)
+            copy(inputs, f->x + input_at(s, step, row), s->features);
+}
+
+/* What the thread that has the rows from this one on works with */
+static void take_own(Forward *f, ptrdiff_t row)
+{
+    const ptrdiff_t part = parallel_part(), rows = row * chunk_steps(&f->s, FORWARD_ROWS);
+    if (f->copies > 1) {
+        f->packed_kernel += part * f->kernel_size;
+        f->packed_recurrent += part * f->recurrent_size;
+        pack_weights(f);
+    }
+    if (!f->s.kept) {
+        f->s.h_before += part * f->states_size;
+        f->s.c_before += part * f->states_size;
+    }
+    f->inputs += rows * f->inputs_step;
+    f->z += rows * 4 * f->s.units;
+}
+
+/* The states before the first step, for some rows of the batch */
+static void start_states(const Forward *f, ptrdiff_t begin, ptrdiff_t end)
+{
+    const ptrdiff_t first = begin * f->s.units, n = (end - begin) * f->s.units;
+    copy(f->s.h_before + first, f->h0 + first, n);
+    copy(f->s.c_before + first, f->c0 + first, n);
+}
+
+/* The next chunk, if there is one. The z of all rows lies where their gates will. */
+static int next_chunk(Forward *f, int all_rows)
 {
     Sequence *s = &f->s;
-    const ptrdiff_t steps = chunk_steps(s, FORWARD_ROWS), gates = 4 * s->units;
-    for (s->begin = 0; s->begin < s->time; s->begin = s->end) {
-        s->end = min_of(s->time, s->begin + steps);
-        for_rows(s, s->features, gather_steps, f);
-        if (NAME(gemm_packed_parallel)(chunk_rows(s), gates, s->features, f->inputs, f->inputs_step, 1, f->kernel,
-                                       s->gates + gates_at(s, s->begin, 0) * gates, gates, GEMM_FLUSH))
-            return -1;
-        for_shares(s, LANES, forward_steps, f);
+    s->begin = s->end;
+    s->end = min_of(s->time, s->begin + chunk_steps(s, FORWARD_ROWS));
+    if (s->kept && all_rows)
+        f->z = s->gates + at(s, s->begin, 0) * 4 * s->units;
+    return s->begin < s->time;
+}
+
+/* The whole sequence for some rows of the batch */
+static void forward_by_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    Forward f = *(const Forward *)context;
+    const ptrdiff_t gates = 4 * f.s.units, rows = end - begin;
+    const unsigned before = denormals_flush();
+    take_own(&f, begin);
+    start_states(&f, begin, end);
+    while (next_chunk(&f, rows == f.s.batch)) {
+        gather_share(&f, begin, end);
+        NAME(gemm_packed)((f.s.end - f.s.begin) * rows, gates, f.s.features, f.inputs, f.inputs_step, 1,
+                          f.packed_kernel, f.z, gates, 0);
+        forward_steps(&f, begin, end);
     }
-    return 0;
+    denormals_restore(before);
+}
+
+/* The whole sequence, some units in each thread */
+static void forward_by_units(Forward *f)
+{
+    const ptrdiff_t gates = 4 * f->s.units;
+    start_states(f, 0, f->s.batch);
+    while (next_chunk(f, 1)) {
+        gather_share(f, 0, f->s.batch);
+        NAME(gemm_packed_parallel)(chunk_rows(&f->s), gates, f->s.features, f->inputs, f->inputs_step, 1,
+                                   f->packed_kernel, f->z, gates, GEMM_FLUSH);
+        for_units(&f->s, LANES, forward_steps, f);
+    }
 }
 
 int NAME(lstm_forward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrdiff_t units, const real *x,
@@ -450,32 +518,38 @@ int NAME(lstm_forward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrd
         copy(c, c0, state);
         return 0;
     }
-    Sequence s = {.batch = batch, .time = time, .features = features, .units = units, .mask = mask,
-                  .reverse = reverse, .gates = gates, .h_before = h_before, .c_before = c_before,
-                  .kept = gates != NULL, .by_units = split_by_units(batch, units)};
-    const ptrdiff_t inputs_step = NAME(gemm_spread)(features), rows = chunk_steps(&s, FORWARD_ROWS) * batch;
-    const ptrdiff_t sizes[] = {NAME(gemm_packed_size)(4 * units, features), round_up(units, LANES) * 4 * units,
-                               rows * inputs_step, rows * 4 * units, 4 * state};
-    const int n = s.kept ? 3 : 5;
+    const Sequence s = {.batch = batch, .time = time, .features = features, .units = units, .mask = mask,
+                        .reverse = reverse, .gates = gates, .h_before = h_before, .c_before = c_before,
+                        .kept = gates != NULL, .by_units = split_by_units(batch, units)};
+    const ptrdiff_t threads = s.by_units ? 1 : min_of(parallel_threads(), batch);
+    Forward f = {.s = s, .x = x, .h0 = h0, .c0 = c0, .kernel = kernel, .recurrent = recurrent, .bias = bias,
+                 .copies = copies_of(&s, threads), .kernel_size = NAME(gemm_packed_size)(4 * units, features),
+                 .recurrent_size = round_up(units, LANES) * 4 * units, .together = gates_together(batch, threads),
+                 .states_size = 4 * state + APART, .inputs_step = NAME(gemm_spread)(features), .y = y, .h_last = h,
+                 .c_last = c};
+    const ptrdiff_t rows = chunk_steps(&s, FORWARD_ROWS) * batch;
+    const ptrdiff_t sizes[] = {f.copies * f.kernel_size, f.copies * f.recurrent_size, rows * f.inputs_step,
+                               s.kept && threads == 1 ? 0 : rows * 4 * units,
+                               s.kept ? 0 : threads * f.states_size};
     real *blocks[5];
-    if (take_blocks(n, sizes, blocks))
+    if (take_blocks(5, sizes, blocks))
         return -1;
+    f.packed_kernel = blocks[0];
+    f.packed_recurrent = blocks[1];
+    f.inputs = blocks[2];
+    f.z = blocks[3];
     if (!s.kept) {
-        s.gates = blocks[3];
-        s.h_before = blocks[4];
-        s.c_before = blocks[4] + 2 * state;
+        f.s.h_before = blocks[4];
+        f.s.c_before = blocks[4] + 2 * state;
     }
-    Packing packing = {units, gates_together(&s), recurrent, blocks[1]};
-    NAME(gemm_pack)(4 * units, features, kernel, 4 * units, 1, blocks[0]);
-    parallel_for(units, round_up(1 + COPY_WORK / units, LANES), pack_gates, &packing);
-    copy(s.h_before, h0, state);
-    copy(s.c_before, c0, state);
-    const int failed = run_forward(
-        &(Forward){.s = s, .x = x, .bias = bias, .kernel = blocks[0], .recurrent = blocks[1],
-                   .together = packing.together, .inputs = blocks[2], .inputs_step = inputs_step, .y = y, .h_last = h,
-                   .c_last = c});
-    give_blocks(n, blocks);
-    return failed;
+    if (f.copies == 1)
+        pack_weights(&f);
+    if (s.by_units)
+        forward_by_units(&f);
+    else
+        for_rows(&s, threads, time * 4 * units * (features + units), forward_by_rows, &f);
+    give_blocks(5, blocks);
+    return 0;
 }
 
 /* ---- backward ------------------------------------------------------------------------------------ */
@@ -486,15 +560,21 @@ typedef struct {
     const real *kernel, *recurrent; /* W' (4U, D) and R' (4U, U), as gemm.c packs them */
     real *dh, *dc;                  /* (B, U), carried from step to step */
     real *dlast;                    /* (B, U), of outputs that repeated an earlier one; NULL without a mask */
-    real *dz, *inputs;              /* (chunk, B, 4U), and first x, then dx of the chunk (chunk, B, D) */
-    real *packed_dz;                /* as gemm.c packs it */
+    real *dz, *dx_chunk;            /* (B, chunk, 4U), (B, chunk, D): the rows of a thread lie together */
+    real *packed_dz, *inputs;       /* (chunk, B, 4U) as gemm.c packs it, and x (chunk, B, D) */
     ptrdiff_t dz_step, inputs_step; /* from row to row */
     real *dx, *dkernel, *drecurrent, *dbias;
 } Backward;
 
+/* The row of a (B, chunk, ...) array. */
+static ptrdiff_t in_chunk(const Sequence *s, ptrdiff_t step, ptrdiff_t row)
+{
+    return row * (s->end - s->begin) + step - s->begin;
+}
+
 static real *dz_of(const Backward *b, ptrdiff_t step, ptrdiff_t row)
 {
-    return b->dz + at(&b->s, step - b->s.begin, row) * b->dz_step;
+    return b->dz + in_chunk(&b->s, step, row) * b->dz_step;
 }
 
 /* The step before is the next one: fetch what it will read. */
@@ -559,7 +639,7 @@ static void differentiate_share(const Backward *b, const Share *share, ptrdiff_t
 
 static void backward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    Backward *b = context;
+    const Backward *b = context;
     const Sequence *s = &b->s;
     const Share share = share_of(s, begin, end);
     const ptrdiff_t rows = share.rows_end - share.row, units = share.units_end - share.unit;
@@ -568,42 +648,68 @@ static void backward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
     for (ptrdiff_t step = s->end - 1; step >= s->begin; step--) {
         differentiate_share(b, &share, step);
         complete_steps(s, &share, s->end - step);
-        NAME(gemm_packed)(rows, units, gates, dz_of(b, step, share.row), b->dz_step, 1,
+        NAME(gemm_packed)(rows, units, gates, dz_of(b, step, share.row), (s->end - s->begin) * b->dz_step, 1,
                           b->recurrent + share.unit * gates, b->dh + share.row * s->units + share.unit, s->units, 1);
     }
     denormals_restore(before);
 }
 
-static void gather_inputs(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* dx of a chunk to its place, and x from its own, for some rows of the batch */
+static void move_inputs(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Backward *b = context;
+    const Sequence *s = &b->s;
     for (ptrdiff_t row = begin; row < end; row++)
-        copy(b->inputs + row * b->inputs_step, b->x + input_of(&b->s, row), b->s.features);
+        for (ptrdiff_t step = s->begin; step < s->end; step++)
+            copy(b->dx + input_at(s, step, row), b->dx_chunk + in_chunk(s, step, row) * b->inputs_step, s->features);
+    for (ptrdiff_t step = s->begin; step < s->end; step++)
+        for (ptrdiff_t row = begin; row < end; row++)
+            copy(b->inputs + at(s, step - s->begin, row) * b->inputs_step, b->x + input_at(s, step, row), s->features);
 }
 
-static void scatter_gradients(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* dz and dx of a chunk for some rows of the batch */
+static void backward_by_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Backward *b = context;
-    for (ptrdiff_t row = begin; row < end; row++)
-        copy(b->dx + input_of(&b->s, row), b->inputs + row * b->inputs_step, b->s.features);
+    const Sequence *s = &b->s;
+    const unsigned before = denormals_flush();
+    backward_steps(context, begin, end);
+    NAME(gemm_packed)((end - begin) * (s->end - s->begin), s->features, 4 * s->units, dz_of(b, s->begin, begin),
+                      b->dz_step, 1, b->kernel, b->dx_chunk + in_chunk(s, s->begin, begin) * b->inputs_step,
+                      b->inputs_step, 0);
+    move_inputs(context, begin, end);
+    denormals_restore(before);
+}
+
+/* The same, some units in each thread */
+static void backward_by_units(Backward *b)
+{
+    Sequence *s = &b->s;
+    for_units(s, SLIVER, backward_steps, b);
+    NAME(gemm_packed_parallel)(chunk_rows(s), s->features, 4 * s->units, b->dz, b->dz_step, 1, b->kernel, b->dx_chunk,
+                               b->inputs_step, GEMM_FLUSH);
+    move_inputs(b, 0, s->batch);
 }
 
 /* dz for the columns of a sliver, packed as gemm.c does it, and db += its sum over the rows, in order */
-INLINE void pack_sliver(const Backward *b, ptrdiff_t rows, ptrdiff_t column, ptrdiff_t columns)
+INLINE void pack_sliver(const Backward *b, ptrdiff_t column, ptrdiff_t columns)
 {
-    const ptrdiff_t width = round_up(columns, LANES);
-    const real *dz = b->dz + column;
-    real *packed = b->packed_dz + column * rows;
+    const Sequence *s = &b->s;
+    const ptrdiff_t width = round_up(columns, LANES), row_step = (s->end - s->begin) * b->dz_step;
+    real *packed = b->packed_dz + column * chunk_rows(s);
     vec sum[BLOCK_VECS];
     UNROLL for (int v = 0; v < BLOCK_VECS; v++)
         sum[v] = vset(0);
-    for (ptrdiff_t row = 0; row < rows; row++, dz += b->dz_step, packed += width)
-        UNROLL for (int v = 0; v < BLOCK_VECS; v++)
-            if (v * LANES < columns) {
-                const vec entries = vload_n(dz + v * LANES, min_of(LANES, columns - v * LANES));
-                vstore(packed + v * LANES, entries);
-                sum[v] += entries;
-            }
+    for (ptrdiff_t step = s->begin; step < s->end; step++) {
+        const real *dz = dz_of(b, step, 0) + column;
+        for (ptrdiff_t row = 0; row < s->batch; row++, dz += row_step, packed += width)
+            UNROLL for (int v = 0; v < BLOCK_VECS; v++)
+                if (v * LANES < columns) {
+                    const vec entries = vload_n(dz + v * LANES, min_of(LANES, columns - v * LANES));
+                    vstore(packed + v * LANES, entries);
+                    sum[v] += entries;
+                }
+    }
     UNROLL for (int v = 0; v < BLOCK_VECS; v++)
         if (v * LANES < columns) {
             const ptrdiff_t n = min_of(LANES, columns - v * LANES);
@@ -612,36 +718,24 @@ INLINE void pack_sliver(const Backward *b, ptrdiff_t rows, ptrdiff_t column, ptr
         }
 }
 
-static void pack_dz(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* What a chunk adds to some columns of dW, dR and db */
+static void weight_gradients(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Backward *b = context;
-    const ptrdiff_t rows = chunk_rows(&b->s);
-    const unsigned before = denormals_flush();
-    ptrdiff_t column = begin;
-    for (; column + SLIVER <= end; column += SLIVER)
-        pack_sliver(b, rows, column, SLIVER);
-    if (column < end)
-        pack_sliver(b, rows, column, end - column);
-    denormals_restore(before);
-}
-
-/* What a chunk adds to dW, dR and db, and its dx. -1 where memory ran out. */
-static int chunk_gradients(Backward *b)
-{
     const Sequence *s = &b->s;
-    const ptrdiff_t features = s->features, units = s->units, gates = 4 * units, rows = chunk_rows(s);
-    const real *h_before = s->h_before + at(s, s->begin, 0) * units;
+    const ptrdiff_t rows = chunk_rows(s), units = s->units, gates = 4 * units, columns = end - begin;
+    const real *h_before = s->h_before + at(s, s->begin, 0) * units, *packed_dz = b->packed_dz + begin * rows;
     const int add = GEMM_ACCUMULATE | GEMM_FLUSH;
-    for_rows(s, features, gather_inputs, b);
-    parallel_for(gates, round_up(1 + COPY_WORK / rows, SLIVER), pack_dz, b);
-    if (NAME(gemm_packed_parallel)(features, gates, rows, b->inputs, 1, b->inputs_step, b->packed_dz, b->dkernel, gates,
-                                   add) ||
-        NAME(gemm_packed_parallel)(units, gates, rows, h_before, 1, units, b->packed_dz, b->drecurrent, gates, add) ||
-        NAME(gemm_packed_parallel)(rows, features, gates, b->dz, b->dz_step, 1, b->kernel, b->inputs, b->inputs_step,
-                                   GEMM_FLUSH))
-        return -1;
-    for_rows(s, features, scatter_gradients, b);
-    return 0;
+    const unsigned before = denormals_flush();
+    for (ptrdiff_t column = begin; column < end; column += SLIVER)
+        if (column + SLIVER <= end)
+            pack_sliver(b, column, SLIVER);
+        else
+            pack_sliver(b, column, end - column);
+    denormals_restore(before);
+    NAME(gemm_packed_parallel)(s->features, columns, rows, b->inputs, 1, b->inputs_step, packed_dz, b->dkernel + begin,
+                               gates, add);
+    NAME(gemm_packed_parallel)(units, columns, rows, h_before, 1, units, packed_dz, b->drecurrent + begin, gates, add);
 }
 
 static ptrdiff_t backward_chunk(const Sequence *s)
@@ -649,17 +743,18 @@ static ptrdiff_t backward_chunk(const Sequence *s)
     return chunk_steps(s, recurrent_bytes(s->units) > STEP_BYTES ? LARGE_ROWS : BACKWARD_ROWS);
 }
 
-static int run_backward(Backward *b)
+static void run_backward(Backward *b)
 {
     Sequence *s = &b->s;
-    const ptrdiff_t steps = backward_chunk(s);
-    int failed = 0;
-    for (s->end = s->time; s->end > 0 && !failed; s->end = s->begin) {
+    const ptrdiff_t steps = backward_chunk(s), gates = 4 * s->units, both = s->features + s->units;
+    for (s->end = s->time; s->end > 0; s->end = s->begin) {
         s->begin = (s->end - 1) / steps * steps;
-        for_shares(s, SLIVER, backward_steps, b);
-        failed = chunk_gradients(b);
+        if (s->by_units)
+            backward_by_units(b);
+        else
+            for_rows(s, parallel_threads(), (s->end - s->begin) * gates * both, backward_by_rows, b);
+        parallel_for(gates, round_up(1 + THREAD_WORK / (chunk_rows(s) * both), LANES), weight_gradients, b);
     }
-    return failed;
 }
 
 static void start_from(real *to, const real *from, ptrdiff_t n)
@@ -693,19 +788,19 @@ int NAME(lstm_backward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptr
     const ptrdiff_t dz_step = NAME(gemm_spread)(4 * units), inputs_step = NAME(gemm_spread)(features);
     const ptrdiff_t sizes[] = {NAME(gemm_packed_size)(features, 4 * units), NAME(gemm_packed_size)(units, 4 * units),
                                NAME(gemm_packed_size)(4 * units, rows), rows * dz_step, rows * inputs_step,
-                               mask ? state : 0};
-    real *blocks[6];
-    if (take_blocks(6, sizes, blocks))
+                               rows * inputs_step, mask ? state : 0};
+    real *blocks[7];
+    if (take_blocks(7, sizes, blocks))
         return -1;
     NAME(gemm_pack)(features, 4 * units, kernel, 1, 4 * units, blocks[0]);
     NAME(gemm_pack)(units, 4 * units, recurrent, 1, 4 * units, blocks[1]);
     if (mask)
-        zero(blocks[5], state);
-    const int failed = run_backward(
-        &(Backward){.s = s, .x = x, .dy = dy, .kernel = blocks[0], .recurrent = blocks[1], .dh = dh0, .dc = dc0,
-                    .dlast = mask ? blocks[5] : NULL, .dz = blocks[3], .inputs = blocks[4], .packed_dz = blocks[2],
-                    .dz_step = dz_step, .inputs_step = inputs_step, .dx = dx, .dkernel = dkernel,
-                    .drecurrent = drecurrent, .dbias = dbias});
-    give_blocks(6, blocks);
-    return failed;
+        zero(blocks[6], state);
+    run_backward(&(Backward){.s = s, .x = x, .dy = dy, .kernel = blocks[0], .recurrent = blocks[1], .dh = dh0,
+                             .dc = dc0, .dlast = mask ? blocks[6] : NULL, .packed_dz = blocks[2], .dz = blocks[3],
+                             .dx_chunk = blocks[4], .inputs = blocks[5], .dz_step = dz_step,
+                             .inputs_step = inputs_step, .dx = dx, .dkernel = dkernel, .drecurrent = drecurrent,
+                             .dbias = dbias});
+    give_blocks(7, blocks);
+    return 0;
 }

@@ -58,7 +58,7 @@ typedef int64_t flag;
 #define LINE (64 / (ptrdiff_t)sizeof(real)) /* of the cache */
 
 #if defined(__GNUC__)
-#define FETCH(address) __builtin_prefetch(address, 0, 2) /* into the second-level cache, to be read */
+#define FETCH(address) __builtin_prefetch(address, 0, 3)
 #define FETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 3)
 #else
 #define FETCH(address) ((void)(address))

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import on_device
@@ -293,8 +294,10 @@ def test_reversed_time_is_the_flipped_sequence():
     assert_same_bits((slopes[0], *slopes[1:]), (slopes_flipped[0][:, ::-1], *slopes_flipped[1:]))
 
 
-# a few units, rows split among the threads; many units and few rows, or a large R, and the units are split
+# a few units, rows split among the threads, at last with weights of their own; many units and few rows, or a large R,
+# and the units are split
 SHARED = [(13, 40, 20, 37), (64, 9, 20, 70), (1, 30, 16, 192), (7, 5, 9, 200), (4, 3, 8, 330), (2, 3, 3, 520)]
+SHARED += [(41, 60, 20, 37)]
 
 
 @pytest.fixture
@@ -317,6 +320,30 @@ def test_threads_change_no_bit(dtype, shape):
         assert_same_bits(outputs + slopes, results[0][0] + results[0][1])
     expected = run(reference, as_float64(inputs), as_float64(gradients), mask)
     assert_close(results[0][0] + results[0][1], expected[0] + expected[1], dtype, OUTPUTS + INPUTS)
+
+
+@pytest.mark.usefixtures("_threads_restored")
+@pytest.mark.parametrize("shape", [(41, 60, 20, 37), (7, 40, 9, 200)])
+def test_another_python_thread_may_change_their_number_meanwhile(shape):
+    inputs, gradients, mask = make(shape, seed=15, masked=True)
+    expected = run(cpu, inputs, gradients, mask)
+    done = threading.Event()
+
+    def change():
+        while not done.is_set():
+            for threads in (1, 5, 2, 8):
+                md.set_num_threads(threads)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        for _ in range(20):
+            got = run(cpu, inputs, gradients, mask)
+            assert_same_bits(got[0] + got[1], expected[0] + expected[1])
+            assert_same_bits(cpu.lstm_forward(*inputs, mask, False, False)[:3], expected[0])
+    finally:
+        done.set()
+        changing.join()
 
 
 @pytest.mark.parametrize("isa", [isa for isa in cpu.available_isas() if isa != cpu.isa()])
