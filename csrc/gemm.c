@@ -473,19 +473,19 @@ static int many_tiles(Gemm *g)
 
 #define FEW_ROWS 8
 #define SUMS 8000 /* that wait at a time; not a power of two, or their rows would share the sets of the cache */
-#define ABREAST(rows) ((rows) == 1 ? 8 : 4) /* rows of b that go by together: twice as many where each is used once */
+#define ABREAST 4 /* rows of b that go by together */
 
 /* sum[r][j] += a[r][k] b[k][j] for `depth` values of k, in order */
 INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, const Gemm *g, const real *a,
                          const real *b, real *sum)
 {
     const ptrdiff_t b_row = g->b_row;
-    real entry[FEW_ROWS * 4]; /* in one place: so many addresses would fill the registers */
+    real entry[FEW_ROWS * ABREAST]; /* in one place: so many addresses would fill the registers */
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int k = 0; k < depth; k++)
             entry[r * depth + k] = a[r * g->a_row + k * g->a_col];
     FOR_VECTORS(0, columns, {
-        vec row[8];
+        vec row[ABREAST];
         UNROLL for (int k = 0; k < depth; k++)
             row[k] = vload_n(b + k * b_row + i, n);
         UNROLL for (int r = 0; r < rows; r++) {
@@ -501,12 +501,11 @@ INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, con
 INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
                            const real *b, real *c, int accumulate)
 {
-    const int abreast = ABREAST(rows);
     real sum[SUMS];
     for (int r = 0; r < rows; r++)
         memset(sum + r * (SUMS / rows), 0, (size_t)columns * sizeof(real));
-    for (; k >= abreast; k -= abreast, a += abreast * g->a_col, b += abreast * g->b_row)
-        add_products(rows, abreast, columns, g, a, b, sum);
+    for (; k >= ABREAST; k -= ABREAST, a += ABREAST * g->a_col, b += ABREAST * g->b_row)
+        add_products(rows, ABREAST, columns, g, a, b, sum);
     for (; k > 0; k--, a += g->a_col, b += g->b_row)
         add_products(rows, 1, columns, g, a, b, sum);
     for (int r = 0; r < rows; r++)
@@ -544,12 +543,16 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 #define CHAINS 4
 #define STRIDE (CHAINS * LANES)
 
-#define ROWS 6 /* that go by together, so that more of memory is on its way */
+/* Rows that go by together: some where they are short, and each would wait for the end of its sums. Long ones would be
+   in each other's way in the cache, but two fill the units for vectors of 16 bytes. */
+#define LONG_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
+#define SHORT_ROWS (BLOCK_VECS == 4 ? 6 : LONG_ROWS)
+#define MOST_ROWS 6
 
 /* product[r] = the r-th row of a, which is dense, times b */
 INLINE void multiply_dense(const int rows, ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, real *product)
 {
-    vec sum[ROWS][CHAINS];
+    vec sum[MOST_ROWS][CHAINS];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int chain = 0; chain < CHAINS; chain++)
             sum[r][chain] = vset(0);
@@ -571,24 +574,36 @@ INLINE void multiply_dense(const int rows, ptrdiff_t k, const real *a, ptrdiff_t
         product[r] = vsum((sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]));
 }
 
-static void multiply_column(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* Entries of c, so many at a time */
+INLINE void multiply_rows_of(const int together, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
 {
-    const Gemm *g = context;
     const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
-    for (ptrdiff_t i = begin; i < end;) {
-        real product[ROWS];
-        const ptrdiff_t rows = end - i < ROWS ? 1 : ROWS;
+    for (ptrdiff_t i = begin, rows; i < end; i += rows) {
+        const real *a = g->a + i * g->a_row;
+        real product[MOST_ROWS];
+        rows = end - i < together ? 1 : together;
         if (rows == 1)
-            multiply_dense(1, g->k, g->a + i * g->a_row, g->a_row, g->b, product);
+            multiply_dense(1, g->k, a, g->a_row, g->b, product);
         else
-            multiply_dense(ROWS, g->k, g->a + i * g->a_row, g->a_row, g->b, product);
-        for (ptrdiff_t r = 0; r < rows; r++, i++) {
-            real *entry = g->c + i * g->c_row;
+            multiply_dense(together, g->k, a, g->a_row, g->b, product);
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            real *entry = g->c + (i + r) * g->c_row;
             *entry = g->flags & GEMM_ACCUMULATE ? *entry + product[r] : product[r];
         }
     }
     if (g->flags & GEMM_FLUSH)
         denormals_restore(before);
+}
+
+/* Two functions, because the compiler makes less of one for both. */
+static void multiply_short_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    multiply_rows_of(SHORT_ROWS, context, begin, end);
+}
+
+static void multiply_long_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    multiply_rows_of(LONG_ROWS, context, begin, end);
 }
 
 /* c (m, 1), with a and b made dense along k where they are not. */
@@ -607,7 +622,8 @@ static int column(Gemm *g)
         copy_matrix(1, g->k, g->b, 0, g->b_row, copies + a_size, g->k);
         g->b = copies + a_size;
     }
-    parallel_for(g->m, 1 + (ptrdiff_t)THREAD_WORK / g->k, multiply_column, g);
+    parallel_for(g->m, 1 + (ptrdiff_t)THREAD_WORK / g->k,
+                 g->k < 2 * STRIDE ? multiply_short_rows : multiply_long_rows, g);
     memory_give(copies);
     return 0;
 }

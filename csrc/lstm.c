@@ -262,7 +262,8 @@ INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, pt
         real *output = y + row * time * units;
         const int keep = masked(s, first + row, step);
         const vec o = vload_n(gates + (row * 4 + 3) * units, n);
-        const vec h_new = keep ? vload_n(h_before + row * units, n) : o * vtanh_cell(sum ? c_new[row] : vload_n(c + row * units, n));
+        const vec state = sum ? c_new[row] : vload_n(c + row * units, n);
+        const vec h_new = keep ? vload_n(h_before + row * units, n) : o * vtanh_cell(state);
         vstore_n(h + row * units, h_new, n);
         vstore_n(output, !keep ? h_new : step > 0 ? vload_n(output - units, n) : vset(0), n);
     }
