@@ -35,14 +35,17 @@ def run(setting: Setting) -> Result:
     for threads in setting.threads:
         ceiling = machine.ceilings(setting.isa, threads)["fma_gflops"]
         result.notes.append(f"Measured ceiling on {threads} threads: {ceiling:.0f} GFLOP/s.")
+        distance = machine.Distance(setting.isa, threads)
         with Field(setting.peers(ABLE), threads) as contestants:
             for cell in cells:
                 arguments = dict(zip(("batch", "time", "features", "units"), cell, strict=True))
                 for what in ("train", "infer"):
                     check_agreement(contestants, f"lstm_{what}", steps=1, **arguments)
+                    distance.measure()
                     timings = race(contestants, f"lstm_{what}", setting.rounds, **arguments)
                     amount = operations(cell, what == "train")
                     result.add_race(_case(what, cell, threads), timings, amount, ceiling)
+        result.notes += distance.notes()
         _compare_with_the_model(result, cells, threads, cost_model.here(setting.isa, threads, ceiling))
     for threads in setting.threads:
         for what, each, mean in (("train", 1.0, 0.6), ("infer", 1.05, 0.8)):

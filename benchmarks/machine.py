@@ -8,6 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,35 @@ def _together(body: Callable[[int], Any], threads: int) -> float:
     for thread in others:
         thread.join()
     return time.perf_counter() - start
+
+
+class Distance:
+    """How long a line of the cache takes from one core to another and back, in ns.
+
+    Two threads that share their work wait so long for each other. Cores that share a cache are near; and the host of
+    a virtual machine may move its cores at any time, so this is measured before each race. On one thread it is not.
+    """
+
+    TURNS = 20_000
+
+    def __init__(self, isa: str, threads: int) -> None:
+        self._library = native.load("ceiling", isa)
+        self._threads = threads
+        self._measured: list[float] = []
+
+    def measure(self) -> None:
+        if self._threads > 1 and len(os.sched_getaffinity(0)) > 1:
+            turns, tries = ctypes.c_ssize_t(self.TURNS), []
+            for _ in range(3):  # the first one wakes the second core
+                line = ctypes.byref(ctypes.c_ssize_t(0))
+                tries.append(_together(partial(self._library.ceiling_trips, turns, line), 2))
+            self._measured.append(min(tries) / self.TURNS * 1e9)
+
+    def notes(self) -> list[str]:
+        if not self._measured:
+            return []
+        least, median, most = (np.quantile(self._measured, q) for q in (0, 0.5, 1))
+        return [
+            f"A line of the cache from core to core and back, before each race on {self._threads} threads: "
+            f"{least:.0f} to {most:.0f} ns, {median:.0f} ns in the median."
+        ]

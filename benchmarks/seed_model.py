@@ -22,14 +22,18 @@ def run(setting: Setting) -> Result:
     for threads in setting.threads:
         ceiling = machine.ceilings(setting.isa, threads)["fma_gflops"]
         result.notes.append(f"Measured ceiling on {threads} threads: {ceiling:.0f} GFLOP/s.")
+        distance = machine.Distance(setting.isa, threads)
         with Field(setting.peers(ABLE), threads) as contestants:
             for time in (100, 40):
                 check_agreement(contestants, "document_train", batch=32, time=time, rate=0.0, optimizer="sgd")
                 check_agreement(contestants, "document_infer", steps=1, batch=32, time=time)
+                distance.measure()
                 _race(result, contestants, setting.rounds, ceiling, threads, 32, time)
         with Field(setting.peers(("ours", "pytorch")), threads) as contestants:
             for batch in setting.pick((1, 8, 64, 256), (1,)):
+                distance.measure()
                 _race(result, contestants, setting.rounds, ceiling, threads, batch, 100)
+        result.notes += distance.notes()
     _aim(result, setting)
     return result
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -87,6 +89,20 @@ def test_a_machine_can_do_something(monkeypatch: pytest.MonkeyPatch) -> None:
         ceilings = machine.ceilings(ISAS[-1], threads)
         assert ceilings.keys() == {"fma_gflops", "scale_gbs", "update_gbs", "read_gbs"}
         assert all(0.01 < value < 1e6 for value in ceilings.values())
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is no second core")
+def test_the_distance_of_two_cores_is_measured_where_two_threads_are() -> None:
+    near = machine.Distance("plain", 2)
+    assert near.notes() == []
+    for _ in range(3):
+        near.measure()
+    (note,) = near.notes()
+    least, most, median = map(int, re.findall(r"(\d+)(?: to| ns)", note))
+    assert 5 < least <= median <= most < 1e6 and "on 2 threads" in note
+    alone = machine.Distance("plain", 1)
+    alone.measure()
+    assert alone.notes() == []
 
 
 def test_the_document_s_model_takes_the_operations_that_are_counted_for_it() -> None:

@@ -1,4 +1,5 @@
-/* The two ceilings of a machine, for one thread: how fast it multiplies and adds, and how fast it moves memory.
+/* The two ceilings of a machine, for one thread: how fast it multiplies and adds, and how fast it moves memory. And how
+   far two of its cores are from each other.
    Compiled by benchmarks/native.py for one instruction set; REGISTER_BYTES is the width of its registers. */
 
 #include <stddef.h>
@@ -59,4 +60,20 @@ double ceiling_read(ptrdiff_t n, const float *x)
         for (size_t lane = 0; lane < LANES; lane++)
             total += sum[j][lane];
     return total;
+}
+
+#if defined(__x86_64__)
+#define PAUSE() __builtin_ia32_pause()
+#else
+#define PAUSE() ((void)0)
+#endif
+
+/* Part 0 and part 1, in two threads, hand a line of the cache to each other: `turns` times there and back. */
+void ceiling_trips(ptrdiff_t turns, ptrdiff_t *line, ptrdiff_t part)
+{
+    for (ptrdiff_t turn = part; turn < 2 * turns; turn += 2) {
+        while (__atomic_load_n(line, __ATOMIC_ACQUIRE) != turn)
+            PAUSE();
+        __atomic_store_n(line, turn + 1, __ATOMIC_RELEASE);
+    }
 }
