@@ -9,7 +9,7 @@
 #include "threads.h"
 
 #if defined(__GNUC__)
-#define SPINS 5000
+#define SPINS 20000
 #define LOAD(variable) __atomic_load_n(&(variable), __ATOMIC_ACQUIRE)
 #define STORE(variable, value) __atomic_store_n(&(variable), value, __ATOMIC_RELEASE)
 #else
