@@ -25,7 +25,7 @@
 #define TILE_ROWS (42 * BLOCK_ROWS) /* whose copies of a run take some 256 KiB */
 #define TILE_COLUMNS (64 * SLIVER)
 #define CLOSE_BYTES (1 << 15) /* a run of a tile that lies within so many is not copied */
-#define COPY_WORK (1 << 16)   /* numbers whose copying is worth waking a thread for */
+#define COPY_WORK (1 << 14)   /* numbers whose copying is worth waking a thread for */
 #define THREAD_WORK 3e5 /* multiplications that are worth waking a thread for */
 
 static ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }

@@ -31,7 +31,7 @@
 #include "memory.h"
 #include "parallel.h"
 
-#define COPY_WORK (1 << 16)   /* numbers whose copying is worth waking a thread for */
+#define COPY_WORK (1 << 14)   /* numbers whose copying is worth waking a thread for */
 #define FORWARD_ROWS 256      /* of a chunk: the gates of so many fit the cache beside W and R */
 #define BACKWARD_ROWS 256     /* as many as the products over them need to run at full speed */
 #define LARGE_ROWS 512        /* the same where dR does not stay near from chunk to chunk */
@@ -204,7 +204,7 @@ static void pack_weights(Forward *f)
 {
     const ptrdiff_t units = f->s.units;
     NAME(gemm_pack)(4 * units, f->s.features, f->kernel, 4 * units, 1, f->packed_kernel);
-    parallel_for(units, round_up(1 + COPY_WORK / units, LANES), pack_gates, f);
+    parallel_for(units, f->s.by_units ? LANES : round_up(1 + COPY_WORK / (4 * units), LANES), pack_gates, f);
 }
 
 /* The state after a step is the state before the next one. */
