@@ -27,20 +27,29 @@ def run(setting: Setting) -> Result:
             for time in (100, 40):
                 check_agreement(contestants, "document_train", batch=32, time=time, rate=0.0, optimizer="sgd")
                 check_agreement(contestants, "document_infer", steps=1, batch=32, time=time)
-                distance.measure()
-                _race(result, contestants, setting.rounds, ceiling, threads, 32, time)
+                _race(result, contestants, setting.rounds, ceiling, threads, 32, time, distance)
         with Field(setting.peers(("ours", "pytorch")), threads) as contestants:
             for batch in setting.pick((1, 8, 64, 256), (1,)):
-                distance.measure()
-                _race(result, contestants, setting.rounds, ceiling, threads, batch, 100)
+                _race(result, contestants, setting.rounds, ceiling, threads, batch, 100, distance)
         result.notes += distance.notes()
     _aim(result, setting)
     return result
 
 
-def _race(result: Result, contestants: Field, rounds: int, ceiling: float, threads: int, batch: int, time: int) -> None:
+def _race(
+    result: Result,
+    contestants: Field,
+    rounds: int,
+    ceiling: float,
+    threads: int,
+    batch: int,
+    time: int,
+    distance: machine.Distance,
+) -> None:
+    distance.measure()
     trained = race(contestants, "document_train", rounds, batch=batch, time=time, rate=0.5, optimizer="adam")
     result.add_race(_case("training", batch, time, threads), trained, operations(batch, time, True), ceiling)
+    distance.measure()
     used = race(contestants, "document_infer", rounds, batch=batch, time=time)
     result.add_race(_case("inference", batch, time, threads), used, operations(batch, time, False), ceiling)
 

@@ -6,7 +6,7 @@
    2. Copies. A sliver is copied to [k][column] when its turn comes; all of b at the beginning, where several tiles
       of rows will meet it, if the caller has not packed it. A tile's run of a is copied to [row][k], or if its rows
       are not dense to [block][k][row], where a block reads whole lines, unless it lies well enough to stay in the
-      cache as it is. So no strides are slow.
+      cache as it is, or there is no memory for it. So no strides are slow.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
    4. Few rows. Where b meets no more than FEW_ROWS rows of a, a copy would cost as much as the product: b is
       read once, from row to row, and the sums wait in the first-level cache.
@@ -450,8 +450,8 @@ static int tiles(Gemm *g)
     choose_tiles(g);
     const size_t size = (size_t)(g->tasks * (a_copy_size(g) + b_copy_size(g)));
     g->copies = size ? memory_take(size * sizeof(real)) : NULL;
-    if (size && !g->copies && !g->packed)
-        return -1; /* only a can be read where it is */
+    if (size && !g->copies && (!g->packed || g->a_col == 0))
+        return -1; /* b cannot be read where it is, nor a with strides that mean panels */
     parallel_for(g->tasks, 1, multiply_tasks, g);
     memory_give(g->copies);
     return 0;
@@ -543,8 +543,8 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 #define CHAINS 4
 #define STRIDE (CHAINS * LANES)
 
-/* Rows that go by together: some where they are short, and each would wait for the end of its sums. Long ones would be
-   in each other's way in the cache, but two fill the units for vectors of 16 bytes. */
+/* Rows that go by together. Long ones would be in each other's way in the cache, but it takes two to fill the units with
+   vectors of 16 bytes. Short ones would wait for the end of each other's sums, if there are registers for six. */
 #define LONG_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
 #define SHORT_ROWS (BLOCK_VECS == 4 ? 6 : LONG_ROWS)
 #define MOST_ROWS 6
@@ -575,7 +575,7 @@ INLINE void multiply_dense(const int rows, ptrdiff_t k, const real *a, ptrdiff_t
 }
 
 /* Entries of c, so many at a time */
-INLINE void multiply_rows_of(const int together, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
+INLINE void multiply_column(const int together, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
 {
     const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
     for (ptrdiff_t i = begin, rows; i < end; i += rows) {
@@ -598,12 +598,12 @@ INLINE void multiply_rows_of(const int together, const Gemm *g, ptrdiff_t begin,
 /* Two functions, because the compiler makes less of one for both. */
 static void multiply_short_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    multiply_rows_of(SHORT_ROWS, context, begin, end);
+    multiply_column(SHORT_ROWS, context, begin, end);
 }
 
 static void multiply_long_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    multiply_rows_of(LONG_ROWS, context, begin, end);
+    multiply_column(LONG_ROWS, context, begin, end);
 }
 
 /* c (m, 1), with a and b made dense along k where they are not. */

@@ -4,14 +4,14 @@
 
 #include "simd.h"
 
-/* For a b that is used again and again: packed once, by all threads, into so many numbers, */
+/* For a b that is used again and again: packed once, by all threads that are free, into so many numbers, */
 ptrdiff_t NAME(gemm_packed_size)(ptrdiff_t n, ptrdiff_t k);
 void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *packed);
 /* then c = a b, or += with accumulate, in the calling thread, */
 void NAME(gemm_packed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                        const real *packed, real *c, ptrdiff_t c_row, int accumulate);
-/* or in tiles, from copies of a where that pays, with the flags of the kernel gemm: by all threads, or by the one that
-   runs the body of a parallel_for. */
+/* or in tiles, from copies of a where that pays and there is memory for them, with the flags of the kernel gemm: in all
+   threads that are free, in the body of a parallel_for in the calling one. */
 void NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row,
                                 ptrdiff_t a_col, const real *packed, real *c, ptrdiff_t c_row, int flags);
 

@@ -6,7 +6,7 @@
       still in the second-level cache when the next one reads it. Forward: x W for all steps of the chunk,
       one product, then the steps. Backward: the steps, which leave dz, then dx = dz W', dW += x' dz and
       dR += h' dz, one product each, and dz is packed once for two of them. W, R and their transposes are
-      packed once a call.
+      packed once a call, or once in each thread.
    3. A step forward. R is packed such that LANES units get the sums of all four gates, and sigmoid, tanh, c and h
       follow at once. With 32 registers a block's sums stay in them until then; with 16 they go, run by run of k as in
       gemm.c, onto x W.
@@ -19,7 +19,7 @@
    6. Bits. Nothing is summed across threads, the order of every sum is fixed by the sizes of the problem,
       and a row's results do not depend on the rows beside it.
    7. Masks. A masked step copies the states and the last output, and passes dh and dc through. Its gates
-      are never read.
+      are never used.
    8. Denormals count as zero: states and gradients that decay over a long sequence pass through them, and
       would slow every product down tenfold for the sake of numbers below 1e-38. */
 
@@ -43,12 +43,18 @@
 #define THREAD_WORK (1 << 18) /* multiplications that are worth waking a thread for */
 
 typedef struct {
+    ptrdiff_t begin, end;
+} Rows;
+
+typedef struct {
     ptrdiff_t batch, time, features, units;
     const uint8_t *mask; /* (B, T) or NULL */
     int reverse;
     real *gates, *h_before, *c_before; /* (T, B, 4U), (T, B, U), (T, B, U) */
-    int kept;                          /* for backward; else there are only the states of two steps */
+    int kept;                          /* for backward; else there are only the states of two steps, */
+    Rows own;                          /* and of these rows */
     int by_units;                      /* each thread has some units of all rows, not all units of some rows */
+    ptrdiff_t parts;                   /* of the rows, of which a thread has some */
     ptrdiff_t begin, end;              /* the steps of this chunk */
     Meeting *meeting;                  /* of the threads of this chunk */
 } Sequence;
@@ -79,10 +85,10 @@ static int masked(const Sequence *s, ptrdiff_t row, ptrdiff_t step)
 /* The row of a (T, B, ...) array. */
 static ptrdiff_t at(const Sequence *s, ptrdiff_t step, ptrdiff_t row) { return step * s->batch + row; }
 
-/* The same where nothing is kept: a state takes the place of that before the last. */
+/* The same of a state, which takes the place of that before the last one where nothing is kept. */
 static ptrdiff_t state_at(const Sequence *s, ptrdiff_t step, ptrdiff_t row)
 {
-    return at(s, s->kept ? step : step % 2, row);
+    return s->kept ? at(s, step, row) : step % 2 * (s->own.end - s->own.begin) + row - s->own.begin;
 }
 
 static void copy(real *to, const real *from, ptrdiff_t n) { memcpy(to, from, (size_t)n * sizeof(real)); }
@@ -137,16 +143,23 @@ static void for_units(Sequence *s, ptrdiff_t multiple, range_fn body, void *cont
     parallel_for(s->units, multiple, body, context);
 }
 
-/* Run the body on some rows of the batch each, in at most so many threads, where a row does `work` multiplications. */
-static void for_rows(const Sequence *s, ptrdiff_t threads, ptrdiff_t work, range_fn body, void *context)
+/* The parts of the batch, as even as can be, of which each is worth a thread where a row does `work` multiplications. */
+static ptrdiff_t parts_of(ptrdiff_t batch, ptrdiff_t work)
 {
-    const ptrdiff_t least = 1 + THREAD_WORK / (work + 1), even = (s->batch + threads - 1) / threads;
-    parallel_for(s->batch, least > even ? least : even, body, context);
+    const ptrdiff_t worth = batch / (1 + THREAD_WORK / (work + 1));
+    return min_of(parallel_threads(), worth > 1 ? worth : 1);
+}
+
+/* The rows in a range of parts */
+static Rows rows_of(const Sequence *s, ptrdiff_t begin, ptrdiff_t end)
+{
+    return (Rows){begin * s->batch / s->parts, end * s->batch / s->parts};
 }
 
 static Share share_of(const Sequence *s, ptrdiff_t begin, ptrdiff_t end)
 {
-    return s->by_units ? (Share){0, s->batch, begin, end} : (Share){begin, end, 0, s->units};
+    const Rows rows = rows_of(s, begin, end);
+    return s->by_units ? (Share){0, s->batch, begin, end} : (Share){rows.begin, rows.end, 0, s->units};
 }
 
 /* Wait until all units of the share's rows have done this many steps of the chunk. */
@@ -154,6 +167,14 @@ static void complete_steps(const Sequence *s, const Share *share, ptrdiff_t step
 {
     if (s->by_units)
         meet(s->meeting, share->units_end - share->unit, steps * s->units);
+}
+
+/* x of some rows over a chunk, step by step, which begin `pitch` rows apart */
+static void gather(const Sequence *s, const real *x, Rows rows, ptrdiff_t pitch, real *inputs, ptrdiff_t inputs_step)
+{
+    for (ptrdiff_t step = s->begin; step < s->end; step++, inputs += pitch * inputs_step)
+        for (ptrdiff_t row = rows.begin; row < rows.end; row++)
+            copy(inputs + (row - rows.begin) * inputs_step, x + input_at(s, step, row), s->features);
 }
 
 /* ---- forward ------------------------------------------------------------------------------------- */
@@ -165,23 +186,23 @@ typedef struct {
     ptrdiff_t kernel_size, recurrent_size;  /* so far from one to the next, */
     real *packed_kernel, *packed_recurrent; /* as gemm.c does it and as pack_gates does it */
     ptrdiff_t together;                     /* gates in a sliver of R */
-    ptrdiff_t states_size; /* from the states of one thread to those of the next, where they are not kept */
     real *inputs, *z;      /* x and x W of a chunk for the rows of a share, step by step */
     ptrdiff_t inputs_step; /* from row to row */
     real *y, *h_last, *c_last; /* (B, T, U), (B, U), (B, U) */
 } Forward;
 
 /* A thread packs W and R for itself, if they are small and it has much to do with them. */
-static ptrdiff_t copies_of(const Sequence *s, ptrdiff_t threads)
+static ptrdiff_t copies_of(const Sequence *s)
 {
-    const int small = 4 * s->features * s->units * (ptrdiff_t)sizeof(real) <= STEP_BYTES;
-    return small && s->batch * s->time >= OWN_ROWS * threads ? threads : 1;
+    const ptrdiff_t larger = s->features > s->units ? s->features : s->units;
+    const int small = 4 * larger * s->units * (ptrdiff_t)sizeof(real) <= STEP_BYTES;
+    return small && s->batch * s->time >= OWN_ROWS * s->parts ? s->parts : 1;
 }
 
 /* As many gates as a block of six rows has room for; all four where so few rows would make too few sums. */
-static ptrdiff_t gates_together(ptrdiff_t batch, ptrdiff_t threads)
+static ptrdiff_t gates_together(const Sequence *s)
 {
-    return (batch + threads - 1) / threads <= GATE_ROWS ? 4 : BLOCK_VECS;
+    return (s->batch + s->parts - 1) / s->parts <= GATE_ROWS ? 4 : BLOCK_VECS;
 }
 
 /* R as [unit block][gates / together][k][together][LANES] */
@@ -199,7 +220,6 @@ static void pack_gates(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* In all threads, or for the one that calls it */
 static void pack_weights(Forward *f)
 {
     const ptrdiff_t units = f->s.units;
@@ -207,10 +227,10 @@ static void pack_weights(Forward *f)
     parallel_for(units, f->s.by_units ? LANES : round_up(1 + COPY_WORK / (4 * units), LANES), pack_gates, f);
 }
 
-/* The state after a step is the state before the next one. */
-static real *after(const Sequence *s, real *before, real *last, ptrdiff_t step)
+/* The state of a row after a step is the state before the next one. */
+static real *after(const Sequence *s, real *before, real *last, ptrdiff_t step, ptrdiff_t row)
 {
-    return step + 1 < s->time ? before + state_at(s, step + 1, 0) * s->units : last;
+    return step + 1 < s->time ? before + state_at(s, step + 1, row) * s->units : last + row * s->units;
 }
 
 /* i, f, g and o of n units, and c from the one before. z holds x W, and the sums h R + b; or, without any, z holds
@@ -241,29 +261,29 @@ INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, pt
                         ptrdiff_t unit, ptrdiff_t n, const vec *sum)
 {
     const Sequence *s = &f->s;
-    const ptrdiff_t units = s->units, time = s->time, offset = first * units + unit;
-    const real *h_before = s->h_before + state_at(s, step, 0) * units + offset;
-    const real *c_before = s->c_before + state_at(s, step, 0) * units + offset;
+    const ptrdiff_t units = s->units, time = s->time, state = state_at(s, step, first) * units + unit;
+    const real *h_before = s->h_before + state, *c_before = s->c_before + state;
     real *z = z_of(f, share, step, first) + unit;
     real *gates = s->kept ? s->gates + at(s, step, first) * 4 * units + unit : z;
     real *y = f->y + (first * time + step) * units + unit;
-    real *h = after(s, s->h_before, f->h_last, step) + offset, *c = after(s, s->c_before, f->c_last, step) + offset;
-    vec c_new[BLOCK_ROWS]; /* of a block: from memory they would come late where rows begin within lines */
+    real *h = after(s, s->h_before, f->h_last, step, first) + unit;
+    real *c = after(s, s->c_before, f->c_last, step, first) + unit;
+    vec c_new[BLOCK_ROWS]; /* of a block: from c they would come late where its rows cross lines */
     for (ptrdiff_t row = 0; row < rows; row++) {
-        vec state = vload_n(c_before + row * units, n);
+        vec c_row = vload_n(c_before + row * units, n);
         if (!masked(s, first + row, step))
-            state = update_cell(units, n, f->bias + unit, sum ? sum + row * 4 : NULL, z + row * 4 * units,
-                                gates + row * 4 * units, state);
-        vstore_n(c + row * units, state, n);
+            c_row = update_cell(units, n, f->bias + unit, sum ? sum + row * 4 : NULL, z + row * 4 * units,
+                                gates + row * 4 * units, c_row);
+        vstore_n(c + row * units, c_row, n);
         if (sum)
-            c_new[row] = state;
+            c_new[row] = c_row;
     }
     for (ptrdiff_t row = 0; row < rows; row++) {
         real *output = y + row * time * units;
         const int keep = masked(s, first + row, step);
         const vec o = vload_n(gates + (row * 4 + 3) * units, n);
-        const vec state = sum ? c_new[row] : vload_n(c + row * units, n);
-        const vec h_new = keep ? vload_n(h_before + row * units, n) : o * vtanh_cell(state);
+        const vec c_row = sum ? c_new[row] : vload_n(c + row * units, n);
+        const vec h_new = keep ? vload_n(h_before + row * units, n) : o * vtanh_cell(c_row);
         vstore_n(h + row * units, h_new, n);
         vstore_n(output, !keep ? h_new : step > 0 ? vload_n(output - units, n) : vset(0), n);
     }
@@ -432,39 +452,26 @@ static void forward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
     denormals_restore(before);
 }
 
-/* x of a chunk for some rows, step by step */
-static void gather_share(const Forward *f, ptrdiff_t begin, ptrdiff_t end)
+/* What the thread works with that has these rows, from that part on */
+static void take_own(Forward *f, ptrdiff_t part, Rows rows)
 {
-    const Sequence *s = &f->s;
-    real *inputs = f->inputs;
-    for (ptrdiff_t step = s->begin; step < s->end; step++)
-        for (ptrdiff_t row = begin; row < end; row++, inputs += f->inputs_step)
-            copy(inputs, f->x + input_at(s, step, row), s->features);
-}
-
-/* What the thread that has the rows from this one on works with */
-static void take_own(Forward *f, ptrdiff_t row)
-{
-    const ptrdiff_t part = parallel_part(), rows = row * chunk_steps(&f->s, FORWARD_ROWS);
+    const ptrdiff_t units = f->s.units, first = rows.begin * chunk_steps(&f->s, FORWARD_ROWS);
     if (f->copies > 1) {
         f->packed_kernel += part * f->kernel_size;
         f->packed_recurrent += part * f->recurrent_size;
         pack_weights(f);
     }
+    f->inputs += first * f->inputs_step;
+    f->z += first * 4 * units;
+    f->s.own = rows;
     if (!f->s.kept) {
-        f->s.h_before += part * f->states_size;
-        f->s.c_before += part * f->states_size;
+        f->s.h_before += rows.begin * 4 * units + part * APART;
+        f->s.c_before = f->s.h_before + (rows.end - rows.begin) * 2 * units;
     }
-    f->inputs += rows * f->inputs_step;
-    f->z += rows * 4 * f->s.units;
-}
-
-/* The states before the first step, for some rows of the batch */
-static void start_states(const Forward *f, ptrdiff_t begin, ptrdiff_t end)
-{
-    const ptrdiff_t first = begin * f->s.units, n = (end - begin) * f->s.units;
-    copy(f->s.h_before + first, f->h0 + first, n);
-    copy(f->s.c_before + first, f->c0 + first, n);
+    for (ptrdiff_t row = rows.begin; row < rows.end; row++) {
+        copy(f->s.h_before + state_at(&f->s, 0, row) * units, f->h0 + row * units, units);
+        copy(f->s.c_before + state_at(&f->s, 0, row) * units, f->c0 + row * units, units);
+    }
 }
 
 /* The next chunk, if there is one. The z of all rows lies where their gates will. */
@@ -478,32 +485,34 @@ static int next_chunk(Forward *f, int all_rows)
     return s->begin < s->time;
 }
 
-/* The whole sequence for some rows of the batch */
+/* x W of a chunk for some rows */
+static void multiply_inputs(const Forward *f, Rows rows)
+{
+    const ptrdiff_t n = rows.end - rows.begin, gates = 4 * f->s.units;
+    gather(&f->s, f->x, rows, n, f->inputs, f->inputs_step);
+    NAME(gemm_packed_parallel)(n * (f->s.end - f->s.begin), gates, f->s.features, f->inputs, f->inputs_step, 1,
+                               f->packed_kernel, f->z, gates, GEMM_FLUSH);
+}
+
+/* The whole sequence for the rows of some parts */
 static void forward_by_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     Forward f = *(const Forward *)context;
-    const ptrdiff_t gates = 4 * f.s.units, rows = end - begin;
-    const unsigned before = denormals_flush();
-    take_own(&f, begin);
-    start_states(&f, begin, end);
-    while (next_chunk(&f, rows == f.s.batch)) {
-        gather_share(&f, begin, end);
-        NAME(gemm_packed)((f.s.end - f.s.begin) * rows, gates, f.s.features, f.inputs, f.inputs_step, 1,
-                          f.packed_kernel, f.z, gates, 0);
+    const Rows rows = rows_of(&f.s, begin, end);
+    take_own(&f, begin, rows);
+    while (next_chunk(&f, rows.end - rows.begin == f.s.batch)) {
+        multiply_inputs(&f, rows);
         forward_steps(&f, begin, end);
     }
-    denormals_restore(before);
 }
 
 /* The whole sequence, some units in each thread */
 static void forward_by_units(Forward *f)
 {
-    const ptrdiff_t gates = 4 * f->s.units;
-    start_states(f, 0, f->s.batch);
+    const Rows all = {0, f->s.batch};
+    take_own(f, 0, all);
     while (next_chunk(f, 1)) {
-        gather_share(f, 0, f->s.batch);
-        NAME(gemm_packed_parallel)(chunk_rows(&f->s), gates, f->s.features, f->inputs, f->inputs_step, 1,
-                                   f->packed_kernel, f->z, gates, GEMM_FLUSH);
+        multiply_inputs(f, all);
         for_units(&f->s, LANES, forward_steps, f);
     }
 }
@@ -519,19 +528,18 @@ int NAME(lstm_forward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrd
         copy(c, c0, state);
         return 0;
     }
+    const int by_units = split_by_units(batch, units);
+    const ptrdiff_t parts = by_units ? 1 : parts_of(batch, time * 4 * units * (features + units));
     const Sequence s = {.batch = batch, .time = time, .features = features, .units = units, .mask = mask,
                         .reverse = reverse, .gates = gates, .h_before = h_before, .c_before = c_before,
-                        .kept = gates != NULL, .by_units = split_by_units(batch, units)};
-    const ptrdiff_t threads = s.by_units ? 1 : min_of(parallel_threads(), batch);
+                        .kept = gates != NULL, .by_units = by_units, .parts = parts};
     Forward f = {.s = s, .x = x, .h0 = h0, .c0 = c0, .kernel = kernel, .recurrent = recurrent, .bias = bias,
-                 .copies = copies_of(&s, threads), .kernel_size = NAME(gemm_packed_size)(4 * units, features),
-                 .recurrent_size = round_up(units, LANES) * 4 * units, .together = gates_together(batch, threads),
-                 .states_size = 4 * state + APART, .inputs_step = NAME(gemm_spread)(features), .y = y, .h_last = h,
-                 .c_last = c};
+                 .copies = copies_of(&s), .kernel_size = NAME(gemm_packed_size)(4 * units, features),
+                 .recurrent_size = round_up(units, LANES) * 4 * units, .together = gates_together(&s),
+                 .inputs_step = NAME(gemm_spread)(features), .y = y, .h_last = h, .c_last = c};
     const ptrdiff_t rows = chunk_steps(&s, FORWARD_ROWS) * batch;
     const ptrdiff_t sizes[] = {f.copies * f.kernel_size, f.copies * f.recurrent_size, rows * f.inputs_step,
-                               s.kept && threads == 1 ? 0 : rows * 4 * units,
-                               s.kept ? 0 : threads * f.states_size};
+                               s.kept && parts == 1 ? 0 : rows * 4 * units, s.kept ? 0 : 4 * state + parts * APART};
     real *blocks[5];
     if (take_blocks(5, sizes, blocks))
         return -1;
@@ -539,16 +547,14 @@ int NAME(lstm_forward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrd
     f.packed_recurrent = blocks[1];
     f.inputs = blocks[2];
     f.z = blocks[3];
-    if (!s.kept) {
+    if (!s.kept)
         f.s.h_before = blocks[4];
-        f.s.c_before = blocks[4] + 2 * state;
-    }
     if (f.copies == 1)
         pack_weights(&f);
-    if (s.by_units)
+    if (by_units)
         forward_by_units(&f);
     else
-        for_rows(&s, threads, time * 4 * units * (features + units), forward_by_rows, &f);
+        parallel_for(parts, 1, forward_by_rows, &f);
     give_blocks(5, blocks);
     return 0;
 }
@@ -655,41 +661,33 @@ static void backward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
     denormals_restore(before);
 }
 
-/* dx of a chunk to its place, and x from its own, for some rows of the batch */
-static void move_inputs(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* dx of a chunk for some rows, and their x for dW */
+static void multiply_gradients(const Backward *b, Rows rows)
 {
-    const Backward *b = context;
     const Sequence *s = &b->s;
-    for (ptrdiff_t row = begin; row < end; row++)
-        for (ptrdiff_t step = s->begin; step < s->end; step++)
-            copy(b->dx + input_at(s, step, row), b->dx_chunk + in_chunk(s, step, row) * b->inputs_step, s->features);
-    for (ptrdiff_t step = s->begin; step < s->end; step++)
-        for (ptrdiff_t row = begin; row < end; row++)
-            copy(b->inputs + at(s, step - s->begin, row) * b->inputs_step, b->x + input_at(s, step, row), s->features);
+    real *dx = b->dx_chunk + in_chunk(s, s->begin, rows.begin) * b->inputs_step;
+    NAME(gemm_packed_parallel)((rows.end - rows.begin) * (s->end - s->begin), s->features, 4 * s->units,
+                               dz_of(b, s->begin, rows.begin), b->dz_step, 1, b->kernel, dx, b->inputs_step,
+                               GEMM_FLUSH);
+    for (ptrdiff_t row = rows.begin; row < rows.end; row++)
+        for (ptrdiff_t step = s->begin; step < s->end; step++, dx += b->inputs_step)
+            copy(b->dx + input_at(s, step, row), dx, s->features);
+    gather(s, b->x, rows, s->batch, b->inputs + rows.begin * b->inputs_step, b->inputs_step);
 }
 
-/* dz and dx of a chunk for some rows of the batch */
+/* dz and dx of a chunk for the rows of some parts */
 static void backward_by_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Backward *b = context;
-    const Sequence *s = &b->s;
-    const unsigned before = denormals_flush();
     backward_steps(context, begin, end);
-    NAME(gemm_packed)((end - begin) * (s->end - s->begin), s->features, 4 * s->units, dz_of(b, s->begin, begin),
-                      b->dz_step, 1, b->kernel, b->dx_chunk + in_chunk(s, s->begin, begin) * b->inputs_step,
-                      b->inputs_step, 0);
-    move_inputs(context, begin, end);
-    denormals_restore(before);
+    multiply_gradients(b, rows_of(&b->s, begin, end));
 }
 
 /* The same, some units in each thread */
 static void backward_by_units(Backward *b)
 {
-    Sequence *s = &b->s;
-    for_units(s, SLIVER, backward_steps, b);
-    NAME(gemm_packed_parallel)(chunk_rows(s), s->features, 4 * s->units, b->dz, b->dz_step, 1, b->kernel, b->dx_chunk,
-                               b->inputs_step, GEMM_FLUSH);
-    move_inputs(b, 0, s->batch);
+    for_units(&b->s, SLIVER, backward_steps, b);
+    multiply_gradients(b, (Rows){0, b->s.batch});
 }
 
 /* dz for the columns of a sliver, packed as gemm.c does it, and db += its sum over the rows, in order */
@@ -753,7 +751,7 @@ static void run_backward(Backward *b)
         if (s->by_units)
             backward_by_units(b);
         else
-            for_rows(s, parallel_threads(), (s->end - s->begin) * gates * both, backward_by_rows, b);
+            parallel_for(s->parts, 1, backward_by_rows, b);
         parallel_for(gates, round_up(1 + THREAD_WORK / (chunk_rows(s) * both), LANES), weight_gradients, b);
     }
 }
@@ -782,9 +780,10 @@ int NAME(lstm_backward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptr
         zero(dx, batch * time * features); /* without units there are inputs all the same */
         return 0;
     }
-    const Sequence s = {.batch = batch, .time = time, .features = features, .units = units, .mask = mask,
-                        .reverse = reverse, .gates = (real *)gates, .h_before = (real *)h_before,
-                        .c_before = (real *)c_before, .by_units = split_by_units(batch, units)};
+    Sequence s = {.batch = batch, .time = time, .features = features, .units = units, .mask = mask,
+                  .reverse = reverse, .gates = (real *)gates, .h_before = (real *)h_before,
+                  .c_before = (real *)c_before, .by_units = split_by_units(batch, units)};
+    s.parts = s.by_units ? 1 : parts_of(batch, backward_chunk(&s) * 4 * units * (features + units));
     const ptrdiff_t rows = backward_chunk(&s) * batch;
     const ptrdiff_t dz_step = NAME(gemm_spread)(4 * units), inputs_step = NAME(gemm_spread)(features);
     const ptrdiff_t sizes[] = {NAME(gemm_packed_size)(features, 4 * units), NAME(gemm_packed_size)(units, 4 * units),

@@ -47,7 +47,7 @@ typedef struct {
 
 static Pool pool = {.mutex = MUTEX_INIT, .started = CONDITION_INIT, .finished = CONDITION_INIT, .threads = 1};
 
-static _Thread_local int inside, own_part; /* Is this a body, and of which part of the job? */
+static _Thread_local int inside; /* one of the parts of a job */
 
 static void run_part(const Job *job, int part)
 {
@@ -55,7 +55,6 @@ static void run_part(const Job *job, int part)
     ptrdiff_t begin = grains * part / job->parts * job->grain;
     ptrdiff_t end = part + 1 == job->parts ? job->count : grains * (part + 1) / job->parts * job->grain;
     inside = 1;
-    own_part = part;
     job->body(job->context, begin, end);
     inside = 0;
 }
@@ -210,5 +209,3 @@ int parallel_threads(void)
     mutex_unlock(&pool.mutex);
     return threads;
 }
-
-int parallel_part(void) { return inside ? own_part : 0; }

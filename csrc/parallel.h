@@ -18,9 +18,6 @@ void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context
 /* From 1 to PARALLEL_MAX; the threads are made when first needed. */
 #define PARALLEL_MAX 256
 void parallel_set_threads(int threads);
-int parallel_threads(void); /* in a body 1 */
-
-/* The number of the range that a body runs on, less than that of the threads and than count / grain. */
-int parallel_part(void);
+int parallel_threads(void); /* where the work is already split among threads, 1 */
 
 #endif
