@@ -543,8 +543,8 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 #define CHAINS 4
 #define STRIDE (CHAINS * LANES)
 
-/* Rows that go by together. Long ones would be in each other's way in the cache, but it takes two to fill the units with
-   vectors of 16 bytes. Short ones would wait for the end of each other's sums, if there are registers for six. */
+/* Rows that go by together. Long ones would be in each other's way in the cache, but with vectors of 16 bytes it takes
+   two to fill the units. Short ones would wait for the end of each other's sums, if there are registers for six. */
 #define LONG_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
 #define SHORT_ROWS (BLOCK_VECS == 4 ? 6 : LONG_ROWS)
 #define MOST_ROWS 6

@@ -143,7 +143,7 @@ static void for_units(Sequence *s, ptrdiff_t multiple, range_fn body, void *cont
     parallel_for(s->units, multiple, body, context);
 }
 
-/* The parts of the batch, as even as can be, of which each is worth a thread where a row does `work` multiplications. */
+/* The parts of the batch that are worth a thread each, where a row does `work` multiplications */
 static ptrdiff_t parts_of(ptrdiff_t batch, ptrdiff_t work)
 {
     const ptrdiff_t worth = batch / (1 + THREAD_WORK / (work + 1));
