@@ -186,9 +186,9 @@ typedef struct {
     ptrdiff_t kernel_size, recurrent_size;  /* so far from one to the next, */
     real *packed_kernel, *packed_recurrent; /* as gemm.c does it and as pack_gates does it */
     ptrdiff_t together;                     /* gates in a sliver of R */
-    real *inputs, *z;      /* x and x W of a chunk for the rows of a share, step by step */
-    ptrdiff_t inputs_step; /* from row to row */
-    real *y, *h_last, *c_last; /* (B, T, U), (B, U), (B, U) */
+    real *inputs, *z;                       /* x and x W of a chunk for the rows of a share, step by step */
+    ptrdiff_t inputs_step;                  /* from row to row */
+    real *y, *h_last, *c_last;              /* (B, T, U), (B, U), (B, U) */
 } Forward;
 
 /* A thread packs W and R for itself, if they are small and it has much to do with them. */
