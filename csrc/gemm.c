@@ -6,7 +6,7 @@
    2. Copies. A sliver is copied to [k][column] when its turn comes; all of b at the beginning, where several tiles
       of rows will meet it, if the caller has not packed it. A tile's run of a is copied to [row][k], or if its rows
       are not dense to [block][k][row], where a block reads whole lines, unless it lies well enough to stay in the
-      cache as it is, or there is no memory for it. So no strides are slow.
+      cache as it is. So no strides are slow, unless there is no memory for the copies of a.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
    4. Few rows. Where b meets no more than FEW_ROWS rows of a, a copy would cost as much as the product: b is
       read once, from row to row, and the sums wait in the first-level cache.
@@ -426,7 +426,7 @@ static ptrdiff_t part_of(ptrdiff_t n, ptrdiff_t most, ptrdiff_t step)
 static void choose_tiles(Gemm *g)
 {
     const double work = (double)g->m * (double)g->n * (double)g->k;
-    const ptrdiff_t threads = min_of(parallel_threads(), 1 + (ptrdiff_t)(work / THREAD_WORK));
+    const ptrdiff_t threads = min_of(parallel_free_threads(), 1 + (ptrdiff_t)(work / THREAD_WORK));
     ptrdiff_t rows = TILE_ROWS, columns = TILE_COLUMNS;
     for (;;) {
         g->tile_rows = part_of(g->m, rows, BLOCK_ROWS);

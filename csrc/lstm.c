@@ -129,7 +129,7 @@ static ptrdiff_t recurrent_bytes(ptrdiff_t units) { return 4 * units * units * (
 
 static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
 {
-    const ptrdiff_t work = batch * 4 * units * units, threads = parallel_threads();
+    const ptrdiff_t work = batch * 4 * units * units, threads = parallel_free_threads();
     const ptrdiff_t bytes = batch < STEP_ROWS * threads ? STEP_BYTES / 2 : STEP_BYTES;
     return MEETINGS && units >= threads * SLIVER && work > STEP_WORK &&
            (batch < 2 * threads || recurrent_bytes(units) > bytes);
@@ -147,7 +147,7 @@ static void for_units(Sequence *s, ptrdiff_t multiple, range_fn body, void *cont
 static ptrdiff_t parts_of(ptrdiff_t batch, ptrdiff_t work)
 {
     const ptrdiff_t worth = batch / (1 + THREAD_WORK / (work + 1));
-    return min_of(parallel_threads(), worth > 1 ? worth : 1);
+    return min_of(parallel_free_threads(), worth > 1 ? worth : 1);
 }
 
 /* The rows in a range of parts */

@@ -47,16 +47,12 @@ typedef struct {
 
 static Pool pool = {.mutex = MUTEX_INIT, .started = CONDITION_INIT, .finished = CONDITION_INIT, .threads = 1};
 
-static _Thread_local int inside; /* one of the parts of a job */
-
 static void run_part(const Job *job, int part)
 {
     ptrdiff_t grains = (job->count + job->grain - 1) / job->grain;
     ptrdiff_t begin = grains * part / job->parts * job->grain;
     ptrdiff_t end = part + 1 == job->parts ? job->count : grains * (part + 1) / job->parts * job->grain;
-    inside = 1;
     job->body(job->context, begin, end);
-    inside = 0;
 }
 
 static void work(int part, unsigned seen)
@@ -182,7 +178,7 @@ void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context
 {
     if (count <= 0)
         return;
-    int parts = inside || count < 2 * grain ? 1 : claim(count / grain);
+    int parts = count < 2 * grain ? 1 : claim(count / grain);
     if (parts == 1) {
         body(context, 0, count);
         return;
@@ -202,10 +198,16 @@ void parallel_set_threads(int threads)
 
 int parallel_threads(void)
 {
-    if (inside)
-        return 1;
     mutex_lock(&pool.mutex);
     int threads = pool.threads;
+    mutex_unlock(&pool.mutex);
+    return threads;
+}
+
+int parallel_free_threads(void)
+{
+    mutex_lock(&pool.mutex);
+    int threads = pool.busy ? 1 : pool.threads;
     mutex_unlock(&pool.mutex);
     return threads;
 }

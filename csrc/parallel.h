@@ -11,13 +11,17 @@ typedef void (*range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
    count is 0. Returns when all are done.
 
    The ranges depend on the number of threads, so a body must give each element the same bits whatever
-   range it falls in: split the outputs, never a sum. Called from a body, or while another thread of the
-   program is using the pool, it runs everything in the calling thread. */
+   range it falls in: split the outputs, never a sum. Called from a body that has one of several ranges,
+   or while another thread of the program is using the pool, it runs everything in the calling thread. */
 void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context);
 
 /* From 1 to PARALLEL_MAX; the threads are made when first needed. */
 #define PARALLEL_MAX 256
 void parallel_set_threads(int threads);
-int parallel_threads(void); /* where the work is already split among threads, 1 */
+int parallel_threads(void);
+
+/* Those that a parallel_for would have now: 1 in such a body, and while another thread of the program is
+   using the pool. */
+int parallel_free_threads(void);
 
 #endif

@@ -446,10 +446,9 @@ from minidl.kernels import cpu
 units = 600
 inputs = [np.ones(shape, np.float32) for shape in
           [(1, 2, units), (1, units), (1, units), (units, 4 * units), (units, 4 * units), (4 * units,)]]
-gate = np.broadcast_to(np.arange(300.0)[:, None], (300, 400))  # a row of one number, which cannot be read where it is
 cpu.matmul(np.ones((300, 300)), np.ones((300, 300)))  # the threads are made
 enough = [*cpu.lstm_forward(*inputs)]
-enough = [*enough[:3], *cpu.lstm_backward(*enough[:3], *inputs, None, False, enough[3]), cpu.matmul(gate, gate.T)]
+enough = [*enough[:3], *cpu.lstm_backward(*enough[:3], *inputs, None, False, enough[3])]
 room = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 said = []
 for extra in range(0, 200, 4):
@@ -457,7 +456,7 @@ for extra in range(0, 200, 4):
     try:
         y, h, c, cache = cpu.lstm_forward(*inputs)
         gradients = cpu.lstm_backward(y, h, c, *inputs, None, False, cache)
-        got = [y, h, c, *gradients, cpu.matmul(gate, gate.T)]
+        got = [y, h, c, *gradients]
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         same = all(a.tobytes() == b.tobytes() for a, b in zip(got, enough, strict=True))
         said.append("done" if same else "something else")

@@ -196,6 +196,36 @@ def test_the_other_instruction_sets(isa):
     assert done.returncode == 0, done.stdout
 
 
+NO_COPIES = """
+import pathlib, resource
+import numpy as np
+from minidl.kernels import cpu
+
+a = np.broadcast_to(np.arange(3000.0)[:, None], (3000, 400))  # with rows of one number
+b = np.ones((400, 24))  # packed, it takes less than the copies of a
+expected = 400 * np.arange(3000.0)[:, None] * np.ones(24)
+cpu.matmul(np.ones((40, 40)), np.ones((40, 40)))
+room = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+for extra in range(0, 16 << 20, 1 << 16):
+    resource.setrlimit(resource.RLIMIT_AS, (room + extra, resource.RLIM_INFINITY))
+    try:
+        c = cpu.matmul(a, b)
+    except MemoryError:
+        continue
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert np.array_equal(c, expected), extra
+assert np.array_equal(c, expected)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_without_memory_for_its_copies_a_product_is_refused_or_right(threads):
+    environment = {**os.environ, "MINIDL_NUM_THREADS": str(threads)}
+    done = subprocess.run([sys.executable, "-c", NO_COPIES], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("a", "b"),
     [
