@@ -16,6 +16,7 @@
       by lane, and then the lanes. Strides, copies, tiles, threads and the other rows have no part in it. */
 
 #include "block.h"
+#include "copy.h"
 
 #include "gemm.h"
 #include "kernels.h"
@@ -28,7 +29,6 @@
 #define COPY_WORK (1 << 14)   /* numbers whose copying is worth waking a thread for */
 #define THREAD_WORK 3e5 /* multiplications that are worth waking a thread for */
 
-static ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t step) { return (n + step - 1) / step * step; }
 
 /* c where k is 0 */
@@ -124,61 +124,6 @@ static void multiply_sliver(ptrdiff_t m, ptrdiff_t columns, Product p)
 }
 
 /* ---- copies -------------------------------------------------------------------------------------- */
-
-#if defined(__GNUC__)
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-typedef integer quad_index __attribute__((vector_size(4 * sizeof(real))));
-#if defined(__clang__)
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (quad_index){__VA_ARGS__})
-#endif
-
-/* to[k][j] = from[j][k] for four of each, four times as fast as number by number */
-static void transpose_quad(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row)
-{
-    quad row[4];
-    UNROLL for (int j = 0; j < 4; j++)
-        memcpy(&row[j], from + j * from_row, sizeof row[j]);
-    const quad low_01 = SHUFFLE(row[0], row[1], 0, 4, 1, 5), high_01 = SHUFFLE(row[0], row[1], 2, 6, 3, 7);
-    const quad low_23 = SHUFFLE(row[2], row[3], 0, 4, 1, 5), high_23 = SHUFFLE(row[2], row[3], 2, 6, 3, 7);
-    const quad column[4] = {SHUFFLE(low_01, low_23, 0, 1, 4, 5), SHUFFLE(low_01, low_23, 2, 3, 6, 7),
-                            SHUFFLE(high_01, high_23, 0, 1, 4, 5), SHUFFLE(high_01, high_23, 2, 3, 6, 7)};
-    UNROLL for (int k = 0; k < 4; k++)
-        memcpy(to + k * to_row, &column[k], sizeof column[k]);
-}
-#else
-static void transpose_quad(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row)
-{
-    for (int k = 0; k < 4; k++)
-        for (int j = 0; j < 4; j++)
-            to[k * to_row + j] = from[j * from_row + k];
-}
-#endif
-
-static void copy_rows(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptrdiff_t from_row, real *to,
-                      ptrdiff_t to_row)
-{
-    for (ptrdiff_t row = 0; row < rows; row++, from += from_row, to += to_row)
-        FOR_VECTORS(0, columns, vstore_n(to + i, vload_n(from + i, n), n););
-}
-
-/* to (rows, columns), its rows to_row apart, from any strides */
-static void copy_matrix(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptrdiff_t from_row, ptrdiff_t from_col,
-                        real *to, ptrdiff_t to_row)
-{
-    if (from_col == 1) {
-        copy_rows(rows, columns, from, from_row, to, to_row);
-        return;
-    }
-    const ptrdiff_t quad_rows = from_row == 1 ? rows / 4 * 4 : 0, quad_columns = columns / 4 * 4;
-    for (ptrdiff_t i = 0; i < quad_rows; i += 4)
-        for (ptrdiff_t j = 0; j < quad_columns; j += 4)
-            transpose_quad(from + i + j * from_col, from_col, to + i * to_row + j, to_row);
-    for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t j = i < quad_rows ? quad_columns : 0; j < columns; j++)
-            to[i * to_row + j] = from[i * from_row + j * from_col];
-}
 
 #define COPY_DEPTH 16 /* rows at a time, so that lines are read whole */
 
