@@ -603,3 +603,43 @@ void NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const rea
     else if (m > 0 && n > 0)
         tiles(&(Gemm){m, n, k, a, a_row, a_col, .packed = packed, .c = c, .c_row = c_row, .flags = flags});
 }
+
+/* ---- stacks of products -------------------------------------------------------------------------- */
+
+typedef struct {
+    const ptrdiff_t *places; /* of the a and the b of each product, from the first */
+    ptrdiff_t m, n, k;
+    const real *a;
+    ptrdiff_t a_row, a_col;
+    const real *b;
+    ptrdiff_t b_row, b_col;
+    real *c;
+    uint8_t *failed; /* for each product */
+} Stack;
+
+static void multiply_stack(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Stack s = *(const Stack *)context;
+    for (ptrdiff_t i = begin; i < end; i++)
+        s.failed[i] = 0 != NAME(gemm)(s.m, s.n, s.k, s.a + s.places[2 * i], s.a_row, s.a_col, s.b + s.places[2 * i + 1],
+                                      s.b_row, s.b_col, s.c + i * s.m * s.n, s.n, 0);
+}
+
+/* Threads share the products, or each product where there are few large ones. */
+int NAME(gemm_stack)(ptrdiff_t count, const ptrdiff_t *places, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a,
+                     ptrdiff_t a_row, ptrdiff_t a_col, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c)
+{
+    uint8_t *failed = memory_take((size_t)count);
+    if (!failed)
+        return -1;
+    Stack s = {places, m, n, k, a, a_row, a_col, b, b_row, b_col, c, failed};
+    const double work = (double)m * (double)n * (double)k;
+    const int threads = parallel_free_threads();
+    if (count < 4 * threads && work > THREAD_WORK * threads)
+        multiply_stack(&s, 0, count);
+    else
+        parallel_for(count, 1 + (ptrdiff_t)(THREAD_WORK / (work + 1)), multiply_stack, &s);
+    const int any = memchr(failed, 1, (size_t)count) != NULL;
+    memory_give(failed);
+    return any ? -1 : 0;
+}

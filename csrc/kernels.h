@@ -31,6 +31,11 @@
       (ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,            \
        const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags),             \
       (m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags))                                       \
+    /* as many products in dense c (count, m, n), of matrices that begin places[2i] and places[2i + 1] from a and b */ \
+    K(gemm_stack,                                                                                         \
+      (ptrdiff_t count, const ptrdiff_t *places, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a,    \
+       ptrdiff_t a_row, ptrdiff_t a_col, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c),       \
+      (count, places, m, n, k, a, a_row, a_col, b, b_row, b_col, c))                                      \
     /* ---- reduce.c: x (B, n), y (B) */                                                                  \
     K(sum_rows, (ptrdiff_t batch, ptrdiff_t n, const real *x, real *y), (batch, n, x, y))                 \
     /* ---- softmax.c: x, y, dy, dx (B, K) */                                                             \

@@ -125,6 +125,7 @@ def test_stacks_broadcast(dtype, shapes):
     assert_product(a, b, *truth)
     assert_product(a, np.ascontiguousarray(b.swapaxes(-1, -2)).swapaxes(-1, -2), *truth)
     assert_product(np.ascontiguousarray(np.moveaxis(a, 0, -1)).transpose(-1, *range(a.ndim - 1)), b, *truth)
+    assert_product(a[::-1].copy()[::-1], b, *truth)
 
 
 def test_a_view_that_repeats_a_row():
@@ -175,16 +176,19 @@ def _threads_restored():
 
 @pytest.mark.usefixtures("_threads_restored")
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(150, 600, 210), (2, 500, 1500), (1500, 500, 2)])
-def test_threads_change_no_bit(dtype, shape):
+@pytest.mark.parametrize("stack", [(), (50,), (3,)])
+@pytest.mark.parametrize("shape", [(150, 600, 210), (2, 500, 1500), (1500, 500, 2), (30, 20, 25)])
+def test_threads_change_no_bit(dtype, stack, shape):
     m, k, n = shape
-    a, b = normal(m, k, dtype=dtype), normal(k, n, dtype=dtype, seed=1)
+    a, b = normal(*stack, m, k, dtype=dtype), normal(*stack, k, n, dtype=dtype, seed=1)
     results = []
     for threads in (1, 2, 3, 8):
         md.set_num_threads(threads)
         results.append(cpu.matmul(a, b))
     for result in results[1:]:
         assert np.array_equal(result, results[0])
+    for index in np.ndindex(*stack):
+        assert np.array_equal(cpu.matmul(a[index], b[index]), results[0][index])
 
 
 @pytest.mark.parametrize("isa", [isa for isa in cpu.available_isas() if isa != cpu.isa()])
@@ -197,13 +201,14 @@ def test_the_other_instruction_sets(isa):
 
 
 NO_COPIES = """
-import pathlib, resource
+import pathlib, resource, sys
 import numpy as np
 from minidl.kernels import cpu
 
-a = np.broadcast_to(np.arange(3000.0)[:, None], (3000, 400))  # with rows of one number
-b = np.ones((400, 24))  # packed, it takes less than the copies of a
-expected = 400 * np.arange(3000.0)[:, None] * np.ones(24)
+*stack, m = map(int, sys.argv[1:])
+a = np.broadcast_to(np.arange(m)[:, None] + 0.0, (*stack, m, 400))  # with rows of one number
+b = np.ones((*stack, 400, 24))  # packed, it takes less than the copies of a
+expected = 400 * np.arange(m)[:, None] * np.ones((*stack, 1, 24))
 cpu.matmul(np.ones((40, 40)), np.ones((40, 40)))
 room = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 for extra in range(0, 16 << 20, 1 << 16):
@@ -220,9 +225,10 @@ assert np.array_equal(c, expected)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_without_memory_for_its_copies_a_product_is_refused_or_right(threads):
+@pytest.mark.parametrize("rows", [["3000"], ["40", "300"]])
+def test_without_memory_for_its_copies_a_product_is_refused_or_right(threads, rows):
     environment = {**os.environ, "MINIDL_NUM_THREADS": str(threads)}
-    done = subprocess.run([sys.executable, "-c", NO_COPIES], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", NO_COPIES, *rows], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

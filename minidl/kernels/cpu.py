@@ -10,7 +10,6 @@ among threads such that the results are the same bits for any number of them.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -152,19 +151,9 @@ def _map(kernel: Callable[[Array], Array], x: Array) -> Array:
 def matmul(a: Array, b: Array) -> Array:
     """c = a b, over the last two axes; the others broadcast. Transposed and sliced views are not copied."""
     c = _cpu.product(a, b)
-    if c is not None:
-        return c
-    validate.matmul(a, b)
-    a, b = _strided(a), _strided(b)
-    if b.ndim == 2:
-        c = empty((*a.shape[:-1], b.shape[1]), a.dtype)
-        _cpu.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b, c)
-        return c
-    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    c = empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
-    a, b = np.broadcast_to(a, (*stack, *a.shape[-2:])), np.broadcast_to(b, (*stack, *b.shape[-2:]))
-    for index in np.ndindex(*stack):
-        _cpu.matmul(a[index], b[index], c[index])
+    if c is None:
+        validate.matmul(a, b)
+        c = _cpu.product(_strided(a), _strided(b))
     return c
 
 
