@@ -36,8 +36,10 @@
       (ptrdiff_t count, const ptrdiff_t *places, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a,    \
        ptrdiff_t a_row, ptrdiff_t a_col, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c),       \
       (count, places, m, n, k, a, a_row, a_col, b, b_row, b_col, c))                                      \
-    /* ---- reduce.c: x (B, n), y (B) */                                                                  \
+    /* ---- reduce.c: x (B, n), y (B); of columns x (B, rows, n), y (B, n) */                             \
     K(sum_rows, (ptrdiff_t batch, ptrdiff_t n, const real *x, real *y), (batch, n, x, y))                 \
+    K(sum_columns, (ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t n, const real *x, real *y),                \
+      (batch, rows, n, x, y))                                                                             \
     /* ---- softmax.c: x, y, dy, dx (B, K) */                                                             \
     K(softmax_forward, (ptrdiff_t batch, ptrdiff_t classes, const real *x, real *y),                      \
       (batch, classes, x, y))                                                                             \

@@ -1,5 +1,6 @@
-/* The sum of each row. A row is cut into pieces of PIECE numbers, however many threads there are; the sum of a
-   piece runs in CHAINS vectors, and the pieces are added from the first to the last, in double. */
+/* The sum of each row, and of each column. A row is cut into pieces of PIECE numbers and a column into pieces of DEEP,
+   however many threads there are; the sum of a piece runs in CHAINS chains, and the pieces are added from the first to
+   the last, in double. */
 
 #include "simd.h"
 
@@ -8,13 +9,16 @@
 #include "parallel.h"
 
 #define PIECE 8192
+#define DEEP 256
 #define CHAINS 4 /* a sum waits for the one before: so many hide it */
+
+/* ---- of rows ------------------------------------------------------------------------------------- */
 
 typedef struct {
     ptrdiff_t columns, pieces; /* of a row */
     const real *x;
     double *sums; /* (rows, pieces) */
-} Job;
+} Rows;
 
 static double sum_of_piece(ptrdiff_t n, const real *x)
 {
@@ -29,7 +33,7 @@ static double sum_of_piece(ptrdiff_t n, const real *x)
 
 static void sum_pieces(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    const Job job = *(const Job *)context;
+    const Rows job = *(const Rows *)context;
     for (ptrdiff_t p = begin; p < end; p++) {
         const ptrdiff_t start = p % job.pieces * PIECE, left = job.columns - start;
         job.sums[p] = sum_of_piece(left < PIECE ? left : PIECE, job.x + p / job.pieces * job.columns + start);
@@ -39,7 +43,7 @@ static void sum_pieces(void *context, ptrdiff_t begin, ptrdiff_t end)
 int NAME(sum_rows)(ptrdiff_t batch, ptrdiff_t columns, const real *x, real *y)
 {
     const ptrdiff_t pieces = columns > PIECE ? (columns + PIECE - 1) / PIECE : 1;
-    Job job = {columns, pieces, x, memory_take((size_t)(batch * pieces) * sizeof(double))};
+    Rows job = {columns, pieces, x, memory_take((size_t)(batch * pieces) * sizeof(double))};
     if (!job.sums)
         return -1;
     parallel_for(batch * pieces, 1 + PIECE / (columns + 1), sum_pieces, &job);
@@ -50,5 +54,71 @@ int NAME(sum_rows)(ptrdiff_t batch, ptrdiff_t columns, const real *x, real *y)
         y[row] = (real)total;
     }
     memory_give(job.sums);
+    return 0;
+}
+
+/* ---- of columns ---------------------------------------------------------------------------------- */
+
+#define ABREAST (LANES == 1 || sizeof(vec) == 64 ? 4 : 2) /* vectors: with all their chains they fill the registers */
+#define STRIP 1024                                        /* columns whose pieces are a task */
+
+typedef struct {
+    ptrdiff_t rows, columns, pieces, strips; /* of a matrix */
+    const real *x;
+    real *sums; /* (matrices, pieces, columns) */
+} Columns;
+
+/* The sums of so many vectors of columns, the last of which has n lanes */
+INLINE void add_rows(const int vecs, ptrdiff_t n, ptrdiff_t rows, ptrdiff_t columns, const real *x, real *sums)
+{
+    vec sum[CHAINS][4];
+    UNROLL for (int chain = 0; chain < CHAINS; chain++)
+        UNROLL for (int v = 0; v < vecs; v++)
+            sum[chain][v] = vset(0);
+    for (; rows >= CHAINS; rows -= CHAINS)
+        UNROLL for (int chain = 0; chain < CHAINS; chain++, x += columns)
+            UNROLL for (int v = 0; v < vecs; v++)
+                sum[chain][v] += vload_n(x + v * LANES, v == vecs - 1 ? n : LANES);
+    for (; rows > 0; rows--, x += columns)
+        UNROLL for (int v = 0; v < vecs; v++)
+            sum[0][v] += vload_n(x + v * LANES, v == vecs - 1 ? n : LANES);
+    UNROLL for (int v = 0; v < vecs; v++)
+        vstore_n(sums + v * LANES, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]), v == vecs - 1 ? n : LANES);
+}
+
+static void sum_strips(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Columns job = *(const Columns *)context;
+    for (ptrdiff_t task = begin; task < end; task++) {
+        const ptrdiff_t piece = task / job.strips, first = task % job.strips * STRIP;
+        const ptrdiff_t above = piece % job.pieces * DEEP, left = job.rows - above, deep = left < DEEP ? left : DEEP;
+        const real *x = job.x + (piece / job.pieces * job.rows + above) * job.columns;
+        real *sums = job.sums + piece * job.columns;
+        const ptrdiff_t last = first + STRIP < job.columns ? first + STRIP : job.columns;
+        ptrdiff_t j = first;
+        for (; j + ABREAST * LANES <= last; j += ABREAST * LANES)
+            add_rows(ABREAST, LANES, deep, job.columns, x + j, sums + j);
+        for (; j < last; j += LANES)
+            add_rows(1, j + LANES <= last ? LANES : last - j, deep, job.columns, x + j, sums + j);
+    }
+}
+
+int NAME(sum_columns)(ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t columns, const real *x, real *y)
+{
+    const ptrdiff_t pieces = rows > DEEP ? (rows + DEEP - 1) / DEEP : 1, strips = (columns + STRIP - 1) / STRIP;
+    real *scratch = pieces > 1 ? memory_take((size_t)(batch * pieces * columns) * sizeof(real)) : NULL;
+    if (pieces > 1 && !scratch)
+        return -1;
+    Columns job = {rows, columns, pieces, strips, x, pieces > 1 ? scratch : y};
+    const ptrdiff_t work = (rows < DEEP ? rows : DEEP) * (columns < STRIP ? columns : STRIP);
+    parallel_for(batch * pieces * strips, 1 + 16384 / (work + 1), sum_strips, &job);
+    for (ptrdiff_t matrix = 0; matrix < batch && scratch; matrix++)
+        for (ptrdiff_t j = 0; j < columns; j++) {
+            double total = 0;
+            for (ptrdiff_t p = 0; p < pieces; p++)
+                total += scratch[(matrix * pieces + p) * columns + j];
+            y[matrix * columns + j] = (real)total;
+        }
+    memory_give(scratch);
     return 0;
 }

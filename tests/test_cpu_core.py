@@ -85,6 +85,7 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "affine_forward": lambda: cpu.affine_forward(dy[:301], dy[301:368].copy(), dy[0]),
         "affine_backward": lambda: cpu.affine_backward(dy[:301], dy[300:601], dy[301:368].copy()),
         "sum_rows": lambda: cpu.sum_rows(x[None]),
+        "sum_columns": lambda: cpu.sum_columns(np.stack([dy, -dy])),
         "softmax_forward": lambda: cpu.softmax_forward(logits),
         "softmax_backward": lambda: cpu.softmax_backward(targets, logits),
         "softmax_cross_entropy_forward": lambda: cpu.softmax_cross_entropy_forward(logits, targets),

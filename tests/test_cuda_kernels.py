@@ -84,6 +84,7 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "affine_forward": lambda: run.affine_forward(dy[:31], dy[31:98], dy[99]),
         "affine_backward": lambda: run.affine_backward(dy[:31], dy[:31], dy[31:98]),
         "sum_rows": lambda: (run.sum_rows(logits), run.sum_rows(long)),
+        "sum_columns": lambda: (run.sum_columns(logits), run.sum_columns(dy.reshape(3, 1667, 67))),
         "softmax_forward": lambda: (run.softmax_forward(logits), run.softmax_forward(long)),
         "softmax_backward": lambda: (run.softmax_backward(targets, logits), run.softmax_backward(long, long)),
         "softmax_cross_entropy_forward": lambda: run.softmax_cross_entropy_forward(logits, targets),
@@ -630,7 +631,7 @@ _cuda.BLOCKS = 2
 SHARING = """
 x, labels, ids = draw(3, 1100), integers(1100, 3), integers(9, 300)
 ids[::2] = 3
-run.sum_rows(x)
+run.sum_rows(x), run.sum_columns(draw(2, 300, 40))
 run.softmax_forward(x), run.softmax_backward(x, x)
 run.softmax_cross_entropy_forward(x, x), run.softmax_cross_entropy_backward(x[:, 0], x, x)
 run.sparse_cross_entropy_forward(x, labels), run.sparse_cross_entropy_backward(x[:, 0], x, labels)

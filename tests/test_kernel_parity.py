@@ -172,6 +172,7 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "affine_forward": [(draw(n, d), draw(d, u), draw(u)) for n, d, u in AFFINE],
     "affine_backward": [(draw(n, u), draw(n, d), draw(d, u), needs) for n, d, u in AFFINE for needs in NEEDS],
     "sum_rows": [(draw(*s),) for s in (*ROWS, (0,), (3, 0))],
+    "sum_columns": [(draw(*s),) for s in (*ROWS[2:], (0, 3), (3, 0), (0, 2, 3), (2, 0, 3), (2, 300, 5), (2, 3, 1100))],
     "softmax_forward": [(draw(*s, low=-9.0, high=9.0),) for s in ROWS],
     "softmax_backward": [(draw(*s), reference.softmax_forward(draw(*s))) for s in ROWS],
     "softmax_cross_entropy_forward": [(draw(*s), draw(*s, low=0.0)) for s in ROWS],
@@ -280,7 +281,7 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
     large = {
         "exp": (a,), "tanh": (a,), "sigmoid": (a,), "relu_forward": (a,), "relu_backward": (a, b),
         "softmax_forward": (a,), "softmax_backward": (a, b),
-        "sum_rows": (a,), "matmul": (a, b.T), "affine_forward": (a, b.T, a[0, :1].repeat(300)),
+        "sum_rows": (a,), "sum_columns": (a,), "matmul": (a, b.T), "affine_forward": (a, b.T, a[0, :1].repeat(300)),
         "sparse_cross_entropy_forward": (a, labels),
         "softmax_cross_entropy_forward": (a, b),
         "sigmoid_cross_entropy_forward": (a, b), "embedding_backward": (a, ids(40, 300), 40), "dropout": (a, 0.3, 1, 2),
@@ -404,6 +405,8 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("affine_backward", (F[:, :2].astype(int), F, F.T), TypeError, "dy must be float32 or float64, got int64"),
     ("sum_rows", (np.array(1.0),), ValueError, "x needs one axis or more"),
     ("sum_rows", (np.ones(3, int),), TypeError, "x must be float32 or float64"),
+    ("sum_columns", (V,), ValueError, r"x needs two axes or more, got shape \(3,\)"),
+    ("sum_columns", (np.ones((2, 3), int),), TypeError, "x must be float32 or float64"),
     ("softmax_forward", (np.array(1.0),), ValueError, "the last axis must hold at least one class"),
     ("softmax_forward", (np.ones((2, 0)),), ValueError, "the last axis must hold at least one class"),
     ("softmax_backward", (F, F[:1]), ValueError, "y has shape"),
@@ -552,3 +555,5 @@ def test_sums_of_whole_numbers_are_exact(name: str, dtype: Any, shape: tuple[int
     x = np.random.default_rng(0).integers(-50, 50, shape)
     assert np.array_equal(module(name).sum_rows(x.astype(dtype)), x.sum(1))
     assert np.array_equal(module(name).sum_rows(x.astype(dtype)[:, ::-2]), x[:, ::-2].sum(1))
+    assert np.array_equal(module(name).sum_columns(x.T.astype(dtype)), x.sum(1))
+    assert np.array_equal(module(name).sum_columns(np.stack([x, -x]).astype(dtype)), [x.sum(0), -x.sum(0)])

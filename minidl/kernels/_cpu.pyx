@@ -50,6 +50,7 @@ cdef extern from "dispatch.h" nogil:
         int bits, Py_ssize_t count, const Py_ssize_t *places, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const void *a,
         Py_ssize_t a_row, Py_ssize_t a_col, const void *b, Py_ssize_t b_row, Py_ssize_t b_col, void *c)
     int kernel_sum_rows(int bits, Py_ssize_t batch, Py_ssize_t n, const void *x, void *y)
+    int kernel_sum_columns(int bits, Py_ssize_t batch, Py_ssize_t rows, Py_ssize_t n, const void *x, void *y)
     int kernel_softmax_forward(int bits, Py_ssize_t batch, Py_ssize_t classes, const void *x, void *y)
     int kernel_softmax_backward(
         int bits, Py_ssize_t batch, Py_ssize_t classes, const void *dy, const void *y, void *dx)
@@ -573,6 +574,23 @@ def sum_rows(x):
     cdef ndarray y = without_last_axis(x)
     with nogil:
         status = kernel_sum_rows(bits, batch, n, px, PyArray_DATA(y))
+    check(status)
+    return y
+
+
+def sum_columns(x):
+    cdef const void *px
+    cdef Py_ssize_t rows, n, of_each
+    cdef int bits = rows_of(x, &px, &rows, &n), axes, status
+    if bits == 0 or PyArray_NDIM(<ndarray>x) < 2:
+        return None
+    cdef npy_intp[MOST_AXES] shape
+    axes = PyArray_NDIM(<ndarray>x)
+    memcpy(shape, PyArray_DIMS(<ndarray>x), (axes - 1) * sizeof(npy_intp))
+    of_each, shape[axes - 2] = shape[axes - 2], n
+    cdef ndarray y = new(PyArray_TYPE(<ndarray>x), axes - 1, shape, bits // 8)
+    with nogil:
+        status = kernel_sum_columns(bits, PyArray_SIZE(y) // n if n else 0, of_each, n, px, PyArray_DATA(y))
     check(status)
     return y
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from typing import Any
 
@@ -112,9 +113,9 @@ def _empty(shape: Any, dtype: Any) -> Array:
 
 
 def _sum_columns(x: Array) -> Array:
-    """Σ x over the rows of a matrix: of pieces of them first, which then are rows again."""
-    rows, columns = x.shape
+    """Σ x over the rows of matrices: of pieces of them first, which then are rows again."""
+    *stack, rows, columns = x.shape
     pieces = max(1, _blocks(rows, DEEP))
-    y, tiles = _empty((pieces, columns), x.dtype), _blocks(columns, WARP)
-    _launch("reduce", f"sum_columns_{_name(x.dtype)}", pieces * tiles, rows, columns, pieces, _dense(x), y)
-    return y[0] if pieces == 1 else _sum_columns(y)
+    y, tiles = _empty((*stack, pieces, columns), x.dtype), math.prod(stack) * pieces * _blocks(columns, WARP)
+    _launch("reduce", f"sum_columns_{_name(x.dtype)}", tiles, tiles, rows, columns, pieces, _dense(x), y)
+    return y.reshape(*stack, columns) if pieces == 1 else _sum_columns(y)

@@ -184,8 +184,17 @@ def sum_rows(x: Array) -> Array:
     """y = Σ x over the last axis."""
     y = _cpu.sum_rows(x)
     if y is None:
-        validate.axes("sum_rows", x)
+        validate.axes("sum_rows", x, 1)
         y = _cpu.sum_rows(_dense(x))
+    return y
+
+
+def sum_columns(x: Array) -> Array:
+    """y = Σ x over the last axis but one."""
+    y = _cpu.sum_columns(x)
+    if y is None:
+        validate.axes("sum_columns", x, 2)
+        y = _cpu.sum_columns(_dense(x))
     return y
 
 

@@ -371,7 +371,7 @@ def affine_backward(
 
 def sum_rows(x: Array) -> Array:
     """y = Σ x over the last axis."""
-    validate.axes("sum_rows", x)
+    validate.axes("sum_rows", x, 1)
     return _sum_rows(_dense(x), x.dtype)
 
 
@@ -384,6 +384,12 @@ def _sum_rows(x: Array, dtype: Any) -> Array:
     blocks = _blocks(rows * pieces, THREADS // group)
     _launch("reduce", f"sum_{_name(x.dtype)}_to_{_name(y.dtype)}", blocks, rows, columns, group, x, y)
     return y if pieces == 1 else _sum_rows(y, dtype)
+
+
+def sum_columns(x: Array) -> Array:
+    """y = Σ x over the last axis but one."""
+    validate.axes("sum_columns", x, 2)
+    return _sum_columns(x)
 
 
 # ---- softmax and the cross-entropies ----------------------------------------------------

@@ -97,8 +97,14 @@ def affine_backward(
 
 def sum_rows(x: Array) -> Array:
     """y = Σ x over the last axis."""
-    validate.axes("sum_rows", x)
+    validate.axes("sum_rows", x, 1)
     return np.asarray(x.sum(-1))
+
+
+def sum_columns(x: Array) -> Array:
+    """y = Σ x over the last axis but one."""
+    validate.axes("sum_columns", x, 2)
+    return np.asarray(x.sum(-2))
 
 
 # ---- softmax and the cross-entropies ----------------------------------------------------

@@ -160,11 +160,11 @@ def affine(kernel: str, x: Any, w: Any, **others: Any) -> None:
         expect(kernel, name, array, shape, legend)
 
 
-def axes(kernel: str, x: Any) -> None:
-    """A float array with a last axis to go along."""
+def axes(kernel: str, x: Any, least: int) -> None:
+    """A float array with at least so many axes."""
     floats(kernel, x=x)
-    if x.ndim == 0:
-        raise ValueError(f"{kernel}: x needs one axis or more, got a single number")
+    if x.ndim < least:
+        raise ValueError(f"{kernel}: x needs {('one axis', 'two axes')[least - 1]} or more, got shape {x.shape}")
 
 
 def rows(kernel: str, x: Any) -> None:

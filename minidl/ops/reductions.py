@@ -24,13 +24,19 @@ class Sum(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.shape, self.kept = x.shape, _kept_shape(x.shape, axis)
-        before = _axes_before(x.ndim, axis)
-        if before is None or x.dtype not in FLOATS:
+        shape = self.shape = x.shape
+        place = _place(len(shape), axis)
+        if place is None or x.dtype not in FLOATS:
+            self.kept = _kept_shape(shape, axis)
             return x.sum(axis, keepdims=keepdims)
-        rows = x.reshape(*self.shape[:before], math.prod(self.shape[before:]))
-        y = kernels.of(x).sum_rows(rows)
-        return y.reshape(self.kept) if keepdims else y
+        first, end = place
+        self.kept = (*shape[:first], *(1,) * (end - first), *shape[end:])
+        before, summed, after = shape[:first], math.prod(shape[first:end]), shape[end:]
+        if after:
+            y = kernels.of(x).sum_columns(x.reshape(*before, summed, math.prod(after)))
+        else:
+            y = kernels.of(x).sum_rows(x.reshape(*before, summed))
+        return y.reshape(self.kept if keepdims else (*before, *after))
 
     def backward(self, dy: Any) -> Any:
         return BroadcastTo.apply(dy.reshape(self.kept), shape=self.shape)
@@ -236,13 +242,16 @@ def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     return tuple([1 if i in axes else n for i, n in enumerate(shape)])
 
 
-def _axes_before(ndim: int, axis: Axis) -> int | None:
-    """How many axes stand before those of the sum, if these are the last ones."""
+def _place(ndim: int, axis: Axis) -> tuple[int, int] | None:
+    """Where the axes of a sum begin and end, if they stand side by side."""
     if axis is None:
-        return 0
+        return 0, ndim
+    if not isinstance(axis, tuple):
+        axis = normalize_axis_index(axis, ndim)
+        return axis, axis + 1
     axes = sorted(_axes(ndim, axis))
-    before = ndim - len(axes)
-    return before if axes == list(range(before, ndim)) else None
+    side_by_side = axes and axes[-1] - axes[0] == len(axes) - 1
+    return (axes[0], axes[-1] + 1) if side_by_side else None
 
 
 METHODS = {f.__name__: f for f in (sum, mean, var, std, max, min, prod, cumsum, argmax, argmin, any, all)}

@@ -42,23 +42,24 @@ STAMP(float, float32, double, float64)
 STAMP(double, float64, float, float32)
 STAMP(double, float64, double, float64)
 
-// The sum of each column. A block has 32 columns of up to DEEP rows, its warps every eighth of these; cuda.py has the
+// The sum of each column of some matrices. A block has 32 columns of up to DEEP rows, its warps every eighth of these; cuda.py has the
 // pieces' sums added as rows again. So the order follows from the number of rows.
 constexpr i64 DEEP = 256;  // as in _cuda.py
 
 template <typename real>
 __device__ void sum_columns(
-    i64 rows, i64 columns, i64 pieces, const real* __restrict__ x, real* __restrict__ y) {
+    i64 tiles, i64 rows, i64 columns, i64 pieces, const real* __restrict__ x, real* __restrict__ y) {
     __shared__ real of_warp[WARPS][WARP];
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const i64 across = (columns + WARP - 1) / WARP;
-    for (i64 tile = blockIdx.x; tile < across * pieces; tile += gridDim.x) {
+    for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const i64 piece = tile / across, column = (tile - piece * across) * WARP + lane;
-        const i64 begin = piece * DEEP, end = begin + DEEP < rows ? begin + DEEP : rows;
+        const i64 matrix = piece / pieces, begin = (piece - matrix * pieces) * DEEP;
+        const i64 end = begin + DEEP < rows ? begin + DEEP : rows;
         real sum = 0;
         if (column < columns) {
 #pragma unroll 8
-            for (i64 row = begin + warp; row < end; row += WARPS) sum += x[row * columns + column];
+            for (i64 row = begin + warp; row < end; row += WARPS) sum += x[(matrix * rows + row) * columns + column];
         }
         of_warp[warp][lane] = sum;
         __syncthreads();
@@ -74,7 +75,8 @@ __device__ void sum_columns(
 #undef STAMP
 #define STAMP(real, type)                                                                     \
     KERNEL(sum_columns_##type)                                                                \
-    (i64 rows, i64 columns, i64 pieces, const real* __restrict__ x, real* __restrict__ y) {   \
-        sum_columns(rows, columns, pieces, x, y);                                             \
+    (i64 tiles, i64 rows, i64 columns, i64 pieces, const real* __restrict__ x,                \
+     real* __restrict__ y) {                                                                  \
+        sum_columns(tiles, rows, columns, pieces, x, y);                                      \
     }
 FOR_FLOAT_TYPES(STAMP)
