@@ -36,11 +36,11 @@ class Transpose(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axes: tuple[int, ...]) -> Any:
-        self.inverse = tuple(int(i) for i in np.argsort([a % x.ndim for a in axes])) if axes else ()
+        self.axes = [a % x.ndim for a in axes]
         return x.transpose(axes)
 
     def backward(self, dy: Any) -> Any:
-        return dy.transpose(self.inverse)
+        return dy.transpose(sorted(range(len(self.axes)), key=self.axes.__getitem__))
 
 
 class BroadcastTo(Op):
