@@ -8,9 +8,10 @@ INLINE ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 /* ---- transposing --------------------------------------------------------------------------------- */
 
-/* A vector is seen as pieces of 16 bytes: vload_pieces reads `count` of them, `apart` numbers from each other. zip_low
-   and zip_high give the numbers of the lower and upper halves of two pieces in turns, zip_pairs_* pairs of numbers. */
-#define PIECE (16 / (ptrdiff_t)sizeof(real))
+/* A vector is seen as pieces of 16 bytes. zip_low and zip_high give the numbers of the lower and of the upper halves of
+   two pieces in turns, zip_pairs_low and zip_pairs_high pairs of numbers. */
+#define PIECES (LANES == 1 ? 1 : VECTOR_BYTES / 16)
+#define PIECE (LANES / PIECES)
 
 #if defined(__SSE2__)
 #if defined(__AVX512F__)
@@ -25,14 +26,13 @@ INLINE vec zip_high(vec a, vec b) { return X86(unpackhi)(a, b); }
 INLINE vec zip_pairs_low(vec a, vec b) { return PAIRS(unpacklo, a, b); }
 INLINE vec zip_pairs_high(vec a, vec b) { return PAIRS(unpackhi, a, b); }
 #else
-/* As many numbers as a piece has, by what the machine has for that; a single one where it has no vectors. */
 INLINE vec zip(vec a, vec b, int first, int together)
 {
     real from[2 * LANES], to[LANES];
     vstore(from, a);
     vstore(from + LANES, b);
     UNROLL for (int i = 0; i < LANES; i++)
-        to[i] = from[first + i / (2 * together) * together + i % together + (i / together % 2) * LANES];
+        to[i] = from[first + i / (2 * together) * together + i % together + i / together % 2 * LANES];
     return vload(to);
 }
 INLINE vec zip_low(vec a, vec b) { return zip(a, b, 0, 1); }
@@ -41,53 +41,75 @@ INLINE vec zip_pairs_low(vec a, vec b) { return zip(a, b, 0, 2); }
 INLINE vec zip_pairs_high(vec a, vec b) { return zip(a, b, LANES / 2, 2); }
 #endif
 
-INLINE vec vload_pieces(const real *p, ptrdiff_t apart, ptrdiff_t count)
+/* piece[p] = the p-th pieces of all vectors, of which there are as many as a vector has pieces */
+INLINE void exchange_pieces(const vec *row, vec *piece)
 {
 #if defined(__AVX512F__)
-    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const void *)p));
-    v = count > 1 ? _mm512_inserti32x4(v, _mm_loadu_si128((const void *)(p + apart)), 1) : v;
-    v = count > 2 ? _mm512_inserti32x4(v, _mm_loadu_si128((const void *)(p + 2 * apart)), 2) : v;
-    v = count > 3 ? _mm512_inserti32x4(v, _mm_loadu_si128((const void *)(p + 3 * apart)), 3) : v;
-    return (vec)v;
+#define HALVES(a, b, which) ((vec)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), which))
+    const vec low_01 = HALVES(row[0], row[1], 0x44), high_01 = HALVES(row[0], row[1], 0xee);
+    const vec low_23 = HALVES(row[2], row[3], 0x44), high_23 = HALVES(row[2], row[3], 0xee);
+    piece[0] = HALVES(low_01, low_23, 0x88);
+    piece[1] = HALVES(low_01, low_23, 0xdd);
+    piece[2] = HALVES(high_01, high_23, 0x88);
+    piece[3] = HALVES(high_01, high_23, 0xdd);
 #elif defined(__AVX__)
-    const __m256i v = _mm256_castsi128_si256(_mm_loadu_si128((const void *)p));
-    return (vec)(count > 1 ? _mm256_insertf128_si256(v, _mm_loadu_si128((const void *)(p + apart)), 1) : v);
+    piece[0] = (vec)_mm256_permute2f128_ps((__m256)row[0], (__m256)row[1], 0x20);
+    piece[1] = (vec)_mm256_permute2f128_ps((__m256)row[0], (__m256)row[1], 0x31);
 #else
-    (void)apart, (void)count;
-    return vload(p);
+    piece[0] = row[0];
 #endif
 }
 
-/* to[k][j] = from[j][k] for PIECE values of k and up to LANES of j: row r of the first piece, of the second ... */
-INLINE void transpose_pieces(ptrdiff_t columns, const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row)
+/* column[k] = the k-th numbers of as many pieces in all vectors, of which there are as many as a piece has numbers */
+INLINE void transpose_pieces(const vec *row, vec *column)
 {
-    vec row[PIECE];
-    UNROLL for (int r = 0; r < PIECE; r++) {
-        const ptrdiff_t pieces = (columns - r + PIECE - 1) / PIECE;
-        row[r] = pieces > 0 ? vload_pieces(from + r * from_row, PIECE * from_row, pieces) : vset(0);
-    }
-#if MINIDL_REAL == 32
+#if LANES == 1
+    column[0] = row[0];
+#elif MINIDL_REAL == 32
     const vec low_01 = zip_low(row[0], row[1]), high_01 = zip_high(row[0], row[1]);
     const vec low_23 = zip_low(row[2], row[3]), high_23 = zip_high(row[2], row[3]);
-    const vec column[PIECE] = {zip_pairs_low(low_01, low_23), zip_pairs_high(low_01, low_23),
-                               zip_pairs_low(high_01, high_23), zip_pairs_high(high_01, high_23)};
+    column[0] = zip_pairs_low(low_01, low_23);
+    column[1] = zip_pairs_high(low_01, low_23);
+    column[2] = zip_pairs_low(high_01, high_23);
+    column[3] = zip_pairs_high(high_01, high_23);
 #else
-    const vec column[PIECE] = {zip_low(row[0], row[1]), zip_high(row[0], row[1])};
+    column[0] = zip_low(row[0], row[1]);
+    column[1] = zip_high(row[0], row[1]);
 #endif
-    UNROLL for (int k = 0; k < PIECE; k++)
-        vstore_n(to + k * to_row, column[k], columns);
 }
 
-/* to (rows, columns) from its transpose of at least PIECE rows; the last pieces may meet those before. */
+/* column[k][j] = from[j][k] for k < depth and j < columns, at most LANES of each and at least one. Row j is piece
+   j / PIECE of what transpose_pieces gets; the rows after the last are the last once more. */
+INLINE void transpose_tile(ptrdiff_t columns, ptrdiff_t depth, const real *from, ptrdiff_t from_row, vec *column)
+{
+    vec pieces[PIECE][PIECES];
+    UNROLL for (int r = 0; r < PIECE; r++) {
+        vec row[PIECES];
+        UNROLL for (int p = 0; p < PIECES; p++)
+            row[p] = vload_n(from + min_of(p * PIECE + r, columns - 1) * from_row, depth);
+        exchange_pieces(row, pieces[r]);
+    }
+    UNROLL for (int p = 0; p < PIECES; p++) {
+        vec row[PIECE];
+        UNROLL for (int r = 0; r < PIECE; r++)
+            row[r] = pieces[r][p];
+        transpose_pieces(row, column + p * PIECE);
+    }
+}
+
+/* to (rows, columns) from its transpose */
 INLINE void copy_transposed(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptrdiff_t from_col, real *to,
                             ptrdiff_t to_row)
 {
-    FOR_VECTORS(0, columns, {
-        for (ptrdiff_t k = 0; k < rows; k += PIECE) {
-            const ptrdiff_t first = min_of(k, rows - PIECE);
-            transpose_pieces(n, from + first + i * from_col, from_col, to + first * to_row + i, to_row);
+    for (ptrdiff_t j = 0; j < columns; j += LANES)
+        for (ptrdiff_t i = 0; i < rows; i += LANES) {
+            const ptrdiff_t n = min_of(LANES, columns - j), depth = min_of(LANES, rows - i);
+            vec column[LANES];
+            transpose_tile(n, depth, from + i + j * from_col, from_col, column);
+            UNROLL for (int k = 0; k < LANES; k++)
+                if (k < depth)
+                    vstore_n(to + (i + k) * to_row + j, column[k], n);
         }
-    });
 }
 
 /* ---- all copies ---------------------------------------------------------------------------------- */
@@ -105,7 +127,7 @@ static void copy_matrix(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptr
 {
     if (from_col == 1)
         copy_rows(rows, columns, from, from_row, to, to_row);
-    else if (from_row == 1 && rows >= PIECE && LANES >= PIECE)
+    else if (from_row == 1)
         copy_transposed(rows, columns, from, from_col, to, to_row);
     else
         for (ptrdiff_t i = 0; i < rows; i++)

@@ -8,15 +8,11 @@
       are not dense to [block][k][row], where a block reads whole lines, unless it lies well enough to stay in the
       cache as it is. So no strides are slow, unless there is no memory for the copies of a.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
-   4. Few rows. Where b meets no more than FEW_ROWS rows of a, a copy would cost as much as the product: b is
-      read once, from row to row, and the sums wait in the first-level cache.
-   5. One column. Each of its entries is the product of two vectors, and the sum runs in as many lanes as the
-      latency of a multiply-add asks for.
-   6. Bits. An entry of c is the sum of its runs in order, each run summed in order; where c is one column, lane
+   4. Few rows or columns. What has no more than FEW_ROWS of them goes another way (thin.c).
+   5. Bits. An entry of c is the sum of its runs in order, each run summed in order; where c is one column, lane
       by lane, and then the lanes. Strides, copies, tiles, threads and the other rows have no part in it. */
 
-#include "block.h"
-#include "copy.h"
+#include "product.h"
 
 #include "gemm.h"
 #include "kernels.h"
@@ -27,9 +23,6 @@
 #define TILE_COLUMNS (64 * SLIVER)
 #define CLOSE_BYTES (1 << 15) /* a run of a tile that lies within so many is not copied */
 #define COPY_WORK (1 << 14)   /* numbers whose copying is worth waking a thread for */
-#define THREAD_WORK 3e5 /* multiplications that are worth waking a thread for */
-
-static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t step) { return (n + step - 1) / step * step; }
 
 /* c where k is 0 */
 static void sum_nothing(ptrdiff_t m, ptrdiff_t n, real *c, ptrdiff_t c_row)
@@ -51,18 +44,6 @@ typedef struct {
     int accumulate;
     ptrdiff_t fetches; /* of lines ahead, see block.h */
 } Product;
-
-/* c = sum, or += with accumulate. What does not change from sum to sum must be a constant here. */
-INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c, ptrdiff_t c_row, ptrdiff_t last,
-                        const int accumulate)
-{
-    UNROLL for (int r = 0; r < rows; r++, c += c_row)
-        UNROLL for (int v = 0; v < vecs; v++) {
-            const ptrdiff_t n = v == vecs - 1 ? last : LANES;
-            const vec total = sum[r * vecs + v];
-            vstore_n(c + v * LANES, accumulate ? vload_n(c + v * LANES, n) + total : total, n);
-        }
-}
 
 INLINE void multiply_block(const int rows, const int vecs, const Product *p)
 {
@@ -266,21 +247,6 @@ void NAME(gemm_packed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptr
 
 /* ---- tiles --------------------------------------------------------------------------------------- */
 
-typedef struct {
-    ptrdiff_t m, n, k;
-    const real *a;
-    ptrdiff_t a_row, a_col;
-    const real *b;
-    ptrdiff_t b_row, b_col;
-    real *c;
-    ptrdiff_t c_row;
-    int flags;
-    const real *packed; /* b, or NULL */
-    ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
-    ptrdiff_t tasks;                                  /* each takes its share of the tiles */
-    real *copies;                                     /* of a and b, for each task */
-} Gemm;
-
 /* An odd number of lines */
 ptrdiff_t NAME(gemm_spread)(ptrdiff_t length) { return round_up(length - LINE, 2 * LINE) + LINE; }
 
@@ -414,165 +380,6 @@ static int many_tiles(Gemm *g)
     return failed;
 }
 
-/* ---- few rows ------------------------------------------------------------------------------------ */
-
-#define FEW_ROWS 8
-#define SUMS 8000 /* that wait at a time; not a power of two, or their rows would share the sets of the cache */
-#define ABREAST 4 /* rows of b that go by together */
-
-/* sum[r][j] += a[r][k] b[k][j] for `depth` values of k, in order */
-INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, const Gemm *g, const real *a,
-                         const real *b, real *sum)
-{
-    const ptrdiff_t b_row = g->b_row;
-    real entry[FEW_ROWS * ABREAST]; /* in one place: so many addresses would fill the registers */
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int k = 0; k < depth; k++)
-            entry[r * depth + k] = a[r * g->a_row + k * g->a_col];
-    FOR_VECTORS(0, columns, {
-        vec row[ABREAST];
-        UNROLL for (int k = 0; k < depth; k++)
-            row[k] = vload_n(b + k * b_row + i, n);
-        UNROLL for (int r = 0; r < rows; r++) {
-            vec total = vload_n(sum + r * (SUMS / rows) + i, n);
-            UNROLL for (int k = 0; k < depth; k++)
-                total = vfma(vset(entry[r * depth + k]), row[k], total);
-            vstore_n(sum + r * (SUMS / rows) + i, total, n);
-        }
-    });
-}
-
-/* One run of k for up to SUMS / rows columns. */
-INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
-                           const real *b, real *c, int accumulate)
-{
-    real sum[SUMS];
-    for (int r = 0; r < rows; r++)
-        memset(sum + r * (SUMS / rows), 0, (size_t)columns * sizeof(real));
-    for (; k >= ABREAST; k -= ABREAST, a += ABREAST * g->a_col, b += ABREAST * g->b_row)
-        add_products(rows, ABREAST, columns, g, a, b, sum);
-    for (; k > 0; k--, a += g->a_col, b += g->b_row)
-        add_products(rows, 1, columns, g, a, b, sum);
-    for (int r = 0; r < rows; r++)
-        FOR_VECTORS(0, columns, {
-            real *entry = c + r * g->c_row + i;
-            const vec total = vload_n(sum + r * (SUMS / rows) + i, n);
-            vstore_n(entry, accumulate ? vload_n(entry, n) + total : total, n);
-        });
-}
-
-static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    const Gemm *g = context;
-    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
-    const ptrdiff_t strip = SUMS / g->m;
-    for (ptrdiff_t j = begin; j < end; j += strip)
-        for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
-            const ptrdiff_t columns = min_of(strip, end - j), depth = min_of(DEPTH, g->k - k);
-            const real *a = g->a + k * g->a_col, *b = g->b + k * g->b_row + j;
-            const int accumulate = k > 0 || (g->flags & GEMM_ACCUMULATE);
-            switch (g->m) {
-#define FEW(rows)                                                                                         \
-    case rows:                                                                                            \
-        multiply_strip(rows, columns, depth, g, a, b, g->c + j, accumulate);                              \
-        break;
-                FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
-            }
-        }
-    if (g->flags & GEMM_FLUSH)
-        denormals_restore(before);
-}
-
-/* ---- one column ---------------------------------------------------------------------------------- */
-
-#define CHAINS 4
-#define STRIDE (CHAINS * LANES)
-
-/* Rows that go by together. Long ones would be in each other's way in the cache, but with vectors of 16 bytes it takes
-   two to fill the units. Short ones would wait for the end of each other's sums, if there are registers for six. */
-#define LONG_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
-#define SHORT_ROWS (BLOCK_VECS == 4 ? 6 : LONG_ROWS)
-#define MOST_ROWS 6
-
-/* product[r] = the r-th row of a, which is dense, times b */
-INLINE void multiply_dense(const int rows, ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, real *product)
-{
-    vec sum[MOST_ROWS][CHAINS];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int chain = 0; chain < CHAINS; chain++)
-            sum[r][chain] = vset(0);
-    ptrdiff_t i = 0;
-    for (; i + STRIDE <= k; i += STRIDE)
-        UNROLL for (int chain = 0; chain < CHAINS; chain++) {
-            const vec factor = vload(b + i + chain * LANES);
-            UNROLL for (int r = 0; r < rows; r++)
-                sum[r][chain] = vfma(vload(a + r * a_row + i + chain * LANES), factor, sum[r][chain]);
-        }
-    UNROLL for (int chain = 0; chain < CHAINS; chain++, i += LANES) {
-        const ptrdiff_t n = min_of(LANES, k - i);
-        if (n <= 0)
-            break;
-        UNROLL for (int r = 0; r < rows; r++)
-            sum[r][chain] = vfma(vload_n(a + r * a_row + i, n), vload_n(b + i, n), sum[r][chain]);
-    }
-    for (int r = 0; r < rows; r++)
-        product[r] = vsum((sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]));
-}
-
-/* Entries of c, so many at a time */
-INLINE void multiply_column(const int together, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
-{
-    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
-    for (ptrdiff_t i = begin, rows; i < end; i += rows) {
-        const real *a = g->a + i * g->a_row;
-        real product[MOST_ROWS];
-        rows = end - i < together ? 1 : together;
-        if (rows == 1)
-            multiply_dense(1, g->k, a, g->a_row, g->b, product);
-        else
-            multiply_dense(together, g->k, a, g->a_row, g->b, product);
-        for (ptrdiff_t r = 0; r < rows; r++) {
-            real *entry = g->c + (i + r) * g->c_row;
-            *entry = g->flags & GEMM_ACCUMULATE ? *entry + product[r] : product[r];
-        }
-    }
-    if (g->flags & GEMM_FLUSH)
-        denormals_restore(before);
-}
-
-/* Two functions, because the compiler makes less of one for both. */
-static void multiply_short_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    multiply_column(SHORT_ROWS, context, begin, end);
-}
-
-static void multiply_long_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    multiply_column(LONG_ROWS, context, begin, end);
-}
-
-/* c (m, 1), with a and b made dense along k where they are not. */
-static int column(Gemm *g)
-{
-    const ptrdiff_t a_size = g->a_col == 1 ? 0 : g->m * g->k, b_size = g->b_row == 1 ? 0 : g->k;
-    real *copies = a_size + b_size ? memory_take((size_t)(a_size + b_size) * sizeof(real)) : NULL;
-    if (a_size + b_size && !copies)
-        return -1;
-    if (a_size) {
-        copy_matrix(g->m, g->k, g->a, g->a_row, g->a_col, copies, g->k);
-        g->a = copies;
-        g->a_row = g->k;
-    }
-    if (b_size) {
-        copy_matrix(1, g->k, g->b, 0, g->b_row, copies + a_size, g->k);
-        g->b = copies + a_size;
-    }
-    parallel_for(g->m, 1 + (ptrdiff_t)THREAD_WORK / g->k,
-                 g->k < 2 * STRIDE ? multiply_short_rows : multiply_long_rows, g);
-    memory_give(copies);
-    return 0;
-}
-
 /* ---- the kernel ---------------------------------------------------------------------------------- */
 
 int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
@@ -587,11 +394,11 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
     }
     Gemm g = {m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags, .copies = NULL};
     if (n == 1)
-        return column(&g);
-    if (m <= FEW_ROWS && b_col == 1) {
-        parallel_for(n, round_up(1 + (ptrdiff_t)THREAD_WORK / (m * k), SLIVER), multiply_few_rows, &g);
-        return 0;
-    }
+        return NAME(gemm_column)(&g);
+    if (n < m && n <= FEW_ROWS && (a_row == 1 || a_col == 1))
+        return NAME(gemm_few_columns)(&g);
+    if (m <= FEW_ROWS && (b_row == 1 || b_col == 1))
+        return NAME(gemm_few_rows)(&g);
     return m > TILE_ROWS ? many_tiles(&g) : tiles(&g);
 }
 

@@ -1,0 +1,46 @@
+/* What gemm.c and thin.c share: one product of matrices with any strides. */
+#ifndef MINIDL_PRODUCT_H
+#define MINIDL_PRODUCT_H
+
+#include "block.h"
+#include "copy.h"
+
+#define THREAD_WORK 3e5 /* multiplications that are worth waking a thread for */
+
+INLINE ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t step) { return (n + step - 1) / step * step; }
+
+typedef struct {
+    ptrdiff_t m, n, k;
+    const real *a;
+    ptrdiff_t a_row, a_col;
+    const real *b;
+    ptrdiff_t b_row, b_col;
+    real *c;
+    ptrdiff_t c_row;
+    int flags;
+    const real *packed; /* b, or NULL */
+    ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
+    ptrdiff_t tasks;                                  /* each takes its share of the tiles */
+    real *copies;                                     /* of a and b, for each task */
+} Gemm;
+
+/* c = sum, or += with accumulate. What does not change from sum to sum must be a constant here. */
+INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c, ptrdiff_t c_row, ptrdiff_t last,
+                        const int accumulate)
+{
+    UNROLL for (int r = 0; r < rows; r++, c += c_row)
+        UNROLL for (int v = 0; v < vecs; v++) {
+            const ptrdiff_t n = v == vecs - 1 ? last : LANES;
+            const vec total = sum[r * vecs + v];
+            vstore_n(c + v * LANES, accumulate ? vload_n(c + v * LANES, n) + total : total, n);
+        }
+}
+
+/* thin.c: at most FEW_ROWS rows of a with b dense one way or the other, so few columns of b likewise, or one column.
+   0, or -1 without memory. */
+#define FEW_ROWS 8
+int NAME(gemm_few_rows)(const Gemm *g);
+int NAME(gemm_few_columns)(const Gemm *g);
+int NAME(gemm_column)(Gemm *g);
+
+#endif

@@ -1,0 +1,357 @@
+/* Products in which one matrix has few rows or few columns. Packing b, as gemm.c does, would cost as much as the product,
+   and most lanes of a block would be idle. The sums are those of gemm.c, bit for bit.
+
+   1. Few rows. b is read once, from row to row, and the sums wait in the first-level cache, or where b is narrow in
+      registers. Where b's columns are dense, not its rows, it is transposed in registers on the way.
+   2. Few columns. They are few rows of the transposed product.
+   3. One column. Each of its entries is the product of two vectors, and the sum runs in as many lanes as the latency of
+      a multiply-add asks for. Where a's columns are dense, not its rows, the sums of many rows run side by side, each
+      in the same lanes. */
+
+#include "product.h"
+
+#include "kernels.h"
+#include "memory.h"
+#include "parallel.h"
+
+/* ---- few rows ------------------------------------------------------------------------------------ */
+
+#define SUMS 8000 /* that wait at a time; not a power of two, or their rows would share the sets of the cache */
+#define ABREAST 4 /* rows of b that go by together */
+
+/* sum[r][j] += a[r][k] b[k][j] for `depth` values of k, in order */
+INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, const Gemm *g, const real *a,
+                         const real *b, real *sum)
+{
+    const ptrdiff_t b_row = g->b_row;
+    real entry[FEW_ROWS * ABREAST]; /* in one place: so many addresses would fill the registers */
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int k = 0; k < depth; k++)
+            entry[r * depth + k] = a[r * g->a_row + k * g->a_col];
+    FOR_VECTORS(0, columns, {
+        vec row[ABREAST];
+        UNROLL for (int k = 0; k < depth; k++)
+            row[k] = vload_n(b + k * b_row + i, n);
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec total = vload_n(sum + r * (SUMS / rows) + i, n);
+            UNROLL for (int k = 0; k < depth; k++)
+                total = vfma(vset(entry[r * depth + k]), row[k], total);
+            vstore_n(sum + r * (SUMS / rows) + i, total, n);
+        }
+    });
+}
+
+/* One run of k for up to SUMS / rows columns. */
+INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
+                           const real *b, real *c, int accumulate)
+{
+    real sum[SUMS];
+    for (int r = 0; r < rows; r++)
+        memset(sum + r * (SUMS / rows), 0, (size_t)columns * sizeof(real));
+    for (; k >= ABREAST; k -= ABREAST, a += ABREAST * g->a_col, b += ABREAST * g->b_row)
+        add_products(rows, ABREAST, columns, g, a, b, sum);
+    for (; k > 0; k--, a += g->a_col, b += g->b_row)
+        add_products(rows, 1, columns, g, a, b, sum);
+    for (int r = 0; r < rows; r++)
+        FOR_VECTORS(0, columns, {
+            real *entry = c + r * g->c_row + i;
+            const vec total = vload_n(sum + r * (SUMS / rows) + i, n);
+            vstore_n(entry, accumulate ? vload_n(entry, n) + total : total, n);
+        });
+}
+
+/* One run of k for so few columns that the sums stay in registers. The last vector has n lanes. */
+INLINE void multiply_narrow(const int rows, const int vecs, ptrdiff_t n, ptrdiff_t k, const Gemm *g, const real *a,
+                            const real *b, real *c, int accumulate)
+{
+    vec sum[FEW_ROWS * 4];
+    UNROLL for (int i = 0; i < rows * vecs; i++)
+        sum[i] = vset(0);
+    for (; k > 0; k--, a += g->a_col, b += g->b_row)
+        UNROLL for (int v = 0; v < vecs; v++) {
+            const vec row = vload_n(b + v * LANES, v == vecs - 1 ? n : LANES);
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[r * vecs + v] = vfma(vset(a[r * g->a_row]), row, sum[r * vecs + v]);
+        }
+    store_block(rows, vecs, sum, c, g->c_row, n, accumulate);
+}
+
+#define NARROW (4 * LANES)
+/* As many as registers take, and enough that the sums do not wait for each other. */
+#define NARROW_VECS(rows) ((rows) <= 2 ? 4 : (rows) * 2 <= (BLOCK_VECS == 4 ? 16 : 12) ? 2 : 1)
+
+INLINE void multiply_narrow_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
+                                  const real *b, real *c, int accumulate)
+{
+    const int vecs = NARROW_VECS(rows);
+    ptrdiff_t j = 0;
+    for (; j + (vecs - 1) * LANES < columns; j += vecs * LANES)
+        multiply_narrow(rows, vecs, min_of(LANES, columns - j - (vecs - 1) * LANES), k, g, a, b + j, c + j, accumulate);
+    for (; j < columns; j += LANES)
+        multiply_narrow(rows, 1, min_of(LANES, columns - j), k, g, a, b + j, c + j, accumulate);
+}
+
+static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Gemm *g = context;
+    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    const ptrdiff_t strip = SUMS / g->m;
+    for (ptrdiff_t j = begin; j < end; j += strip)
+        for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
+            const ptrdiff_t columns = min_of(strip, end - j), depth = min_of(DEPTH, g->k - k);
+            const real *a = g->a + k * g->a_col, *b = g->b + k * g->b_row + j;
+            const int accumulate = k > 0 || (g->flags & GEMM_ACCUMULATE);
+            switch (g->m) {
+#define FEW(rows)                                                                                         \
+    case rows:                                                                                            \
+        if (g->n <= NARROW)                                                                               \
+            multiply_narrow_strip(rows, columns, depth, g, a, b, g->c + j, accumulate);                   \
+        else                                                                                              \
+            multiply_strip(rows, columns, depth, g, a, b, g->c + j, accumulate);                          \
+        break;
+                FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
+#undef FEW
+            }
+        }
+    if (g->flags & GEMM_FLUSH)
+        denormals_restore(before);
+}
+
+/* ---- few rows, and b with dense columns ----------------------------------------------------------- */
+
+/* One run of k for up to `vecs` vectors of columns, the last of n lanes: b is transposed tile by tile in registers. */
+INLINE void multiply_tiles(const int rows, const int vecs, ptrdiff_t n, ptrdiff_t depth, const Gemm *g, const real *a,
+                           const real *b, vec *sum)
+{
+    for (ptrdiff_t k = 0; k < depth; k += LANES, a += LANES * g->a_col)
+        UNROLL for (int v = 0; v < vecs; v++) {
+            const real *from = b + k + v * LANES * g->b_col;
+            const ptrdiff_t columns = v == vecs - 1 ? n : LANES, deep = min_of(LANES, depth - k);
+            vec column[LANES];
+            transpose_tile(columns, deep, from, g->b_col, column);
+            UNROLL for (int i = 0; i < LANES; i++)
+                if (i < deep)
+                    UNROLL for (int r = 0; r < rows; r++)
+                        sum[r * vecs + v] = vfma(vset(a[r * g->a_row + i * g->a_col]), column[i], sum[r * vecs + v]);
+        }
+}
+
+INLINE void multiply_dense_columns(const int rows, const int vecs, ptrdiff_t n, const Gemm *g, ptrdiff_t j)
+{
+    for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
+        vec sum[FEW_ROWS * 2];
+        UNROLL for (int i = 0; i < rows * vecs; i++)
+            sum[i] = vset(0);
+        multiply_tiles(rows, vecs, n, min_of(DEPTH, g->k - k), g, g->a + k * g->a_col, g->b + k + j * g->b_col, sum);
+        store_block(rows, vecs, sum, g->c + j, g->c_row, n, k > 0 || (g->flags & GEMM_ACCUMULATE));
+    }
+}
+
+INLINE void multiply_dense_range(const int rows, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
+{
+    const int vecs = rows > 2 ? 1 : 2; /* else sums would wait for each other */
+    ptrdiff_t j = begin;
+    for (; j + (vecs - 1) * LANES < end; j += vecs * LANES)
+        multiply_dense_columns(rows, vecs, min_of(LANES, end - j - (vecs - 1) * LANES), g, j);
+    if (vecs > 1 && j < end)
+        multiply_dense_columns(rows, 1, end - j, g, j);
+}
+
+static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Gemm *g = context;
+    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    switch (g->m) {
+#define FEW(rows)                                                                                         \
+    case rows:                                                                                            \
+        multiply_dense_range(rows, g, begin, end);                                                        \
+        break;
+        FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
+    }
+    if (g->flags & GEMM_FLUSH)
+        denormals_restore(before);
+}
+
+static range_fn few_rows_of(const Gemm *g) { return g->b_col == 1 ? multiply_few_rows : multiply_few_rows_dense; }
+
+int NAME(gemm_few_rows)(const Gemm *g)
+{
+    parallel_for(g->n, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->m * g->k), SLIVER), few_rows_of(g), (void *)g);
+    return 0;
+}
+
+/* ---- few columns --------------------------------------------------------------------------------- */
+
+/* They are the few rows of the product of the transposes. */
+typedef struct {
+    const Gemm *whole;
+    real *transposed; /* c */
+} FewColumns;
+
+static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const FewColumns job = *(const FewColumns *)context;
+    const Gemm *g = job.whole;
+    const Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, job.transposed, g->m,
+                         g->flags};
+    real *c = g->c + begin * g->c_row, *transposed = job.transposed + begin;
+    if (g->flags & GEMM_ACCUMULATE)
+        copy_matrix(g->n, end - begin, c, 1, g->c_row, transposed, g->m);
+    few_rows_of(&turned)((void *)&turned, begin, end);
+    copy_matrix(end - begin, g->n, transposed, 1, g->m, c, g->c_row);
+}
+
+int NAME(gemm_few_columns)(const Gemm *g)
+{
+    FewColumns job = {g, memory_take((size_t)(g->m * g->n) * sizeof(real))};
+    if (!job.transposed)
+        return -1;
+    parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, &job);
+    memory_give(job.transposed);
+    return 0;
+}
+
+/* ---- one column ---------------------------------------------------------------------------------- */
+
+#define CHAINS 4
+#define STRIDE (CHAINS * LANES)
+
+/* Rows that go by together. Long ones would be in each other's way in the cache, but with vectors of 16 bytes it takes
+   two to fill the units. Short ones would wait for the end of each other's sums, if there are registers for six. */
+#define LONG_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
+#define SHORT_ROWS (BLOCK_VECS == 4 ? 6 : LONG_ROWS)
+#define MOST_ROWS 6
+
+/* product[r] = the r-th row of a, which is dense, times b */
+INLINE void multiply_dense(const int rows, ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, real *product)
+{
+    vec sum[MOST_ROWS][CHAINS];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int chain = 0; chain < CHAINS; chain++)
+            sum[r][chain] = vset(0);
+    ptrdiff_t i = 0;
+    for (; i + STRIDE <= k; i += STRIDE)
+        UNROLL for (int chain = 0; chain < CHAINS; chain++) {
+            const vec factor = vload(b + i + chain * LANES);
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[r][chain] = vfma(vload(a + r * a_row + i + chain * LANES), factor, sum[r][chain]);
+        }
+    UNROLL for (int chain = 0; chain < CHAINS; chain++, i += LANES) {
+        const ptrdiff_t n = min_of(LANES, k - i);
+        if (n <= 0)
+            break;
+        UNROLL for (int r = 0; r < rows; r++)
+            sum[r][chain] = vfma(vload_n(a + r * a_row + i, n), vload_n(b + i, n), sum[r][chain]);
+    }
+    for (int r = 0; r < rows; r++)
+        product[r] = vsum((sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]));
+}
+
+/* c = product, or += with accumulate */
+INLINE void store_products(const Gemm *g, ptrdiff_t first, ptrdiff_t rows, const real *product)
+{
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        real *entry = g->c + (first + r) * g->c_row;
+        *entry = g->flags & GEMM_ACCUMULATE ? *entry + product[r] : product[r];
+    }
+}
+
+/* Entries of c, so many at a time */
+INLINE void multiply_column(const int together, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
+{
+    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    for (ptrdiff_t i = begin, rows; i < end; i += rows) {
+        const real *a = g->a + i * g->a_row;
+        real product[MOST_ROWS];
+        rows = end - i < together ? 1 : together;
+        if (rows == 1)
+            multiply_dense(1, g->k, a, g->a_row, g->b, product);
+        else
+            multiply_dense(together, g->k, a, g->a_row, g->b, product);
+        store_products(g, i, rows, product);
+    }
+    if (g->flags & GEMM_FLUSH)
+        denormals_restore(before);
+}
+
+/* Two functions, because the compiler makes less of one for both. */
+static void multiply_short_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    multiply_column(SHORT_ROWS, context, begin, end);
+}
+
+static void multiply_long_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    multiply_column(LONG_ROWS, context, begin, end);
+}
+
+#define TURNED 64 /* rows at a time, whose sums fit the first-level cache */
+
+/* sum[lane][i] += sum[lane + distance][i] for these lanes, as far as they are used */
+static void fold(real sum[][TURNED], ptrdiff_t begin, ptrdiff_t end, ptrdiff_t distance, ptrdiff_t used, ptrdiff_t rows)
+{
+    for (ptrdiff_t lane = begin; lane < min_of(end, used - distance); lane++)
+        for (ptrdiff_t i = 0; i < rows; i += LANES)
+            vstore(sum[lane] + i, vload(sum[lane] + i) + vload(sum[lane + distance] + i));
+}
+
+/* The same entries where the columns of a are dense: what is a lane of a row's sum above is here the sums of all rows,
+   and they are added up in the same order. */
+static void multiply_turned(ptrdiff_t rows, const Gemm *g, const real *a, real *product)
+{
+    real sum[STRIDE][TURNED];
+    const ptrdiff_t used = min_of(STRIDE, g->k);
+    const real *b = g->b;
+    for (ptrdiff_t k = 0; k < g->k; k++, a += g->a_col, b += g->b_row)
+        FOR_VECTORS(0, rows, {
+            real *entry = sum[k % STRIDE] + i;
+            FETCH(a + i + FETCH_DEPTH * g->a_col);
+            vstore(entry, vfma(vload_n(a + i, n), vset(*b), k < STRIDE ? vset(0) : vload(entry)));
+        });
+    for (ptrdiff_t chain = 0; chain < CHAINS; chain += 2)
+        fold(sum, chain * LANES, (chain + 1) * LANES, LANES, used, rows);
+    fold(sum, 0, LANES, 2 * LANES, used, rows);
+    for (ptrdiff_t half = LANES / 2; half; half /= 2)
+        fold(sum, 0, half, half, used, rows);
+    memcpy(product, sum[0], (size_t)rows * sizeof(real));
+}
+
+static void multiply_dense_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Gemm *g = context;
+    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    for (ptrdiff_t i = begin; i < end; i += TURNED) {
+        const ptrdiff_t rows = min_of(TURNED, end - i);
+        real product[TURNED];
+        multiply_turned(rows, g, g->a + i, product);
+        store_products(g, i, rows, product);
+    }
+    if (g->flags & GEMM_FLUSH)
+        denormals_restore(before);
+}
+
+/* c (m, 1), with a and b made dense along k where they are not and have to be. */
+int NAME(gemm_column)(Gemm *g)
+{
+    if (g->a_row == 1 && g->a_col != 1) {
+        parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / g->k, LANES), multiply_dense_rows, g);
+        return 0;
+    }
+    const ptrdiff_t a_size = g->a_col == 1 ? 0 : g->m * g->k, b_size = g->b_row == 1 ? 0 : g->k;
+    real *copies = a_size + b_size ? memory_take((size_t)(a_size + b_size) * sizeof(real)) : NULL;
+    if (a_size + b_size && !copies)
+        return -1;
+    if (a_size) {
+        copy_matrix(g->m, g->k, g->a, g->a_row, g->a_col, copies, g->k);
+        g->a = copies;
+        g->a_row = g->k;
+    }
+    if (b_size) {
+        copy_matrix(1, g->k, g->b, 0, g->b_row, copies + a_size, g->k);
+        g->b = copies + a_size;
+    }
+    parallel_for(g->m, 1 + (ptrdiff_t)THREAD_WORK / g->k,
+                 g->k < 2 * STRIDE ? multiply_short_rows : multiply_long_rows, g);
+    memory_give(copies);
+    return 0;
+}
