@@ -1,5 +1,6 @@
-/* Functions of each number of an array. For exp, tanh and sigmoid simd.h makes no denormal number on the way to a denormal result and
-   needs none of its input's, so they can be flushed here, and cost nothing; relu computes nothing. */
+/* Functions of each number of an array. For exp, tanh and sigmoid simd.h makes no denormal number on the way to a
+   denormal result and needs none of its input's, so they can be flushed here, and cost nothing. Those of erf are kept; relu
+   computes nothing. */
 
 #include "simd.h"
 
@@ -13,13 +14,14 @@ typedef struct {
     real *y;
 } Map;
 
-#define MAP(name, f)                                                                                      \
+#define MAP(name, f, flushes)                                                                             \
     static void name##_range(void *context, ptrdiff_t begin, ptrdiff_t end)                               \
     {                                                                                                     \
         const Map map = *(const Map *)context;                                                            \
-        unsigned before = denormals_flush();                                                              \
+        const unsigned before = flushes ? denormals_flush() : 0;                                          \
         FOR_VECTORS(begin, end, vstore_n(map.y + i, f(vload_n(map.x + i, n)), n););                      \
-        denormals_restore(before);                                                                        \
+        if (flushes)                                                                                      \
+            denormals_restore(before);                                                                    \
     }                                                                                                     \
     int NAME(name)(ptrdiff_t n, const real *x, real *y)                                                   \
     {                                                                                                     \
@@ -27,23 +29,10 @@ typedef struct {
         return 0;                                                                                         \
     }
 
-MAP(exp, vexp)
-MAP(tanh, vtanh)
-MAP(sigmoid, vsigmoid)
-
-/* The C library's, which is right to the last bit or two; number by number, for it is no vector function. */
-static void erf_range(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    const Map map = *(const Map *)context;
-    for (ptrdiff_t i = begin; i < end; i++)
-        map.y[i] = IF32(erff, erf)(map.x[i]);
-}
-
-int NAME(erf)(ptrdiff_t n, const real *x, real *y)
-{
-    parallel_for(n, GRAIN / 8, erf_range, &(Map){x, y});
-    return 0;
-}
+MAP(exp, vexp, 1)
+MAP(tanh, vtanh, 1)
+MAP(sigmoid, vsigmoid, 1)
+MAP(erf, verf, 0)
 
 static void relu_forward_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {

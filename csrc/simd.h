@@ -344,9 +344,10 @@ INLINE void denormals_restore(unsigned before)
        sigmoid          1.8       1.7
        tanh, cell       2.7       2.7
        sigmoid, cell    2.7       2.7
+       erf              1.5       1.6
 
-   The first three are monotone, right at 0 and at the infinities, give NaN for NaN, and the same bits whether or
-   not denormal numbers are flushed. */
+   All but those of the cell are right at 0 and at the infinities and give NaN for NaN. The first three are monotone,
+   and give the same bits whether or not denormal numbers are flushed; erf may fall by an ulp between neighbours. */
 
 #define MANTISSA IF32(23, 52)
 #define LOG2_E ((real)1.4426950408889634)
@@ -499,6 +500,54 @@ INLINE vec vlog1p(vec e)
     vec s = e / (e + 2), square = s * s;
     vec p = vpolynomial(square, square * square, c, (int)(sizeof c / sizeof c[0]) - 1);
     return vfma(square * s, p, s + s);
+}
+
+/* erf x = 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x, for |x| <= 1. The polynomial is a minimax fit of
+   erf(x) / x - 1 in x^2. */
+INLINE vec verf_near(vec x)
+{
+#if MINIDL_REAL == 32
+    static const real c[] = {1.28379166e-1f, -3.76126258e-1f, 1.12835852e-1f, -2.68538119e-2f,
+                             5.18832755e-3f, -8.01019151e-4f, 7.85385218e-5f};
+#else
+    static const real c[] = {0.12837916709551257,     -0.37612638903183748,   0.1128379167095486,
+                             -0.026866170645072898,   0.0052239776247808822,  -0.00085483269787427508,
+                             0.0001205533103691626,   -1.492559350731262e-05, 1.6460972824822209e-06,
+                             -1.6350025317943156e-07, 1.4657880562563488e-08, -1.1365668999040741e-09,
+                             5.9452672002921677e-11};
+#endif
+    const vec square = x * x;
+    return vfma(x, vpolynomial(square, square * square, c, (int)(sizeof c / sizeof c[0]) - 1), x);
+}
+
+/* What Phi(-t), the normal distribution's tail, is to e^(-t^2/2), for t >= sqrt(2) up to where it is 0. It falls
+   about as 1/t, so it is s times a polynomial in s = 1 / (1 + c t), by Remez' algorithm: with relative error 2.9e-9
+   to t = 14.3 in float32, and 1.9e-17 to 38.6 in float64. */
+INLINE vec vtail(vec t)
+{
+#if MINIDL_REAL == 32
+    static const real c[] = {3.38601639e-1f, 3.04814444e-1f,  -5.68983688e-3f, -2.25501219e-1f, 5.80540745e-2f,
+                             2.55151515e-1f, -2.58077781e-1f, -2.1568934e-1f,  5.58478186e-1f};
+#else
+    static const real c[] = {0.27702693407748492, 0.29514401575001958,  0.13155087231557164,   -0.10164249861195661,
+                             -0.11620023739310467, 0.099902836322207868, 0.10548074460830948,  -0.16809779849753181,
+                             -0.05460801790735082, 0.29469215369320836,  -0.15128936457178671, -0.37655909915975415,
+                             0.67457662760211518,  -0.034198264019028212, -1.3523227913246105, 1.8797803695270312,
+                             0.56098053648464249,  -5.3495794607434796,  4.9210464544818414,   6.3181952096592186,
+                             -11.148516681811127};
+#endif
+    const vec s = 1 / vfma(t, vset(IF32(0.625f, 0.5)), vset(1)), u = s - (real)0.3125;
+    return s * vpolynomial(u, u * u, c, (int)(sizeof c / sizeof c[0]) - 1);
+}
+
+/* erf x; past 1 as 1 - 2 Phi(-x sqrt(2)) */
+INLINE vec verf(vec x)
+{
+    const vec most = vset(IF32(4.0f, 6.0)), magnitude = vmin(most, vabs(x)); /* erf(most) is 1 */
+    ivec n;
+    const vec q = vexp_reduced(-magnitude * magnitude, &n), power = vpower_of_2(n, 0);
+    const vec far = vfma(vtail(magnitude * (real)1.4142135623730951) * -2, vfma(q, power, power), vset(1));
+    return vselect(vless(vset(1), magnitude), vfrom_bits(vbits(far) | (vbits(x) & SIGN_BIT)), verf_near(x));
 }
 
 #endif

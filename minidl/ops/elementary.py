@@ -1,4 +1,4 @@
-"""Elementary functions of one argument. exp, tanh and sigmoid have kernels of their own.
+"""Elementary functions of one argument. exp, tanh, sigmoid and erf have kernels of their own.
 
 The others are NumPy's or made of such; in float32 no result is further than 4 ulp from the true value.
 """

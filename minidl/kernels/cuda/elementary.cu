@@ -12,10 +12,8 @@ struct Sigmoid {
     template <typename T> __device__ T operator()(T x) const { return logistic(x); }
 };
 
-// CUDA's own, within 2 ulp (CUDA C++ Programming Guide, "Mathematical Functions"), but for denormal results, which are 0.
 struct Erf {
-    __device__ float operator()(float x) const { return erff(x); }
-    __device__ double operator()(double x) const { return erf(x); }
+    template <typename T> __device__ T operator()(T x) const { return error_function(x); }
 };
 
 // Which numbers are positive is asked of their bits, since a denormal one counts as 0 in a comparison.
