@@ -14,18 +14,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Activations. Two of them take numbers: leaky_relu its slope, as alpha, and elu its alpha and scale. */
+enum { RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU };
+
 /* flags of the kernel gemm */
 #define GEMM_ACCUMULATE 1 /* c += a b, not c = a b */
 #define GEMM_FLUSH 2      /* denormals count as zero */
 
 #define KERNELS(K, real)                                                                                  \
-    /* ---- elementary.c: x, y, dy, dx (n) */                                                                \
+    /* ---- elementary.c: x, y (n) */                                                                     \
     K(exp, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
     K(tanh, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                             \
     K(sigmoid, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                          \
     K(erf, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
-    K(relu_forward, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                     \
-    K(relu_backward, (ptrdiff_t n, const real *dy, const real *x, real *dx), (n, dy, x, dx))              \
+    /* ---- activations.c: x, y, dx (n); dy (n) with dy_step 1, or one number with 0; which: RELU and so on */ \
+    K(activation_forward,                                                                                 \
+      (ptrdiff_t n, int which, double alpha, double scale, const real *x, real *y),                       \
+      (n, which, alpha, scale, x, y))                                                                     \
+    K(activation_backward,                                                                                \
+      (ptrdiff_t n, int which, double alpha, double scale, const real *dy, ptrdiff_t dy_step,             \
+       const real *x, real *dx),                                                                          \
+      (n, which, alpha, scale, dy, dy_step, x, dx))                                                       \
     /* ---- gemm.c: c (m, n) = a (m, k) b (k, n), rows and columns any number of reals apart; flags: GEMM_… */ \
     K(gemm,                                                                                               \
       (ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,            \

@@ -502,6 +502,14 @@ INLINE vec vlog1p(vec e)
     return vfma(square * s, p, s + s);
 }
 
+/* e^x - 1 for x <= 0 */
+INLINE vec vexpm1_below_0(vec x)
+{
+    ivec n;
+    const vec q = vexp_reduced(vmax(vset(IF32(-20.0f, -40.0)), x), &n), power = vpower_of_2(n, 0);
+    return vfma(q, power, power - 1);
+}
+
 /* erf x = 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x, for |x| <= 1. The polynomial is a minimax fit of
    erf(x) / x - 1 in x^2. */
 INLINE vec verf_near(vec x)

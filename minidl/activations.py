@@ -52,20 +52,19 @@ def relu(x: Tensor) -> Tensor:
 @_activation
 def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
     """x where x > 0, else negative_slope x"""
-    return ops.where(x > 0, x, negative_slope * x)
+    return ops.leaky_relu(x, negative_slope)
 
 
 @_activation
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """x where x > 0, else α (eˣ − 1) (Clevert, Unterthiner and Hochreiter 2016)"""
-    negative = ops.clip(x, high=0.0)  # or e^x of a large x, which where() leaves out, spoils the gradient with ∞ · 0
-    return ops.where(x > 0, x, alpha * ops.expm1(negative))
+    return ops.elu(x, alpha)
 
 
 @_activation
 def selu(x: Tensor) -> Tensor:
     """λ elu(x, α), with constants that keep mean 0 and variance 1 (Klambauer, Unterthiner, Mayr and Hochreiter 2017)"""
-    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+    return ops.elu(x, alpha=1.6732632423543772, scale=1.0507009873554805)
 
 
 @_activation
@@ -113,7 +112,7 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 @_activation
 def silu(x: Tensor) -> Tensor:
     """x σ(x), also called swish"""
-    return x * ops.sigmoid(x)
+    return ops.silu(x)
 
 
 @_activation
@@ -121,7 +120,7 @@ def gelu(x: Tensor, approximate: bool = False) -> Tensor:
     """x Φ(x) = x (1 + erf(x/√2)) / 2, or x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2 (Hendrycks and Gimpel 2016)"""
     if approximate:
         return 0.5 * x * (1 + ops.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-    return 0.5 * x * (1 + ops.erf(x / math.sqrt(2)))
+    return ops.gelu(x)
 
 
 @_activation

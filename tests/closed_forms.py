@@ -5,6 +5,7 @@ Each entry: the function, its inputs, and the gradients of Σ g · output for th
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -182,6 +183,14 @@ CLOSED_FORMS = [
     ClosedForm("minimum: half each where equal", md.minimum, (np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 2.0])),
                lambda g, a, b: (g * [1, 0.5, 0], g * [0, 0.5, 1])),
     ClosedForm("relu: 0 at 0", md.relu, (np.array([-1.0, 0.0, 2.0]),), lambda g, x: (g * [0, 0, 1],)),
+    ClosedForm("leaky_relu: the slope at 0", lambda x: md.leaky_relu(x, 0.3), (np.array([-1.0, 0.0, 2.0]),),
+               lambda g, x: (g * [0.3, 0.3, 1],)),
+    ClosedForm("elu: scale α eˣ up to 0", lambda x: md.elu(x, 0.7, 2.0), (np.array([-1.0, 0.0, 2.0]),),
+               lambda g, x: (g * [1.4 / np.e, 1.4, 2],)),
+    ClosedForm("silu: σ + x σ σ(−x)", md.silu, (_draw(5),),
+               lambda g, x: (g * (_sigmoid(x) + x * _sigmoid(x) * _sigmoid(-x)),)),
+    ClosedForm("gelu: Φ + x φ", md.gelu, (_draw(5),), lambda g, x: (
+        g * (np.vectorize(math.erf)(x / 2**0.5) / 2 + 0.5 + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)),)),
     ClosedForm("absolute: 0 at 0", md.absolute, (np.array([-1.0, 0.0, 2.0]),), lambda g, x: (g * [-1, 0, 1],)),
     ClosedForm("clip: 1 at the bounds", lambda x: md.clip(x, -1.0, 2.0), (np.array([-1.5, -1.0, 2.0, 3.0]),),
                lambda g, x: (g * [0, 1, 1, 0],)),

@@ -138,8 +138,12 @@ def test_it_compiles_and_nothing_spills(family: str, architecture: int) -> None:
 
 # Those that wait for memory, with the arrays that each reads and writes in packs.
 STREAMS = {
-    "elementary": {"exp": (1, 1), "tanh": (1, 1), "sigmoid": (1, 1), "erf": (1, 1), "relu_forward": (1, 1),
-                   "relu_backward": (2, 1)},
+    "elementary": {"exp": (1, 1), "tanh": (1, 1), "sigmoid": (1, 1), "erf": (1, 1)},
+    "activations": {
+        f"{name}_{way}": packs
+        for name in ("relu", "leaky_relu", "elu", "softplus", "silu", "gelu")
+        for way, packs in (("forward", (1, 1)), ("backward", (2, 1)))
+    },
     "cross_entropy": {"sigmoid_cross_entropy_forward": (2, 1), "sigmoid_cross_entropy_backward": (3, 1)},
     "embedding": {"embedding_forward": (1, 1)},
     "random": {"dropout": (1, 1)},

@@ -241,3 +241,50 @@ def test_erf_of_a_denormal_number_is_as_good(dtype: Any) -> None:
     x = np.arange(1, 100_000).astype(dtype) * np.finfo(dtype).smallest_subnormal
     assert x.dtype == dtype
     assert ulp(md.kernels.cpu.erf(x), true_erf, x).max() <= BOUNDS["erf"][dtype]
+
+
+# ---- activations ----------------------------------------------------------------------------
+
+
+def true_normal(x: Array) -> Array:
+    """Φ(x), for x < −2 by Laplace's continued fraction φ(x) / (−x + 1 / (−x + 2 / (−x + 3 / …)))"""
+    fraction = np.zeros_like(x)
+    for n in range(400, 0, -1):
+        fraction = n / (np.maximum(-x, 2) + fraction)
+    density = np.exp(-x * x / 2) / np.sqrt(8 * np.arctan(x.dtype.type(1)))
+    near = 0.5 + true_erf(x / np.sqrt(x.dtype.type(2))) / 2
+    return np.where(x < -2, density / (np.maximum(-x, 2) + fraction), near)
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], float]] = {
+    "elu": (lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), 1.3),
+    "softplus": (lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), 2.6),
+    "silu": (lambda x: x * true_sigmoid(x), 2.1),
+}
+
+
+@modules
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_right_to_a_few_ulp(module: str, name: str, dtype: Any) -> None:
+    if dtype == np.float64 and np.finfo(np.longdouble).nmant < 63:
+        pytest.skip("no wider type than float64 on this platform to compare with")
+    x = samples("exp", dtype)
+    x = x[(np.abs(x) < (80 if dtype == np.float32 else 700)) & (np.abs(x) > 4 * np.finfo(dtype).tiny)]
+    truth, bound = ACTIVATIONS[name]
+    y = getattr(MODULES[module], f"{name}_forward")(x, *([1.0, 1.0] if name == "elu" else []))
+    assert ulp(y, truth, x).max() <= bound
+
+
+@modules
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gelu_keeps_its_digits_far_below_0(module: str, dtype: Any) -> None:
+    """Where x (1 + erf(x/√2)) / 2 has lost them all."""
+    if dtype == np.float64 and np.finfo(np.longdouble).nmant < 63:
+        pytest.skip("no wider type than float64 on this platform to compare with")
+    x = np.unique(md.random.Generator(2).uniform((200_000,), -12.5, 9.0, dtype=np.float64).astype(dtype))
+    y = MODULES[module].gelu_forward(x)
+    wide = x.astype(np.float64 if dtype == np.float32 else np.longdouble)
+    truth = wide * true_normal(wide)
+    error = np.abs(y - truth) / np.spacing(np.abs(truth).astype(dtype))
+    assert (error <= np.where(x > 0, 1.7, 9 + x * x / 2)).all()

@@ -168,6 +168,16 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "erf": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-7.0, high=7.0),)],
     "relu_forward": [(draw(*s),) for s in SHAPES],
     "relu_backward": [(draw(*s), draw(*s)) for s in SHAPES],
+    "leaky_relu_forward": [(draw(*s), 0.2) for s in SHAPES],
+    "leaky_relu_backward": [(draw(*s), draw(*s), -0.3) for s in SHAPES],
+    "elu_forward": [(draw(*s), 0.7, 1.5) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0), 1.0, 1.0)],
+    "elu_backward": [(draw(*s), draw(*s), 0.7, 1.5) for s in SHAPES] + [(draw(40), draw(40, low=-90.0), 1.0, 1.0)],
+    "softplus_forward": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
+    "softplus_backward": [(draw(*s), draw(*s)) for s in SHAPES] + [(draw(40), draw(40, low=-90.0, high=90.0))],
+    "silu_forward": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
+    "silu_backward": [(draw(*s), draw(*s)) for s in SHAPES] + [(draw(40), draw(40, low=-90.0, high=90.0))],
+    "gelu_forward": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-15.0, high=15.0),)],
+    "gelu_backward": [(draw(*s), draw(*s)) for s in SHAPES] + [(draw(40), draw(40, low=-15.0, high=15.0))],
     "matmul": [(draw(*a), draw(*b)) for a, b in PRODUCTS],
     "affine_forward": [(draw(n, d), draw(d, u), draw(u)) for n, d, u in AFFINE],
     "affine_backward": [(draw(n, u), draw(n, d), draw(d, u), needs) for n, d, u in AFFINE for needs in NEEDS],
@@ -197,7 +207,10 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
 }  # fmt: skip
 
 # Kernels that move numbers, round each once, or add them in order (of an id's gradients, 127): not a bit may differ.
-EXACT = {"relu_forward", "relu_backward", "embedding_forward", "embedding_backward", "random_bits", "dropout"}
+EXACT = {
+    "relu_forward", "relu_backward", "leaky_relu_forward", "leaky_relu_backward", "embedding_forward",
+    "embedding_backward", "random_bits", "dropout",
+}  # fmt: skip
 
 
 def call(kernels: ModuleType, kernel: str, arguments: tuple[Any, ...]) -> list[Array]:
@@ -279,7 +292,10 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
     a, b = (draw(300, 257).astype(dtype) for _ in range(2))
     labels = ids(257, 300)
     large = {
-        "exp": (a,), "tanh": (a,), "sigmoid": (a,), "relu_forward": (a,), "relu_backward": (a, b),
+        "exp": (a,), "tanh": (a,), "sigmoid": (a,), "erf": (a,), "relu_forward": (a,), "relu_backward": (a, b),
+        "leaky_relu_forward": (a, 0.2), "leaky_relu_backward": (a, b, 0.2), "elu_forward": (a, 0.7, 1.5),
+        "elu_backward": (a, b, 0.7, 1.5), "softplus_forward": (a,), "softplus_backward": (a, b),
+        "silu_forward": (a,), "silu_backward": (a, b), "gelu_forward": (a,), "gelu_backward": (a, b),
         "softmax_forward": (a,), "softmax_backward": (a, b),
         "sum_rows": (a,), "sum_columns": (a,), "matmul": (a, b.T), "affine_forward": (a, b.T, a[0, :1].repeat(300)),
         "sparse_cross_entropy_forward": (a, labels),
@@ -354,6 +370,92 @@ def test_softmax_and_cross_entropies_of_large_logits(name: str, dtype: Any) -> N
     np.testing.assert_allclose(loss, [800.0, 800.0, 0.0])
 
 
+# The numbers that each takes.
+ACTIVATIONS: dict[str, tuple[float, ...]] = {
+    "relu": (), "leaky_relu": (0.25,), "elu": (0.5, 2.0), "softplus": (), "silu": (), "gelu": ()
+}  # fmt: skip
+
+# At −∞, −0, 0, ∞ and NaN: the value, and the slope. Nothing is NaN that has a limit but x σ(x) and x Φ(x), as products.
+ENDS: dict[str, tuple[list[float], list[float]]] = {
+    "relu": ([0, 0, 0, np.inf, np.nan], [0, 0, 0, 1, 0]),
+    "leaky_relu": ([-np.inf, 0, 0, np.inf, np.nan], [0.25, 0.25, 0.25, 1, 0.25]),
+    "elu": ([-1, 0, 0, np.inf, np.nan], [0, 1, 1, 2, 0]),
+    "softplus": ([0, np.log(2), np.log(2), np.inf, np.nan], [0, 0.5, 0.5, 1, np.nan]),
+    "silu": ([np.nan, 0, 0, np.inf, np.nan], [0, 0.5, 0.5, 1, np.nan]),
+    "gelu": ([np.nan, 0, 0, np.inf, np.nan], [0, 0.5, 0.5, 1, np.nan]),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", ALL)
+def test_activations_at_the_ends_of_the_range(name: str, activation: str, dtype: Any) -> None:
+    x = np.array([-np.inf, -0.0, 0.0, np.inf, np.nan] * 5, dtype)
+    values, slopes = (np.array(ends * 5, dtype) for ends in ENDS[activation])
+    numbers = ACTIVATIONS[activation]
+    y = getattr(module(name), f"{activation}_forward")(x, *numbers)
+    np.testing.assert_allclose(y, values, rtol=np.finfo(dtype).eps)
+    dx = getattr(module(name), f"{activation}_backward")(np.ones_like(x), x, *numbers)
+    np.testing.assert_array_equal(dx, slopes)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ALL)
+def test_activations_far_from_0_and_next_to_it(name: str, dtype: Any) -> None:
+    largest, least = np.finfo(dtype).max, np.finfo(dtype).tiny * 4  # the GPU takes what is denormal for 0
+    x = np.array([-largest, -least, least, largest], dtype)
+    half = least / 2
+    for activation, expected, slopes in (
+        ("relu", [0, 0, least, largest], [0, 0, 1, 1]),
+        ("leaky_relu", [-largest / 4, -least / 4, least, largest], [0.25, 0.25, 1, 1]),
+        ("elu", [-1, -least, 2 * least, np.inf], [0, 1, 2, 2]),
+        ("softplus", [0, dtype(np.log(2)), dtype(np.log(2)), largest], [0, 0.5, 0.5, 1]),
+        ("silu", [0, -half, half, largest], [0, 0.5, 0.5, 1]),
+        ("gelu", [0, -half, half, largest], [0, 0.5, 0.5, 1]),
+    ):
+        numbers = ACTIVATIONS[activation]
+        with naming(activation), np.errstate(over="ignore"):
+            y = getattr(module(name), f"{activation}_forward")(x, *numbers)
+            np.testing.assert_allclose(y, np.array(expected, dtype), rtol=np.finfo(dtype).eps, atol=0)
+            dx = getattr(module(name), f"{activation}_backward")(np.ones_like(x), x, *numbers)
+            np.testing.assert_array_equal(dx, np.array(slopes, dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", KERNELS)
+def test_activations_keep_denormal_numbers(name: str, dtype: Any) -> None:
+    tiny = np.finfo(dtype).smallest_subnormal * 64
+    x = np.array([-tiny, tiny] * 9, dtype)
+    for activation, below, above in (
+        ("relu", 0, 1), ("leaky_relu", 0.25, 1), ("elu", 1, 2), ("silu", 0.5, 0.5), ("gelu", 0.5, 0.5)
+    ):  # fmt: skip
+        y = getattr(module(name), f"{activation}_forward")(x, *ACTIVATIONS[activation])
+        np.testing.assert_array_equal(y, np.array([-tiny * below, tiny * above] * 9, dtype), activation)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ALL)
+def test_the_numbers_of_an_activation_may_be_of_any_real_type(name: str, dtype: Any) -> None:
+    x, results = np.linspace(-3, 3, 50, dtype=dtype), []
+    for kind in (float, np.float64, np.array):
+        y = module(name).elu_forward(x, kind(0.7), kind(1.1))
+        results.append((y, module(name).elu_backward(x, x, kind(0.7), kind(1.1))))
+    for found in results[1:]:
+        assert_same(found, results[0])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", ALL)
+def test_the_gradient_of_a_sum_need_not_be_stored(name: str, activation: str) -> None:
+    """One number for all of x, or for each of its rows."""
+    x, numbers = draw(70, 33), ACTIVATIONS[activation]
+    backward, reference_backward = (getattr(m, f"{activation}_backward") for m in (module(name), reference))
+    for dy in (np.float64(1.75), draw(1, 33), draw(70, 1)):
+        repeated = np.broadcast_to(dy, x.shape)
+        np.testing.assert_array_equal(backward(repeated, x, *numbers), backward(repeated.copy(), x, *numbers))
+        assert_close(backward(repeated, x, *numbers), reference_backward(repeated.copy(), x, *numbers))
+
+
 # ---- the same refusals --------------------------------------------------------------------
 
 F = np.ones((2, 3))
@@ -389,6 +491,16 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
         ([1.0], f"{k}: x must be an array, got list"), (np.arange(3), f"{k}: x must be float32 or float64, got int64"),
         (None, f"{k}: x must be an array, got NoneType"), (F.astype(np.float16), "got float16"),
         (F + 1j, "got complex128"), (F.astype(">f8"), "got >f8"))],
+    *[(f"{name}_forward", (np.arange(3), *numbers), TypeError, f"{name}_forward: x must be float32 or float64, got int")
+      for name, numbers in ACTIVATIONS.items()],
+    *[(f"{name}_backward", (*arrays, *numbers), error, f"{name}_backward: {m}") for name, numbers in ACTIVATIONS.items()
+      for arrays, error, m in (
+        ((F, V), ValueError, r"x has shape \(3,\) and dy has \(2, 3\)"), ((V, 1.0), TypeError, "x must be an array"),
+        ((F, F.astype(np.float32)), TypeError, "x is float32 and dy is float64; kernels do not mix precisions"))],
+    ("leaky_relu_forward", (F, "0.2"), TypeError, "alpha must be a real number, got str"),
+    ("leaky_relu_backward", (F, F, V), TypeError, "alpha must be a real number, got ndarray"),
+    ("elu_forward", (F, None, 1.0), TypeError, "alpha must be a real number, got NoneType"),
+    ("elu_backward", (F, F, 1.0, 1j), TypeError, "scale must be a real number, got complex"),
     ("matmul", (F, F), ValueError, "a has 3 columns and b has 2 rows"),
     ("matmul", (F, V), ValueError, "both operands need two axes or more"),
     ("matmul", (F, F.T.astype(np.float32)), TypeError, "b is float32 and a is float64; kernels do not mix precisions"),

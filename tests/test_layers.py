@@ -102,6 +102,63 @@ def test_activations_far_out(name: str) -> None:
         assert float(x.grad[1]) == float(y[1]) / 1e4
 
 
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu"])
+def test_pytorch_s_activations(name: str, kernels: str) -> None:
+    """Values, first and second derivatives."""
+    torch = pytest.importorskip("torch")
+    x = np.linspace(-9, 9, 240)
+    theirs = torch.tensor(x, requires_grad=True)
+    options = {"negative_slope": 0.2} if name == "leaky_relu" else {}
+    expected = [getattr(torch.nn.functional, name)(theirs, **options)]
+    ours = md.Tensor(x, requires_grad=True)
+    weights = np.cos(x)
+    y = activations.get(name)(ours)
+    total = (y * weights).sum()
+    found = [y, md.gradients(total, [ours], retain_graph=True)[0]]
+    (slope,) = torch.autograd.grad(expected[0], theirs, torch.tensor(weights), create_graph=True)
+    expected.append(slope)
+    if name not in ("relu", "leaky_relu"):
+        expected += torch.autograd.grad(slope.sum(), theirs)
+        found.append(md.gradients(md.gradients(total, [ours], create_graph=True)[0].sum(), [ours])[0])
+    for y, truth in zip(found, expected, strict=True):
+        np.testing.assert_allclose(y.numpy(), truth.detach().numpy(), rtol=1e-13, atol=1e-14)
+
+
+def test_a_plain_gradient_is_that_of_a_graph_that_goes_on() -> None:
+    """The kernel of the derivative, and the derivative of the function in small ops: at kinks and far out too."""
+    x = md.Tensor([-1e4, -20.0, -1.0, -0.0, 0.0, 1.0, 20.0, 1e4, np.nan], requires_grad=True, dtype="float64")
+    for name in ("relu", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu"):
+        y = activations.get(name)(x).sum()
+        plain = md.gradients(y, [x], retain_graph=True)[0]
+        recorded = md.gradients(y, [x], create_graph=True)[0]
+        np.testing.assert_allclose(plain.numpy(), recorded.numpy(), rtol=1e-13, atol=1e-16, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "longdouble"])
+def test_activations_of_types_that_the_kernels_do_not_take(dtype: str) -> None:
+    x = np.linspace(-3, 3, 9).astype(dtype)
+    eps = float(np.finfo(dtype).eps)
+    for name in ("relu", "leaky_relu", "elu", "selu", "softplus"):
+        t = md.Tensor(x, requires_grad=True)
+        y = activations.get(name)(t)
+        y.backward(np.ones_like(x))
+        wide = md.Tensor(x.astype("float64"), requires_grad=True)
+        activations.get(name)(wide).backward(np.ones(9))
+        assert y.dtype == x.dtype and t.grad.dtype == x.dtype
+        np.testing.assert_allclose(t.grad.numpy(), wide.grad.numpy(), rtol=max(8 * eps, 1e-14), err_msg=name)
+
+
+def test_a_slope_may_be_learned() -> None:
+    """A tensor in place of the number."""
+    x = md.Tensor([-3.0, 2.0, -1.0], requires_grad=True)
+    slope = md.Tensor(0.5, requires_grad=True)
+    activations.leaky_relu(x, slope).sum().backward()
+    assert slope.grad.item() == -4 and x.grad.tolist() == [0.5, 1, 0.5]
+    alpha = md.Tensor(0.5, requires_grad=True, dtype="float64")
+    activations.elu(md.Tensor([-1.0, 2.0], dtype="float64"), alpha).sum().backward()
+    np.testing.assert_allclose(alpha.grad.item(), np.expm1(-1), rtol=1e-15)
+
+
 # ---- the document's model
 
 

@@ -114,6 +114,7 @@ SMOOTH = {
     "sin": _function(md.sin, np.sin, np.cos),
     "sigmoid": _function(md.sigmoid, _sigmoid, lambda x: _sigmoid(x) * _sigmoid(-x)),
     "softplus": _function(md.softplus, lambda x: np.logaddexp(0, x), _sigmoid),
+    "silu": _function(md.silu, lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * _sigmoid(-x))),
     "exp(−x²)": _function(lambda x: md.exp(-x * x), lambda x: np.exp(-(x**2)), lambda x: -2 * x * np.exp(-(x**2))),
     "log(1 + x²)": _function(lambda x: md.log(x**2 + 1.0), lambda x: np.log(1 + x * x), lambda x: 2 * x / (1 + x * x)),
     "add": _pair(md.add, np.add, lambda a, b: a.change + b.change),
@@ -142,6 +143,9 @@ SMOOTH = {
 }  # fmt: skip
 PIECEWISE = {
     "relu": _function(md.relu, lambda x: np.maximum(x, 0), lambda x: x > 0),
+    "elu": _function(
+        md.elu, lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), lambda x: np.exp(np.minimum(x, 0)),
+    ),
     "absolute": _function(md.absolute, np.abs, np.sign),
     "clip": _function(lambda x: md.clip(x, -0.5, 0.5), lambda x: np.clip(x, -0.5, 0.5), lambda x: np.abs(x) <= 0.5),
     "maximum": _pair(md.maximum, np.maximum, lambda a, b: np.where(

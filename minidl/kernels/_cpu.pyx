@@ -36,13 +36,18 @@ cdef extern from "dispatch.h" nogil:
     void isa_select(int index)
     const char *compiler_name()
     int GEMM_ACCUMULATE
+    cpdef enum:
+        RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU
 
     int kernel_exp(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_tanh(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_sigmoid(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_erf(int bits, Py_ssize_t n, const void *x, void *y)
-    int kernel_relu_forward(int bits, Py_ssize_t n, const void *x, void *y)
-    int kernel_relu_backward(int bits, Py_ssize_t n, const void *dy, const void *x, void *dx)
+    int kernel_activation_forward(
+        int bits, Py_ssize_t n, int which, double alpha, double scale, const void *x, void *y)
+    int kernel_activation_backward(
+        int bits, Py_ssize_t n, int which, double alpha, double scale, const void *dy, Py_ssize_t dy_step,
+        const void *x, void *dx)
     int kernel_gemm(
         int bits, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const void *a, Py_ssize_t a_row, Py_ssize_t a_col,
         const void *b, Py_ssize_t b_row, Py_ssize_t b_col, void *c, Py_ssize_t c_row, int flags)
@@ -352,22 +357,46 @@ def erf(x):
     return apply(kernel_erf, x)
 
 
-def relu_forward(x):
-    return apply(kernel_relu_forward, x)
-
-
-def relu_backward(dy, x):
-    cdef const void *pdy
+def activation_forward(int which, x, alpha, scale):
     cdef const void *px
     cdef Py_ssize_t n
-    cdef int bits = dense(dy, &pdy, &n), status
-    if bits == 0 or bits != dense(x, &px, &n) or not alike(dy, x):
+    cdef int bits = dense(x, &px, &n), status
+    if bits == 0 or type(alpha) is not float or type(scale) is not float:
         return None
+    cdef double a = alpha, s = scale
+    cdef ndarray y = like(x)
+    with nogil:
+        status = kernel_activation_forward(bits, n, which, a, s, px, PyArray_DATA(y))
+    check(status)
+    return y
+
+
+def activation_backward(int which, dy, x, alpha, scale):
+    cdef const void *pdy
+    cdef const void *px
+    cdef Py_ssize_t n, step = 1
+    cdef int bits = dense(x, &px, &n), status
+    if bits == 0 or type(alpha) is not float or type(scale) is not float or bits_of(dy) != bits or not alike(dy, x):
+        return None
+    if is_one_number(dy):
+        pdy, step = PyArray_DATA(<ndarray>dy), 0
+    elif dense(dy, &pdy, &n) == 0:
+        return None
+    cdef double a = alpha, s = scale
     cdef ndarray dx = like(x)
     with nogil:
-        status = kernel_relu_backward(bits, n, pdy, px, PyArray_DATA(dx))
+        status = kernel_activation_backward(bits, n, which, a, s, pdy, step, px, PyArray_DATA(dx))
     check(status)
     return dx
+
+
+cdef bint is_one_number(ndarray array) noexcept:
+    """Whether it repeats one number without storing it, as the gradient of a sum does."""
+    cdef int axis
+    for axis in range(PyArray_NDIM(array)):
+        if PyArray_STRIDES(array)[axis] != 0:
+            return False
+    return PyArray_NDIM(array) > 0 and PyArray_SIZE(array) > 0 and PyArray_ISALIGNED(array)
 
 
 # ---- products -----------------------------------------------------------------------------

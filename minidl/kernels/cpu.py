@@ -123,26 +123,92 @@ def erf(x: Array) -> Array:
     return _map(_cpu.erf, x)
 
 
-def relu_forward(x: Array) -> Array:
-    """y = max(x, 0)"""
-    return _map(_cpu.relu_forward, x)
-
-
-def relu_backward(dy: Array, x: Array) -> Array:
-    """dx = dy where x > 0, else 0"""
-    dx = _cpu.relu_backward(dy, x)
-    if dx is None:
-        validate.elementwise("relu_backward", dy=dy, x=x)
-        dx = _cpu.relu_backward(_dense(dy), _dense(x))
-    return dx
-
-
 def _map(kernel: Callable[[Array], Array], x: Array) -> Array:
     y = kernel(x)
     if y is None:
         validate.floats(kernel.__name__, x=x)
         y = kernel(_dense(x))
     return y
+
+
+# ---- activations ------------------------------------------------------------------------
+
+
+def relu_forward(x: Array) -> Array:
+    """y = max(x, 0)"""
+    return _forward("relu_forward", _cpu.RELU, x)
+
+
+def relu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy where x > 0, else 0"""
+    return _backward("relu_backward", _cpu.RELU, dy, x)
+
+
+def leaky_relu_forward(x: Array, alpha: float) -> Array:
+    """y = x where x > 0, else α x"""
+    return _forward("leaky_relu_forward", _cpu.LEAKY_RELU, x, alpha)
+
+
+def leaky_relu_backward(dy: Array, x: Array, alpha: float) -> Array:
+    """dx = dy where x > 0, else α dy"""
+    return _backward("leaky_relu_backward", _cpu.LEAKY_RELU, dy, x, alpha)
+
+
+def elu_forward(x: Array, alpha: float, scale: float) -> Array:
+    """y = scale x where x > 0, else scale α (eˣ − 1)"""
+    return _forward("elu_forward", _cpu.ELU, x, alpha, scale)
+
+
+def elu_backward(dy: Array, x: Array, alpha: float, scale: float) -> Array:
+    """dx = scale dy where x > 0, else scale α eˣ dy"""
+    return _backward("elu_backward", _cpu.ELU, dy, x, alpha, scale)
+
+
+def softplus_forward(x: Array) -> Array:
+    """y = ln(1 + eˣ)"""
+    return _forward("softplus_forward", _cpu.SOFTPLUS, x)
+
+
+def softplus_backward(dy: Array, x: Array) -> Array:
+    """dx = dy σ(x)"""
+    return _backward("softplus_backward", _cpu.SOFTPLUS, dy, x)
+
+
+def silu_forward(x: Array) -> Array:
+    """y = x σ(x)"""
+    return _forward("silu_forward", _cpu.SILU, x)
+
+
+def silu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy (σ(x) + x σ(x) σ(−x))"""
+    return _backward("silu_backward", _cpu.SILU, dy, x)
+
+
+def gelu_forward(x: Array) -> Array:
+    """y = x Φ(x)"""
+    return _forward("gelu_forward", _cpu.GELU, x)
+
+
+def gelu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy (Φ(x) + x φ(x))"""
+    return _backward("gelu_backward", _cpu.GELU, dy, x)
+
+
+def _forward(kernel: str, which: int, x: Array, alpha: float = 0.0, scale: float = 1.0) -> Array:
+    y = _cpu.activation_forward(which, x, alpha, scale)
+    if y is None:
+        validate.floats(kernel, x=x)
+        y = _cpu.activation_forward(which, _dense(x), *validate.numbers(kernel, alpha=alpha, scale=scale))
+    return y
+
+
+def _backward(kernel: str, which: int, dy: Array, x: Array, alpha: float = 0.0, scale: float = 1.0) -> Array:
+    dx = _cpu.activation_backward(which, dy, x, alpha, scale)
+    if dx is None:
+        validate.elementwise(kernel, dy=dy, x=x)
+        numbers = validate.numbers(kernel, alpha=alpha, scale=scale)
+        dx = _cpu.activation_backward(which, _dense(dy), _dense(x), *numbers)
+    return dx
 
 
 # ---- products ---------------------------------------------------------------------------

@@ -310,24 +310,87 @@ def erf(x: Array) -> Array:
     return _map("erf", x)
 
 
-def relu_forward(x: Array) -> Array:
-    """y = max(x, 0)"""
-    validate.floats("relu_forward", x=x)
-    return _map("relu_forward", x)
-
-
-def relu_backward(dy: Array, x: Array) -> Array:
-    """dx = dy where x > 0, else 0"""
-    validate.elementwise("relu_backward", dy=dy, x=x)
-    dx = _empty(x.shape, x.dtype)
-    _each("elementary", "relu_backward", _dense(dy), _dense(x), dx)
-    return dx
-
-
 def _map(kernel: str, x: Array) -> Array:
     y = _empty(x.shape, x.dtype)
     _each("elementary", kernel, _dense(x), y)
     return y
+
+
+# ---- activations ------------------------------------------------------------------------
+
+
+def relu_forward(x: Array) -> Array:
+    """y = max(x, 0)"""
+    return _forward("relu_forward", x)
+
+
+def relu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy where x > 0, else 0"""
+    return _backward("relu_backward", dy, x)
+
+
+def leaky_relu_forward(x: Array, alpha: float) -> Array:
+    """y = x where x > 0, else α x"""
+    return _forward("leaky_relu_forward", x, alpha)
+
+
+def leaky_relu_backward(dy: Array, x: Array, alpha: float) -> Array:
+    """dx = dy where x > 0, else α dy"""
+    return _backward("leaky_relu_backward", dy, x, alpha)
+
+
+def elu_forward(x: Array, alpha: float, scale: float) -> Array:
+    """y = scale x where x > 0, else scale α (eˣ − 1)"""
+    return _forward("elu_forward", x, alpha, scale)
+
+
+def elu_backward(dy: Array, x: Array, alpha: float, scale: float) -> Array:
+    """dx = scale dy where x > 0, else scale α eˣ dy"""
+    return _backward("elu_backward", dy, x, alpha, scale)
+
+
+def softplus_forward(x: Array) -> Array:
+    """y = ln(1 + eˣ)"""
+    return _forward("softplus_forward", x)
+
+
+def softplus_backward(dy: Array, x: Array) -> Array:
+    """dx = dy σ(x)"""
+    return _backward("softplus_backward", dy, x)
+
+
+def silu_forward(x: Array) -> Array:
+    """y = x σ(x)"""
+    return _forward("silu_forward", x)
+
+
+def silu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy (σ(x) + x σ(x) σ(−x))"""
+    return _backward("silu_backward", dy, x)
+
+
+def gelu_forward(x: Array) -> Array:
+    """y = x Φ(x)"""
+    return _forward("gelu_forward", x)
+
+
+def gelu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy (Φ(x) + x φ(x))"""
+    return _backward("gelu_backward", dy, x)
+
+
+def _forward(kernel: str, x: Array, alpha: float = 0.0, scale: float = 1.0) -> Array:
+    validate.floats(kernel, x=x)
+    y = _empty(x.shape, x.dtype)
+    _each("activations", kernel, _dense(x), y, *validate.numbers(kernel, alpha=alpha, scale=scale))
+    return y
+
+
+def _backward(kernel: str, dy: Array, x: Array, alpha: float = 0.0, scale: float = 1.0) -> Array:
+    validate.elementwise(kernel, dy=dy, x=x)
+    dx = _empty(x.shape, x.dtype)
+    _each("activations", kernel, _dense(dy), _dense(x), dx, *validate.numbers(kernel, alpha=alpha, scale=scale))
+    return dx
 
 
 # ---- products ---------------------------------------------------------------------------

@@ -57,6 +57,9 @@ def erf(x: Array) -> Array:
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has none, and this one is exact to the last bits
 
 
+# ---- activations ------------------------------------------------------------------------
+
+
 def relu_forward(x: Array) -> Array:
     """y = max(x, 0)"""
     validate.floats("relu_forward", x=x)
@@ -67,6 +70,94 @@ def relu_backward(dy: Array, x: Array) -> Array:
     """dx = dy where x > 0, else 0; at 0 itself 0 is the usual choice among the slopes from 0 to 1."""
     validate.elementwise("relu_backward", dy=dy, x=x)
     return np.where(x > 0, dy, dy.dtype.type(0))
+
+
+def leaky_relu_forward(x: Array, alpha: float) -> Array:
+    """y = x where x > 0, else α x"""
+    validate.floats("leaky_relu_forward", x=x)
+    (alpha,) = validate.numbers("leaky_relu_forward", alpha=alpha)
+    with np.errstate(invalid="ignore"):
+        return np.where(x > 0, x, alpha * x)
+
+
+def leaky_relu_backward(dy: Array, x: Array, alpha: float) -> Array:
+    """dx = dy where x > 0, else α dy"""
+    validate.elementwise("leaky_relu_backward", dy=dy, x=x)
+    (alpha,) = validate.numbers("leaky_relu_backward", alpha=alpha)
+    return np.where(x > 0, dy, alpha * dy)
+
+
+def elu_forward(x: Array, alpha: float, scale: float) -> Array:
+    """y = scale x where x > 0, else scale α (eˣ − 1)"""
+    validate.floats("elu_forward", x=x)
+    alpha, scale = validate.numbers("elu_forward", alpha=alpha, scale=scale)
+    return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def elu_backward(dy: Array, x: Array, alpha: float, scale: float) -> Array:
+    """dx = scale dy where x > 0, else scale α eˣ dy
+
+    It is 0 for NaN: one that a mask leaves out shall not spoil the gradient of what it was made from.
+    """
+    validate.elementwise("elu_backward", dy=dy, x=x)
+    alpha, scale = validate.numbers("elu_backward", alpha=alpha, scale=scale)
+    with np.errstate(under="ignore"):
+        return scale * np.where(x > 0, dy, alpha * np.exp(np.minimum(np.fmax(x, -np.inf), 0)) * dy)
+
+
+def softplus_forward(x: Array) -> Array:
+    """y = ln(1 + eˣ), from e^(−|x|) so that nothing overflows and small values keep their digits"""
+    validate.floats("softplus_forward", x=x)
+    with np.errstate(under="ignore"):
+        return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def softplus_backward(dy: Array, x: Array) -> Array:
+    """dx = dy σ(x)"""
+    validate.elementwise("softplus_backward", dy=dy, x=x)
+    return dy * sigmoid(x)
+
+
+def silu_forward(x: Array) -> Array:
+    """y = x σ(x)"""
+    validate.floats("silu_forward", x=x)
+    with np.errstate(invalid="ignore"):
+        return x * sigmoid(x)
+
+
+def silu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy (σ(x) + x σ(x) σ(−x)), at ±∞ what it goes to"""
+    validate.elementwise("silu_backward", dy=dy, x=x)
+    return dy * (sigmoid(x) + _finite(x) * sigmoid(x) * sigmoid(-x))
+
+
+def gelu_forward(x: Array) -> Array:
+    """y = x Φ(x), where Φ is the normal distribution (Hendrycks and Gimpel 2016)"""
+    validate.floats("gelu_forward", x=x)
+    with np.errstate(invalid="ignore"):
+        return x * _normal(x)
+
+
+def gelu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy (Φ(x) + x φ(x)) with φ(x) = e^(−x²/2) / √(2π), at ±∞ what it goes to"""
+    validate.elementwise("gelu_backward", dy=dy, x=x)
+    with np.errstate(over="ignore", under="ignore"):
+        density = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    return dy * (_normal(x) + _finite(x) * density)
+
+
+def _normal(x: Array) -> Array:
+    return np.asarray(_normal_share(x)).astype(x.dtype)
+
+
+# Φ(x) by erfc, which for x < 0 keeps the digits that (1 + erf(x/√2)) / 2 loses
+_normal_share = np.frompyfunc(lambda x: math.erfc(-x * math.sqrt(0.5)) / 2, 1, 1)
+
+
+def _finite(x: Array) -> Array:
+    """x, but for ±∞ the largest numbers: 0 times these is 0, not NaN"""
+    limits = np.finfo(x.dtype)
+    return np.clip(x, limits.min, limits.max)
 
 
 # ---- products ---------------------------------------------------------------------------

@@ -4,6 +4,7 @@ This package also gives `Tensor` its operators and methods: `a + b` is `add(a, b
 """
 
 from minidl.ops import (
+    activations,
     arithmetic,
     contractions,
     elementary,
@@ -13,6 +14,14 @@ from minidl.ops import (
     reductions,
     selection,
     shapes,
+)
+from minidl.ops.activations import (
+    elu,
+    gelu,
+    leaky_relu,
+    relu,
+    silu,
+    softplus,
 )
 from minidl.ops.arithmetic import (
     absolute,
@@ -66,13 +75,11 @@ from minidl.ops.elementary import (
     floor,
     log,
     log1p,
-    relu,
     round,
     sigmoid,
     sign,
     sin,
     sinh,
-    softplus,
     sqrt,
     tan,
     tanh,
@@ -134,7 +141,7 @@ from minidl.ops.shapes import (
 from minidl.tensor import Tensor
 
 for _family in (
-    arithmetic, contractions, elementary, linalg, placement, probabilities, reductions, selection, shapes
+    activations, arithmetic, contractions, elementary, linalg, placement, probabilities, reductions, selection, shapes
 ):  # fmt: skip
     for _name, _function in _family.METHODS.items():
         setattr(Tensor, _name, _function)

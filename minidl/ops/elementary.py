@@ -211,44 +211,6 @@ class Sigmoid(Op):
         return dy * y * (1 - y)
 
 
-class Relu(Op):
-    """y = max(x, 0);  dx = dy where x > 0, else 0 (0 at 0, the usual choice of subgradient)"""
-
-    makes_gradients = True
-
-    def forward(self, x: Any) -> Any:
-        return kernels.of(x).relu_forward(x)
-
-    def backward(self, dy: Any) -> Any:
-        return ReluSlope.apply(dy, self.inputs[0])
-
-
-class ReluSlope(Op):
-    """y = s where x > 0, else 0: linear in s, flat in x;  ds = dy where x > 0, else 0"""
-
-    makes_gradients = True
-
-    def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
-        return i == 1
-
-    def forward(self, s: Any, x: Any) -> Any:
-        return kernels.of(s).relu_backward(s, x)
-
-    def backward(self, dy: Any) -> Any:
-        return ReluSlope.apply(dy, self.inputs[1]), None
-
-
-class Softplus(Op):
-    """y = ln(1 + eˣ);  dx = dy σ(x)"""
-
-    def forward(self, x: Any) -> Any:
-        with np.errstate(under="ignore"):
-            return np.logaddexp(x, x.dtype.type(0))
-
-    def backward(self, dy: Any) -> Any:
-        return dy * Sigmoid.apply(self.inputs[0])
-
-
 class Erf(Op):
     """y = 2/√π ∫₀ˣ e^(−t²) dt;  dx = dy 2/√π e^(−x²)"""
 
@@ -363,17 +325,7 @@ def sigmoid(x: Any) -> Tensor:
     return y
 
 
-def relu(x: Any) -> Tensor:
-    """max(x, 0)"""
-    return Relu.apply(floating(x))
-
-
-def softplus(x: Any) -> Tensor:
-    """ln(1 + eˣ), without overflow."""
-    return Softplus.apply(floating(x))
-
-
-METHODS = {f.__name__: f for f in (exp, log, sqrt, tanh, sigmoid, relu, round)} | {"__round__": round}
+METHODS = {f.__name__: f for f in (exp, log, sqrt, tanh, sigmoid, round)} | {"__round__": round}
 UFUNCS |= {
     f.__name__: f
     for f in (

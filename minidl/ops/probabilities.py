@@ -8,8 +8,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
+from minidl.ops.activations import softplus
 from minidl.ops.coercion import constant, constant_beside, floating, of_one_type, operands
-from minidl.ops.elementary import Exp, exp, softplus
+from minidl.ops.elementary import Exp, exp
 from minidl.ops.reductions import sum
 from minidl.ops.shapes import swapaxes
 from minidl.tensor import Op, Tensor

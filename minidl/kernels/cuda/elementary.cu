@@ -1,4 +1,4 @@
-// exp, tanh, sigmoid, erf, relu: a thread reads and writes 16 bytes at a time. About 20 instructions a number: the memory
+// exp, tanh, sigmoid, erf: a thread reads and writes 16 bytes at a time. About 20 instructions a number: the memory
 // is what they wait for in float32 everywhere, in float64 on GPUs that have whole units for it.
 #include "math.cuh"
 
@@ -16,11 +16,6 @@ struct Erf {
     template <typename T> __device__ T operator()(T x) const { return error_function(x); }
 };
 
-// Which numbers are positive is asked of their bits, since a denormal one counts as 0 in a comparison.
-struct Relu {
-    template <typename T> __device__ T operator()(T x) const { return bits(x) < 0 && x == x ? 0 : x; }
-};
-
 template <typename Function, typename real>
 __device__ void map(i64 n, const real* __restrict__ x, real* __restrict__ y) {
     const bool whole = aligned(x, y);
@@ -32,36 +27,17 @@ __device__ void map(i64 n, const real* __restrict__ x, real* __restrict__ y) {
     });
 }
 
-template <typename real>
-__device__ void relu_slope(i64 n, const real* __restrict__ dy, const real* __restrict__ x, real* __restrict__ dx) {
-    const bool whole = aligned(dy, x, dx);
-    each_pack<real>(n, [&](i64 i) {
-        const Pack<real> at = load(x, i, n, whole);
-        Pack<real> pack = load(dy, i, n, whole);
-#pragma unroll
-        for (int k = 0; k < pack.size; k++) pack.v[k] = bits(at.v[k]) > 0 && at.v[k] == at.v[k] ? pack.v[k] : 0;
-        store(dx, i, n, whole, pack);
-    });
-}
-
-#define STAMP(real, type)                                                                        \
-    KERNEL(exp_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {                \
-        map<Exp>(n, x, y);                                                                       \
-    }                                                                                            \
-    KERNEL(tanh_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {               \
-        map<Tanh>(n, x, y);                                                                      \
-    }                                                                                            \
-    KERNEL(sigmoid_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {            \
-        map<Sigmoid>(n, x, y);                                                                   \
-    }                                                                                            \
-    KERNEL(erf_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {                \
-        map<Erf>(n, x, y);                                                                       \
-    }                                                                                            \
-    KERNEL(relu_forward_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {       \
-        map<Relu>(n, x, y);                                                                      \
-    }                                                                                            \
-    KERNEL(relu_backward_##type)(                                                                \
-        i64 n, const real* __restrict__ dy, const real* __restrict__ x, real* __restrict__ dx) { \
-        relu_slope(n, dy, x, dx);                                                                \
+#define STAMP(real, type)                                                             \
+    KERNEL(exp_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {     \
+        map<Exp>(n, x, y);                                                            \
+    }                                                                                 \
+    KERNEL(tanh_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {    \
+        map<Tanh>(n, x, y);                                                           \
+    }                                                                                 \
+    KERNEL(sigmoid_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) { \
+        map<Sigmoid>(n, x, y);                                                        \
+    }                                                                                 \
+    KERNEL(erf_##type)(i64 n, const real* __restrict__ x, real* __restrict__ y) {     \
+        map<Erf>(n, x, y);                                                            \
     }
 FOR_FLOAT_TYPES(STAMP)

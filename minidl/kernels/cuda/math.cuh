@@ -1,4 +1,4 @@
-// exp, tanh, sigmoid, log1p and erf from additions, multiplications, divisions and fused multiply-adds, each of which is
+// exp, tanh, sigmoid, log1p, expm1 and erf from additions, multiplications, divisions and fused multiply-adds, each of which is
 // rounded to nearest on every device: what is proved of them on a processor holds on a GPU. They are the functions
 // of csrc/simd.h, with its polynomials. The bounds of CUDA's own are "generated from extensive but not exhaustive
 // tests, so they are not guaranteed" (CUDA C++ Programming Guide, Mathematical Functions), and CuPy's -ftz=true takes
@@ -23,7 +23,7 @@ template <> struct Number<float> {
     static constexpr float denormal_rest = 0x1p49f;
     static constexpr float tanh_one = -20, tanh_linear = 1e-4f;
     static constexpr float sigmoid_far = -16, sigmoid_most = 80;
-    static constexpr float erf_one = 4;
+    static constexpr float expm1_least = -20, erf_one = 4, normal_far = 13.27f;
 };
 
 template <> struct Number<double> {
@@ -36,7 +36,7 @@ template <> struct Number<double> {
     static constexpr double denormal_rest = 0x1p74;
     static constexpr double tanh_one = -40, tanh_linear = 1e-9;
     static constexpr double sigmoid_far = -36, sigmoid_most = 700;
-    static constexpr double erf_one = 6;
+    static constexpr double expm1_least = -40, erf_one = 6, normal_far = 37.66;
 };
 
 __device__ inline int bits(float x) { return __float_as_int(x); }
@@ -196,6 +196,14 @@ __device__ inline double atanh_polynomial(double square) {
 template <typename real> __device__ real log_1_plus(real e) {
     const real s = e / (e + 2), square = s * s;
     return fma(square * s, atanh_polynomial(square), s + s);
+}
+
+// e^x − 1 for x ≤ 0
+template <typename real> __device__ real expm1_below_0(real x) {
+    typename Number<real>::integer n;
+    const real q = exp_reduced(x < Number<real>::expm1_least ? Number<real>::expm1_least : x, &n);
+    const real power = power_of_2<real>(n, 0);
+    return fma(q, power, power - 1);
 }
 
 // erf x for |x| ≤ 1. The polynomials are minimax fits of erf(x) / x − 1 in x².
