@@ -35,6 +35,11 @@ enum { RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU };
       (ptrdiff_t n, int which, double alpha, double scale, const real *dy, ptrdiff_t dy_step,             \
        const real *x, real *dx),                                                                          \
       (n, which, alpha, scale, dy, dy_step, x, dx))                                                       \
+    /* ---- select.c: condition, y, and a and b (n), or one number where their step is 0 and not 1 */      \
+    K(where,                                                                                              \
+      (ptrdiff_t n, const uint8_t *condition, const real *a, ptrdiff_t a_step, const real *b,             \
+       ptrdiff_t b_step, real *y),                                                                        \
+      (n, condition, a, a_step, b, b_step, y))                                                            \
     /* ---- gemm.c: c (m, n) = a (m, k) b (k, n), rows and columns any number of reals apart; flags: GEMM_… */ \
     K(gemm,                                                                                               \
       (ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,            \

@@ -199,6 +199,26 @@ INLINE void vstore_n(real *p, vec v, ptrdiff_t n)
 #endif
 }
 
+/* A mask of the first n lanes, n <= LANES: those whose byte is not 0. */
+INLINE vmask vtrue_n(const uint8_t *p, ptrdiff_t n)
+{
+#if defined(__AVX512F__)
+    const __m128i bytes = _mm_maskz_loadu_epi8(vfirst(n), p);
+    return (vmask)_mm_test_epi8_mask(bytes, bytes);
+#elif defined(__GNUC__)
+    typedef int8_t bvec __attribute__((vector_size(LANES)));
+    bvec bytes = {0};
+    if (n == LANES)
+        memcpy(&bytes, p, sizeof bytes);
+    else
+        for (ptrdiff_t i = 0; i < n; i++)
+            bytes[i] = (int8_t)p[i];
+    return __builtin_convertvector(bytes != (bvec){0}, vmask);
+#else
+    return n > 0 && *p;
+#endif
+}
+
 /* Run the statements, written in terms of i and n, for the vectors p[i .. i + n) of [begin, end).
    They are compiled twice, for the full vectors and for a shorter last one. */
 #define FOR_VECTORS(begin, end, ...)                                                                      \

@@ -91,6 +91,7 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "silu_backward": lambda: cpu.silu_backward(y, x),
         "gelu_forward": lambda: cpu.gelu_forward(x),
         "gelu_backward": lambda: cpu.gelu_backward(y, x),
+        "where": lambda: cpu.where(x > 0, x, y),
         "matmul": lambda: cpu.matmul(dy[:301].T, dy[:301]),
         "affine_forward": lambda: cpu.affine_forward(dy[:301], dy[301:368].copy(), dy[0]),
         "affine_backward": lambda: cpu.affine_backward(dy[:301], dy[300:601], dy[301:368].copy()),

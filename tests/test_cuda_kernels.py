@@ -90,6 +90,7 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "silu_backward": lambda: run.silu_backward(y, x),
         "gelu_forward": lambda: run.gelu_forward(x),
         "gelu_backward": lambda: run.gelu_backward(y, x),
+        "where": lambda: run.where(x > 0, x, y),
         "matmul": lambda: run.matmul(dy[:31].T, dy[:31]),
         "affine_forward": lambda: run.affine_forward(dy[:31], dy[31:98], dy[99]),
         "affine_backward": lambda: run.affine_backward(dy[:31], dy[:31], dy[31:98]),

@@ -178,6 +178,11 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "silu_backward": [(draw(*s), draw(*s)) for s in SHAPES] + [(draw(40), draw(40, low=-90.0, high=90.0))],
     "gelu_forward": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-15.0, high=15.0),)],
     "gelu_backward": [(draw(*s), draw(*s)) for s in SHAPES] + [(draw(40), draw(40, low=-15.0, high=15.0))],
+    "where": [
+        (np.asarray(draw(*s) > 0), *sides)
+        for s in SHAPES
+        for sides in ((draw(*s), draw(*s)), (draw(*s), 0.3), (-1, draw(*s)))
+    ],
     "matmul": [(draw(*a), draw(*b)) for a, b in PRODUCTS],
     "affine_forward": [(draw(n, d), draw(d, u), draw(u)) for n, d, u in AFFINE],
     "affine_backward": [(draw(n, u), draw(n, d), draw(d, u), needs) for n, d, u in AFFINE for needs in NEEDS],
@@ -209,7 +214,7 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
 # Kernels that move numbers, round each once, or add them in order (of an id's gradients, 127): not a bit may differ.
 EXACT = {
     "relu_forward", "relu_backward", "leaky_relu_forward", "leaky_relu_backward", "embedding_forward",
-    "embedding_backward", "random_bits", "dropout",
+    "embedding_backward", "random_bits", "dropout", "where",
 }  # fmt: skip
 
 
@@ -298,6 +303,7 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
         "silu_forward": (a,), "silu_backward": (a, b), "gelu_forward": (a,), "gelu_backward": (a, b),
         "softmax_forward": (a,), "softmax_backward": (a, b),
         "sum_rows": (a,), "sum_columns": (a,), "matmul": (a, b.T), "affine_forward": (a, b.T, a[0, :1].repeat(300)),
+        "where": (a > b, a, 0.5),
         "sparse_cross_entropy_forward": (a, labels),
         "softmax_cross_entropy_forward": (a, b),
         "sigmoid_cross_entropy_forward": (a, b), "embedding_backward": (a, ids(40, 300), 40), "dropout": (a, 0.3, 1, 2),
@@ -316,6 +322,16 @@ def test_dropout_keeps_a_word_that_equals_the_threshold(name: str) -> None:
     for i in (0, 3, 8):
         y = module(name).dropout(np.ones(9), words[i] / 2**32, 1, 2)
         np.testing.assert_array_equal(y != 0, words >= words[i])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ALL)
+def test_where_chooses_bits_by_any_byte_that_is_not_0(name: str, dtype: Any) -> None:
+    condition = np.tile(np.array([0, 1, 2, 128, 255], np.uint8), 9).view(bool)
+    a, b = np.resize(np.array(SPECIAL, dtype), (2, 45))
+    for sides in ((a, b), (b, a), (a, float("nan")), (np.inf, b)):
+        y = module(name).where(condition, *sides)
+        assert y.tobytes() == np.where(condition, *sides).tobytes()
 
 
 SPECIAL = [
@@ -501,6 +517,15 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("leaky_relu_backward", (F, F, V), TypeError, "alpha must be a real number, got ndarray"),
     ("elu_forward", (F, None, 1.0), TypeError, "alpha must be a real number, got NoneType"),
     ("elu_backward", (F, F, 1.0, 1j), TypeError, "scale must be a real number, got complex"),
+    ("where", ([True], V, V), TypeError, "where: condition must be an array, got list"),
+    ("where", (V, V, V), TypeError, "where: condition must be bool, got float64"),
+    ("where", (V > 0, [1.0], 0.0), TypeError, "where: a must be an array, got list"),
+    ("where", (V > 0, V, 1j), TypeError, "where: b must be an array, got complex"),
+    ("where", (V > 0, 1.0, 0), TypeError, "where: a or b must be an array, got two numbers"),
+    ("where", (V > 0, np.ones(3, int), 0), TypeError, "where: a must be float32 or float64, got int64"),
+    ("where", (V > 0, V, V.astype(np.float32)), TypeError, "b is float32 and a is float64; kernels do not mix"),
+    ("where", (F > 0, 0.0, V), ValueError, r"where: b has shape \(3,\) and condition has \(2, 3\); they must agree"),
+    ("where", (V > 0, V, 10**400), OverflowError, "int too large"),
     ("matmul", (F, F), ValueError, "a has 3 columns and b has 2 rows"),
     ("matmul", (F, V), ValueError, "both operands need two axes or more"),
     ("matmul", (F, F.T.astype(np.float32)), TypeError, "b is float32 and a is float64; kernels do not mix precisions"),

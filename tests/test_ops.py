@@ -168,6 +168,21 @@ def test_a_gradient_that_becomes_the_tensors_uncopied_is_held_by_nobody_else(
     backward(case, in_dtype(case.inputs, np.float32))
 
 
+def test_nothing_leaks_from_the_side_that_where_does_not_choose(kernels: str) -> None:
+    """Chosen, not multiplied by 0 and 1: 0 × NaN is NaN, and so is 0 × ∞."""
+    for dtype in DTYPES:
+        for bad in (np.nan, np.inf):
+            x = md.Tensor(np.linspace(-1, 1, 42, dtype=dtype).reshape(6, 7), requires_grad=True)
+            y = md.Tensor(np.full((6, 7), bad, dtype), requires_grad=True)
+            condition = x.numpy() < 2
+            for z in (md.where(condition, x, y), md.where(~condition, y, x)):
+                np.testing.assert_array_equal(z.numpy(), x.numpy())
+                x.grad = y.grad = None
+                z.backward(np.where(condition, 3.0, bad).astype(dtype))
+                np.testing.assert_array_equal(x.grad.numpy(), np.full((6, 7), 3.0))
+                np.testing.assert_array_equal(y.grad.numpy(), np.zeros((6, 7)))
+
+
 @every(DIFFERENTIABLE)
 def test_gradients_against_finite_differences(case: Case, kernels: str) -> None:
     assert gradcheck(case.function, case.inputs)

@@ -48,6 +48,9 @@ cdef extern from "dispatch.h" nogil:
     int kernel_activation_backward(
         int bits, Py_ssize_t n, int which, double alpha, double scale, const void *dy, Py_ssize_t dy_step,
         const void *x, void *dx)
+    int kernel_where(
+        int bits, Py_ssize_t n, const uint8_t *condition, const void *a, Py_ssize_t a_step, const void *b,
+        Py_ssize_t b_step, void *y)
     int kernel_gemm(
         int bits, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const void *a, Py_ssize_t a_row, Py_ssize_t a_col,
         const void *b, Py_ssize_t b_row, Py_ssize_t b_col, void *c, Py_ssize_t c_row, int flags)
@@ -397,6 +400,44 @@ cdef bint is_one_number(ndarray array) noexcept:
         if PyArray_STRIDES(array)[axis] != 0:
             return False
     return PyArray_NDIM(array) > 0 and PyArray_SIZE(array) > 0 and PyArray_ISALIGNED(array)
+
+
+# ---- selection ----------------------------------------------------------------------------
+
+
+cdef struct Choice:
+    const void *data
+    Py_ssize_t step  # 0 for a number, which stands here in both precisions
+    float f32
+    double f64
+
+
+cdef bint choice_of(x, condition, int bits, Choice *choice) except -1:
+    """Look at what where() may choose: dense reals of so many bits in the shape of the condition, or a number."""
+    cdef Py_ssize_t n
+    if type(x) is float or type(x) is int or type(x) is bool:
+        choice.f64 = x
+        choice.f32 = <float>choice.f64
+        choice.data, choice.step = <void *>&choice.f32 if bits == 32 else <void *>&choice.f64, 0
+        return True
+    choice.step = 1
+    return dense(x, &choice.data, &n) == bits and alike(x, condition)
+
+
+def where(condition, a, b):
+    cdef int bits = bits_of(a) or bits_of(b), kind = NPY_FLOAT if bits == 32 else NPY_DOUBLE, status
+    cdef Choice ca, cb
+    if bits == 0 or kind_of(condition) != NPY_BOOL or not PyArray_ISCARRAY_RO(<ndarray>condition):
+        return None
+    if not choice_of(a, condition, bits, &ca) or not choice_of(b, condition, bits, &cb):
+        return None
+    cdef const uint8_t *pcondition = <const uint8_t *>PyArray_DATA(<ndarray>condition)
+    cdef Py_ssize_t n = PyArray_SIZE(<ndarray>condition)
+    cdef ndarray y = new(kind, PyArray_NDIM(<ndarray>condition), PyArray_DIMS(<ndarray>condition), bits // 8)
+    with nogil:
+        status = kernel_where(bits, n, pcondition, ca.data, ca.step, cb.data, cb.step, PyArray_DATA(y))
+    check(status)
+    return y
 
 
 # ---- products -----------------------------------------------------------------------------

@@ -211,6 +211,18 @@ def _backward(kernel: str, which: int, dy: Array, x: Array, alpha: float = 0.0, 
     return dx
 
 
+# ---- selection --------------------------------------------------------------------------
+
+
+def where(condition: Array, a: Array | float, b: Array | float) -> Array:
+    """y = a where the condition holds, else b"""
+    y = _cpu.where(condition, a, b)
+    if y is None:
+        validate.where(condition, a, b)
+        y = _cpu.where(*(_dense(x) if hasattr(x, "dtype") else x for x in (condition, a, b)))
+    return y
+
+
 # ---- products ---------------------------------------------------------------------------
 
 

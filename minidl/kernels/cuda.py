@@ -393,6 +393,15 @@ def _backward(kernel: str, dy: Array, x: Array, alpha: float = 0.0, scale: float
     return dx
 
 
+# ---- selection --------------------------------------------------------------------------
+
+
+def where(condition: Array, a: Array | float, b: Array | float) -> Array:
+    """y = a where the condition holds, else b. By CuPy, to whom NumPy hands it on."""
+    validate.where(condition, a, b)
+    return np.where(*(_dense(x) if hasattr(x, "dtype") else x for x in (condition, a, b)))
+
+
 # ---- products ---------------------------------------------------------------------------
 
 

@@ -160,6 +160,15 @@ def _finite(x: Array) -> Array:
     return np.clip(x, limits.min, limits.max)
 
 
+# ---- selection --------------------------------------------------------------------------
+
+
+def where(condition: Array, a: Array | float, b: Array | float) -> Array:
+    """y = a where the condition holds, else b. One of the two may be a number."""
+    validate.where(condition, a, b)
+    return np.where(condition, a, b)
+
+
 # ---- products ---------------------------------------------------------------------------
 
 

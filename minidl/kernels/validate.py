@@ -134,6 +134,19 @@ def dropout(x: Any, rate: Any, seed: Any, offset: Any) -> tuple[float, int, int]
     return rate, integer("dropout", "seed", seed, WORD), integer("dropout", "offset", offset, WORD)
 
 
+def where(condition: Any, a: Any, b: Any) -> None:
+    """A condition of booleans, and of its shape two arrays of floats, or one and a Python number."""
+    is_array("where", "condition", condition)
+    if condition.dtype != np.bool_:
+        raise TypeError(f"where: condition must be bool, got {condition.dtype}")
+    arrays = {name: x for name, x in (("a", a), ("b", b)) if type(x) not in (float, int, bool)}
+    if not arrays:
+        raise TypeError("where: a or b must be an array, got two numbers, which have no type")
+    floats("where", **arrays)
+    same_library("where", condition=condition, **arrays)
+    same_shape("where", condition=condition, **arrays)
+
+
 def matmul(a: Any, b: Any) -> None:
     floats("matmul", a=a, b=b)
     if a.ndim < 2 or b.ndim < 2:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl import devices
+from minidl import devices, kernels
 from minidl.autograd.modes import is_recording
+from minidl.kernels.validate import FLOATS
 from minidl.ops.coercion import constant, constant_beside, floating, operands
 from minidl.ops.elementary import Log
 from minidl.tensor import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor, wrap
@@ -195,10 +196,19 @@ class Where(Op):
 
     def forward(self, condition: Any, a: Any, b: Any) -> Any:
         self.condition = condition
-        return np.where(condition, a, b)
+        choose = kernels.of(condition).where if _of_one_shape(condition, a, b) else np.where
+        return choose(condition, a, b)
 
     def backward(self, dy: Any) -> Any:
         return None, Where.apply(self.condition, dy, 0.0), Where.apply(self.condition, 0.0, dy)
+
+
+def _of_one_shape(condition: Any, a: Any, b: Any) -> bool:
+    """Whether the kernel takes them: booleans, and beside them floats of one type, of which one may be a number."""
+    arrays = [x for x in (a, b) if type(x) not in (float, int, bool)]
+    types = {getattr(x, "dtype", None) for x in arrays}
+    same = len(types) == 1 and types.issubset(FLOATS) and condition.dtype == bool
+    return same and all(x.shape == condition.shape for x in arrays)
 
 
 class Clip(Op):

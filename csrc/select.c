@@ -1,0 +1,32 @@
+/* One of two numbers for each place, without a branch: on conditions in no order half of them would be mispredicted. */
+
+#include "simd.h"
+
+#include "kernels.h"
+#include "parallel.h"
+
+#define GRAIN 16384
+
+typedef struct {
+    const uint8_t *condition;
+    const real *a, *b;
+    ptrdiff_t a_step, b_step;
+    real *y;
+} Choice;
+
+static void where_range(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Choice job = *(const Choice *)context;
+    const vec same_a = vset(*job.a), same_b = vset(*job.b);
+    FOR_VECTORS(begin, end, {
+        vec a = job.a_step ? vload_n(job.a + i, n) : same_a, b = job.b_step ? vload_n(job.b + i, n) : same_b;
+        vstore_n(job.y + i, vselect(vtrue_n(job.condition + i, n), a, b), n);
+    });
+}
+
+int NAME(where)(ptrdiff_t n, const uint8_t *condition, const real *a, ptrdiff_t a_step, const real *b,
+                ptrdiff_t b_step, real *y)
+{
+    parallel_for(n, GRAIN, where_range, &(Choice){condition, a, b, a_step, b_step, y});
+    return 0;
+}
