@@ -67,10 +67,7 @@ static void dense_backward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
     for (ptrdiff_t row = begin; row < end; row++) {
         const ptrdiff_t start = row * job.classes;
         const real *p = job.probabilities + start, *targets = job.targets + start;
-        real *dlogits = job.dlogits + start, dloss = job.dloss[row];
-        vec total = vset(0);
-        FOR_VECTORS(0, job.classes, total += vload_n(targets + i, n););
-        real sum = vsum(total);
+        real *dlogits = job.dlogits + start, dloss = job.dloss[row], sum = row_sum(job.classes, targets);
         FOR_VECTORS(0, job.classes, {
             vec difference = vload_n(p + i, n) * sum - vload_n(targets + i, n);
             vstore_n(dlogits + i, dloss * difference, n);

@@ -59,6 +59,11 @@ enum { RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU };
       (batch, classes, x, y))                                                                             \
     K(softmax_backward, (ptrdiff_t batch, ptrdiff_t classes, const real *dy, const real *y, real *dx),    \
       (batch, classes, dy, y, dx))                                                                        \
+    K(log_softmax_forward, (ptrdiff_t batch, ptrdiff_t classes, const real *x, real *y),                  \
+      (batch, classes, x, y))                                                                             \
+    K(log_softmax_backward,                                                                               \
+      (ptrdiff_t batch, ptrdiff_t classes, const real *dy, const real *y, real *dx),                      \
+      (batch, classes, dy, y, dx))                                                                        \
     /* ---- cross_entropy.c: logits, targets, probabilities, dlogits (B, K); labels, loss, dloss (B) */   \
     K(softmax_cross_entropy_forward,                                                                      \
       (ptrdiff_t batch, ptrdiff_t classes, const real *logits, const real *targets, real *loss,           \

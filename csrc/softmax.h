@@ -34,6 +34,14 @@ INLINE void row_divide(ptrdiff_t classes, real *y, real sum)
     FOR_VECTORS(0, classes, vstore_n(y + i, vload_n(y + i, n) * inverse, n););
 }
 
+/* Σ a */
+INLINE real row_sum(ptrdiff_t classes, const real *a)
+{
+    vec sum = vset(0);
+    FOR_VECTORS(0, classes, sum += vload_n(a + i, n););
+    return vsum(sum);
+}
+
 /* Σ a b */
 INLINE real row_dot(ptrdiff_t classes, const real *a, const real *b)
 {

@@ -99,6 +99,8 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "sum_columns": lambda: cpu.sum_columns(np.stack([dy, -dy])),
         "softmax_forward": lambda: cpu.softmax_forward(logits),
         "softmax_backward": lambda: cpu.softmax_backward(targets, logits),
+        "log_softmax_forward": lambda: cpu.log_softmax_forward(logits),
+        "log_softmax_backward": lambda: cpu.log_softmax_backward(targets, logits),
         "softmax_cross_entropy_forward": lambda: cpu.softmax_cross_entropy_forward(logits, targets),
         "softmax_cross_entropy_backward": lambda: cpu.softmax_cross_entropy_backward(dloss, logits, targets),
         "sparse_cross_entropy_forward": lambda: cpu.sparse_cross_entropy_forward(logits, labels),

@@ -148,7 +148,10 @@ STREAMS = {
     "embedding": {"embedding_forward": (1, 1)},
     "random": {"dropout": (1, 1)},
     "reduce": {"sum": (1, 0)},
-    "softmax": {"softmax_forward": (1, 1), "softmax_backward": (2, 1)},
+    "softmax": {
+        "softmax_forward": (1, 1), "softmax_backward": (2, 1),
+        "log_softmax_forward": (1, 1), "log_softmax_backward": (2, 1),
+    },
     "steps": {
         "sgd_step": (2, 1), "momentum_step": (3, 2), "adam_step": (4, 3), "rmsprop_step": (3, 2), "adagrad_step": (3, 2)
     },

@@ -98,6 +98,11 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "sum_columns": lambda: (run.sum_columns(logits), run.sum_columns(dy.reshape(3, 1667, 67))),
         "softmax_forward": lambda: (run.softmax_forward(logits), run.softmax_forward(long)),
         "softmax_backward": lambda: (run.softmax_backward(targets, logits), run.softmax_backward(long, long)),
+        "log_softmax_forward": lambda: (run.log_softmax_forward(logits), run.log_softmax_forward(long)),
+        "log_softmax_backward": lambda: (
+            run.log_softmax_backward(targets, logits),
+            run.log_softmax_backward(long, long),
+        ),
         "softmax_cross_entropy_forward": lambda: run.softmax_cross_entropy_forward(logits, targets),
         "softmax_cross_entropy_backward": lambda: run.softmax_cross_entropy_backward(dloss, logits, targets),
         "sparse_cross_entropy_forward": lambda: run.sparse_cross_entropy_forward(logits, labels),
@@ -202,6 +207,8 @@ def test_rows_of_every_length(columns: int, dtype: Any) -> None:
         "sum_rows": (x,),
         "softmax_forward": (x,),
         "softmax_backward": (x, y),
+        "log_softmax_forward": (x,),
+        "log_softmax_backward": (x, -y),
         "softmax_cross_entropy_forward": (x, y),
         "softmax_cross_entropy_backward": (dloss, x, y),
         "sparse_cross_entropy_forward": (x, labels),
@@ -644,6 +651,7 @@ x, labels, ids = draw(3, 1100), integers(1100, 3), integers(9, 300)
 ids[::2] = 3
 run.sum_rows(x), run.sum_columns(draw(2, 300, 40))
 run.softmax_forward(x), run.softmax_backward(x, x)
+run.log_softmax_forward(x), run.log_softmax_backward(x, x)
 run.softmax_cross_entropy_forward(x, x), run.softmax_cross_entropy_backward(x[:, 0], x, x)
 run.sparse_cross_entropy_forward(x, labels), run.sparse_cross_entropy_backward(x[:, 0], x, labels)
 run.embedding_forward(draw(9, 5), ids), run.embedding_backward(draw(300, 5), ids, 300)

@@ -190,6 +190,8 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "sum_columns": [(draw(*s),) for s in (*ROWS[2:], (0, 3), (3, 0), (0, 2, 3), (2, 0, 3), (2, 300, 5), (2, 3, 1100))],
     "softmax_forward": [(draw(*s, low=-9.0, high=9.0),) for s in ROWS],
     "softmax_backward": [(draw(*s), reference.softmax_forward(draw(*s))) for s in ROWS],
+    "log_softmax_forward": [(draw(*s, low=-9.0, high=9.0),) for s in ROWS],
+    "log_softmax_backward": [(draw(*s), reference.log_softmax_forward(draw(*s))) for s in ROWS],
     "softmax_cross_entropy_forward": [(draw(*s), draw(*s, low=0.0)) for s in ROWS],
     "softmax_cross_entropy_backward": [(draw(*s[:-1]), draw(*s, low=0.0), draw(*s, low=0.0)) for s in ROWS],
     "sparse_cross_entropy_forward": [(draw(*s), ids(s[-1], *s[:-1])) for s in ROWS],
@@ -303,6 +305,7 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
         "silu_forward": (a,), "silu_backward": (a, b), "gelu_forward": (a,), "gelu_backward": (a, b),
         "softmax_forward": (a,), "softmax_backward": (a, b),
         "sum_rows": (a,), "sum_columns": (a,), "matmul": (a, b.T), "affine_forward": (a, b.T, a[0, :1].repeat(300)),
+        "log_softmax_forward": (a,), "log_softmax_backward": (a, -a * a),
         "where": (a > b, a, 0.5),
         "sparse_cross_entropy_forward": (a, labels),
         "softmax_cross_entropy_forward": (a, b),
@@ -378,6 +381,8 @@ def test_softmax_and_cross_entropies_of_large_logits(name: str, dtype: Any) -> N
     x = np.array([[1000.0, 0.0, -1000.0], [-1e30, -1e30, -1e30]], dtype)
     third = dtype(1) / 3
     np.testing.assert_allclose(kernels.softmax_forward(x), [[1, 0, 0], [third] * 3], rtol=1e-6)
+    log_third = -np.log(dtype(3))
+    np.testing.assert_allclose(kernels.log_softmax_forward(x), [[0, -1000, -2000], [log_third] * 3], rtol=1e-6)
     loss, _ = kernels.sparse_cross_entropy_forward(x, np.array([1, 2]))
     np.testing.assert_allclose(loss, [1000.0, np.log(3)], rtol=1e-6)
     loss = kernels.sigmoid_cross_entropy_forward(
@@ -472,6 +477,40 @@ def test_the_gradient_of_a_sum_need_not_be_stored(name: str, activation: str) ->
         assert_close(backward(repeated, x, *numbers), reference_backward(repeated.copy(), x, *numbers))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", [3, 37])
+@pytest.mark.parametrize("name", ALL)
+def test_log_softmax_of_infinities_and_nan(name: str, classes: int, dtype: Any) -> None:
+    """What is impossible stays so, ln 0; a row that has no distribution is NaN as a whole, and no other one is."""
+    kernels, inf, nan = module(name), np.inf, np.nan
+    x = np.full((6, classes), -inf, dtype)
+    x[:5, :2] = [[0, 0], [-inf, 5], [nan, 0], [inf, 0], [1, -inf]]
+    half, never = np.log(dtype(0.5)), [-inf] * (classes - 2)
+    truth = [
+        [half, half, *never],
+        [-inf, 0, *never],
+        [nan] * classes,
+        [nan] * classes,
+        [0, -inf, *never],
+        [nan] * classes,
+    ]
+    with np.errstate(invalid="ignore"):
+        y = kernels.log_softmax_forward(x)
+    np.testing.assert_allclose(y, truth, rtol=1e-6)
+    dx = kernels.log_softmax_backward(np.ones_like(x), y)
+    share = dtype(1) - classes / 2
+    np.testing.assert_allclose(
+        dx[[0, 1, 4]],
+        [
+            [share, share, *[1] * (classes - 2)],
+            [1, 1 - classes, *[1] * (classes - 2)],
+            [1 - classes, 1, *[1] * (classes - 2)],
+        ],
+        rtol=1e-6,
+    )
+    assert np.isnan(dx[[2, 3, 5]]).all()
+
+
 # ---- the same refusals --------------------------------------------------------------------
 
 F = np.ones((2, 3))
@@ -548,6 +587,11 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("softmax_forward", (np.ones((2, 0)),), ValueError, "the last axis must hold at least one class"),
     ("softmax_backward", (F, F[:1]), ValueError, "y has shape"),
     ("softmax_backward", (np.array(1.0), np.array(1.0)), ValueError, "the last axis must hold at least one class"),
+    ("log_softmax_forward", (np.array(1.0),), ValueError, "the last axis must hold at least one class"),
+    ("log_softmax_forward", (np.ones((2, 0)),), ValueError, "the last axis must hold at least one class"),
+    ("log_softmax_forward", (np.ones(3, int),), TypeError, "x must be float32 or float64"),
+    ("log_softmax_backward", (F, F[:1]), ValueError, "y has shape"),
+    ("log_softmax_backward", (F.astype(np.float32), F), TypeError, "do not mix precisions"),
     ("softmax_cross_entropy_forward", (F, F.T), ValueError, "they must agree"),
     ("softmax_cross_entropy_forward", (F, F.astype(np.float32)), TypeError, "do not mix precisions"),
     ("softmax_cross_entropy_backward", (V, F, F), ValueError, "dloss must have shape"),

@@ -62,6 +62,9 @@ cdef extern from "dispatch.h" nogil:
     int kernel_softmax_forward(int bits, Py_ssize_t batch, Py_ssize_t classes, const void *x, void *y)
     int kernel_softmax_backward(
         int bits, Py_ssize_t batch, Py_ssize_t classes, const void *dy, const void *y, void *dx)
+    int kernel_log_softmax_forward(int bits, Py_ssize_t batch, Py_ssize_t classes, const void *x, void *y)
+    int kernel_log_softmax_backward(
+        int bits, Py_ssize_t batch, Py_ssize_t classes, const void *dy, const void *y, void *dx)
     int kernel_softmax_cross_entropy_forward(
         int bits, Py_ssize_t batch, Py_ssize_t classes, const void *logits, const void *targets, void *loss,
         void *probabilities)
@@ -674,7 +677,12 @@ cdef int classes_of(array, const void **data, Py_ssize_t *batch, Py_ssize_t *cla
     return 0 if bits == 0 or classes[0] == 0 and batch[0] > 0 else bits
 
 
-def softmax_forward(x):
+ctypedef int (*Rows)(int bits, Py_ssize_t batch, Py_ssize_t classes, const void *x, void *y) noexcept nogil
+ctypedef int (*RowsBackward)(
+    int bits, Py_ssize_t batch, Py_ssize_t classes, const void *dy, const void *y, void *dx) noexcept nogil
+
+
+cdef apply_to_rows(Rows kernel, x):
     cdef const void *px
     cdef Py_ssize_t batch, classes
     cdef int bits = classes_of(x, &px, &batch, &classes), status
@@ -682,23 +690,40 @@ def softmax_forward(x):
         return None
     cdef ndarray y = like(x)
     with nogil:
-        status = kernel_softmax_forward(bits, batch, classes, px, PyArray_DATA(y))
+        status = kernel(bits, batch, classes, px, PyArray_DATA(y))
     check(status)
     return y
 
 
-def softmax_backward(dy, y):
+cdef backward_of_rows(RowsBackward kernel, dy, y):
     cdef const void *pdy
     cdef const void *py
     cdef Py_ssize_t batch, classes
+    dy = made_dense(dy)
     cdef int bits = classes_of(dy, &pdy, &batch, &classes), status
     if bits == 0 or bits != classes_of(y, &py, &batch, &classes) or not alike(dy, y):
         return None
     cdef ndarray dx = like(y)
     with nogil:
-        status = kernel_softmax_backward(bits, batch, classes, pdy, py, PyArray_DATA(dx))
+        status = kernel(bits, batch, classes, pdy, py, PyArray_DATA(dx))
     check(status)
     return dx
+
+
+def softmax_forward(x):
+    return apply_to_rows(kernel_softmax_forward, x)
+
+
+def softmax_backward(dy, y):
+    return backward_of_rows(kernel_softmax_backward, dy, y)
+
+
+def log_softmax_forward(x):
+    return apply_to_rows(kernel_log_softmax_forward, x)
+
+
+def log_softmax_backward(dy, y):
+    return backward_of_rows(kernel_log_softmax_backward, dy, y)
 
 
 def softmax_cross_entropy_forward(logits, targets):

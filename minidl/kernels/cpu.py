@@ -298,6 +298,25 @@ def softmax_backward(dy: Array, y: Array) -> Array:
     return dx
 
 
+def log_softmax_forward(x: Array) -> Array:
+    """y = x − max x − ln Σ e^(x − max x), over the last axis."""
+    y = _cpu.log_softmax_forward(x)
+    if y is None:
+        validate.rows("log_softmax_forward", x)
+        y = _cpu.log_softmax_forward(_dense(x))
+    return y
+
+
+def log_softmax_backward(dy: Array, y: Array) -> Array:
+    """dx = dy − eʸ Σ dy"""
+    dx = _cpu.log_softmax_backward(dy, y)
+    if dx is None:
+        validate.rows("log_softmax_backward", y)
+        validate.elementwise("log_softmax_backward", dy=dy, y=y)
+        dx = _cpu.log_softmax_backward(_dense(dy), _dense(y))
+    return dx
+
+
 def softmax_cross_entropy_forward(logits: Array, targets: Array) -> tuple[Array, Array]:
     """loss = −Σ targets log softmax(logits), with the probabilities that backward needs."""
     results = _cpu.softmax_cross_entropy_forward(logits, targets)

@@ -484,6 +484,23 @@ def softmax_backward(dy: Array, y: Array) -> Array:
     return dx
 
 
+def log_softmax_forward(x: Array) -> Array:
+    """y = x − max x − ln Σ e^(x − max x), over the last axis."""
+    validate.rows("log_softmax_forward", x)
+    y = _empty(x.shape, x.dtype)
+    _rows("softmax", "log_softmax_forward", _dense(x), y)
+    return y
+
+
+def log_softmax_backward(dy: Array, y: Array) -> Array:
+    """dx = dy − eʸ Σ dy"""
+    validate.rows("log_softmax_backward", y)
+    validate.elementwise("log_softmax_backward", dy=dy, y=y)
+    dx = _empty(y.shape, y.dtype)
+    _rows("softmax", "log_softmax_backward", _dense(dy), _dense(y), dx)
+    return dx
+
+
 def softmax_cross_entropy_forward(logits: Array, targets: Array) -> tuple[Array, Array]:
     """loss = −Σ targets log softmax(logits), with the probabilities that backward needs."""
     validate.softmax_cross_entropy("softmax_cross_entropy_forward", logits, targets)

@@ -224,6 +224,19 @@ def softmax_backward(dy: Array, y: Array) -> Array:
     return y * (dy - (dy * y).sum(-1, keepdims=True))
 
 
+def log_softmax_forward(x: Array) -> Array:
+    """y = ln softmax(x) = x − max x − ln Σ e^(x − max x), over the last axis."""
+    validate.rows("log_softmax_forward", x)
+    return _log_softmax(x)
+
+
+def log_softmax_backward(dy: Array, y: Array) -> Array:
+    """dx = dy − eʸ Σ dy"""
+    validate.rows("log_softmax_backward", y)
+    validate.elementwise("log_softmax_backward", dy=dy, y=y)
+    return dy - exp(y) * dy.sum(-1, keepdims=True)
+
+
 def softmax_cross_entropy_forward(logits: Array, targets: Array) -> tuple[Array, Array]:
     """loss = −Σ targets log softmax(logits), with the probabilities that backward needs.
 

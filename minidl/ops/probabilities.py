@@ -34,6 +34,24 @@ class Softmax(Op):
         return exp(log_softmax(x))
 
 
+class LogSoftmax(Op):
+    """y = x − ln Σ eˣ over the last axis;  dx = dy − eʸ Σ dy"""
+
+    reads_inputs = False
+    reads_output = True
+    makes_gradients = True
+
+    def forward(self, x: Any) -> Any:
+        self.kernels = kernels.of(x)
+        return self.kernels.log_softmax_forward(x)
+
+    def backward(self, dy: Any) -> Any:
+        return self.kernels.log_softmax_backward(dy, self.output)
+
+    def composition(self, x: Tensor) -> Tensor:
+        return x - logsumexp(x, keepdims=True)
+
+
 class Logsumexp(Op):
     """y = ln Σ eˣ = max x + ln Σ e^(x − max x);  dx = dy e^(x − y)"""
 
@@ -153,7 +171,9 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Tensor:
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """ln softmax(x) = x − ln Σ eˣ, without the loss of digits of log(softmax(x))."""
     x = floating(x)
-    return x - logsumexp(x, axis, keepdims=True)
+    if normalize_axis_index(axis, x.ndim) != x.ndim - 1:
+        return swapaxes(log_softmax(swapaxes(x, axis, -1)), axis, -1)
+    return LogSoftmax.apply(x)
 
 
 def softmax_cross_entropy(logits: Any, targets: Any) -> Tensor:
