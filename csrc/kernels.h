@@ -54,6 +54,12 @@ enum { RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU };
     K(sum_rows, (ptrdiff_t batch, ptrdiff_t n, const real *x, real *y), (batch, n, x, y))                 \
     K(sum_columns, (ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t n, const real *x, real *y),                \
       (batch, rows, n, x, y))                                                                             \
+    /* ---- distance.c: e, de (B, K), y, dy (B) */                                                        \
+    K(huber_forward, (ptrdiff_t batch, ptrdiff_t columns, const real *e, double delta, real *y),          \
+      (batch, columns, e, delta, y))                                                                      \
+    K(huber_backward,                                                                                     \
+      (ptrdiff_t batch, ptrdiff_t columns, const real *dy, const real *e, double delta, real *de),        \
+      (batch, columns, dy, e, delta, de))                                                                 \
     /* ---- softmax.c: x, y, dy, dx (B, K) */                                                             \
     K(softmax_forward, (ptrdiff_t batch, ptrdiff_t classes, const real *x, real *y),                      \
       (batch, classes, x, y))                                                                             \

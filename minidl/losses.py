@@ -22,6 +22,7 @@ from minidl import devices, ops, targets
 from minidl.hyperparameters import number
 from minidl.naming import resolve, snake_case
 from minidl.ops.coercion import floating
+from minidl.ops.distances import mean_absolute, mean_huber, mean_square
 from minidl.ops.placement import To
 from minidl.ops.probabilities import logits_of
 from minidl.tensor import Tensor, as_tensor, wrap
@@ -39,8 +40,7 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
     >>> mean_squared_error([[1.0, 2.0]], [[1.5, 4.0]])
     Tensor([2.125])
     """
-    y_true, y_pred = _pair("mean_squared_error", y_true, y_pred)
-    return ops.mean(ops.square(y_pred - y_true), -1)
+    return mean_square(_error("mean_squared_error", y_true, y_pred))
 
 
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
@@ -49,8 +49,7 @@ def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
     >>> mean_absolute_error([[1.0, 2.0]], [[1.5, 4.0]])
     Tensor([1.25])
     """
-    y_true, y_pred = _pair("mean_absolute_error", y_true, y_pred)
-    return ops.mean(abs(y_pred - y_true), -1)
+    return mean_absolute(_error("mean_absolute_error", y_true, y_pred))
 
 
 def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
@@ -59,11 +58,8 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
     >>> huber([[0.0, 0.0]], [[0.5, 3.0]])
     Tensor([1.3125])
     """
-    number("delta", delta, "(0, inf)")
-    y_true, y_pred = _pair("huber", y_true, y_pred)
-    error = y_pred - y_true
-    distance = abs(error)
-    return ops.mean(ops.where(distance <= delta, 0.5 * error * error, delta * distance - 0.5 * delta * delta), -1)
+    delta = number("delta", delta, "(0, inf)")
+    return mean_huber(_error("huber", y_true, y_pred), delta)
 
 
 # ---- cross-entropies --------------------------------------------------------------------
@@ -228,15 +224,7 @@ class Loss:
             mask: where False, the loss does not count. Shapes as for the weights.
         """
         y_pred = floating(y_pred)
-        if not isinstance(y_true, Tensor):
-            y_true = _on_host(y_true)
-        if y_true.dtype.kind == "f":
-            y_true = y_true.astype(y_pred.dtype)
-        if y_true.ndim < y_pred.ndim:
-            y_true = targets.beside(y_true, y_pred)
-        if type(self) not in _LOOKING:
-            y_true = _following(y_true, y_pred)
-        losses = self.call(y_true, y_pred)
+        losses = self.call(y_true if type(self) in _CONVERTING else _as_targets(y_true, y_pred), y_pred)
         if losses is None:
             raise TypeError(f"the loss {self.name} returned None; it must return one loss a sample")
         return _reduce(as_tensor(losses), self.reduction, sample_weight, mask)
@@ -405,7 +393,7 @@ CLASSES: dict[Any, type[Loss]] = {
     squared_hinge: SquaredHinge,
     categorical_hinge: CategoricalHinge,
 }
-_LOOKING = frozenset(CLASSES.values())  # at their targets, before these follow the predictions to the GPU
+_CONVERTING = frozenset(CLASSES.values())  # their targets by themselves, after they have looked at them
 NAMES: dict[str, type[Loss]] = {
     "mse": MeanSquaredError, "mae": MeanAbsoluteError, "bce": BinaryCrossentropy, "kld": KLDivergence,
 } | {name: cls for function, cls in CLASSES.items() for name in (function.__name__, cls.__name__)}  # fmt: skip
@@ -464,6 +452,26 @@ def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "", signs: bool 
         targets.check_fractions(loss, "y_true", y_true._array, fractions)
     y_true = _signs(y_true) if signs else y_true
     return _following(y_true, y_pred), y_pred
+
+
+def _error(loss: str, y_true: Any, y_pred: Any) -> Tensor:
+    """ŷ − y. An array of targets is not copied: once it is subtracted nobody reads it again."""
+    y_pred = floating(y_pred)
+    if type(y_true) is np.ndarray and y_true.dtype.kind in "fiub":
+        y_true = wrap(y_true.astype(y_pred.dtype, copy=False))
+    y_true, y_pred = _pair(loss, y_true, y_pred)
+    return y_pred - y_true
+
+
+def _as_targets(y_true: Any, y_pred: Tensor) -> Tensor:
+    """Targets for a loss of somebody's own: a tensor of the type of the predictions, beside them."""
+    if not isinstance(y_true, Tensor):
+        y_true = _on_host(y_true)
+    if y_true.dtype.kind == "f":
+        y_true = y_true.astype(y_pred.dtype)
+    if y_true.ndim < y_pred.ndim:
+        y_true = targets.beside(y_true, y_pred)
+    return _following(y_true, y_pred)
 
 
 def _following(y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minidl as md
+from minidl.ops.distances import mean_absolute, mean_huber, mean_square
 
 Array = Any
 _stream = md.random.Generator(30)
@@ -117,6 +118,12 @@ _IDS = np.array([[3, 0], [3, 3]])
 _HOLES = np.array([[True, True, False, True, False], [False, True, False, False, True], [True] * 5])
 
 CLOSED_FORMS = [
+    ClosedForm("mean square: 2 e / K", mean_square, (_draw(2, 3),), lambda g, e: (g[:, None] * 2 * e / 3,)),
+    ClosedForm("mean absolute: sign e / K", mean_absolute, (_draw(2, 3),), lambda g, e: (g[:, None] * np.sign(e) / 3,)),
+    ClosedForm(
+        "Huber: e in [−δ, δ] / K", lambda e: mean_huber(e, 0.7), (_draw(2, 5),),
+        lambda g, e: (g[:, None] * np.minimum(np.maximum(e, -0.7), 0.7) / 5,),
+    ),
     ClosedForm("softmax", md.softmax, (_draw(2, 3),), _softmax_by_its_jacobian),
     ClosedForm("logsumexp: softmax", md.logsumexp, (_draw(2, 3),), lambda g, x: (g[:, None] * _softmax(x),)),
     ClosedForm(

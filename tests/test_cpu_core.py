@@ -97,6 +97,8 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "affine_backward": lambda: cpu.affine_backward(dy[:301], dy[300:601], dy[301:368].copy()),
         "sum_rows": lambda: cpu.sum_rows(x[None]),
         "sum_columns": lambda: cpu.sum_columns(np.stack([dy, -dy])),
+        "huber_forward": lambda: cpu.huber_forward(logits, 0.5),
+        "huber_backward": lambda: cpu.huber_backward(dloss, logits, 0.5),
         "softmax_forward": lambda: cpu.softmax_forward(logits),
         "softmax_backward": lambda: cpu.softmax_backward(targets, logits),
         "log_softmax_forward": lambda: cpu.log_softmax_forward(logits),

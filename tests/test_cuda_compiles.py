@@ -145,6 +145,7 @@ STREAMS = {
         for way, packs in (("forward", (1, 1)), ("backward", (2, 1)))
     },
     "cross_entropy": {"sigmoid_cross_entropy_forward": (2, 1), "sigmoid_cross_entropy_backward": (3, 1)},
+    "distance": {"huber_forward": (1, 0), "huber_backward": (1, 1)},
     "embedding": {"embedding_forward": (1, 1)},
     "random": {"dropout": (1, 1)},
     "reduce": {"sum": (1, 0)},

@@ -96,6 +96,8 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "affine_backward": lambda: run.affine_backward(dy[:31], dy[:31], dy[31:98]),
         "sum_rows": lambda: (run.sum_rows(logits), run.sum_rows(long)),
         "sum_columns": lambda: (run.sum_columns(logits), run.sum_columns(dy.reshape(3, 1667, 67))),
+        "huber_forward": lambda: (run.huber_forward(logits, 0.5), run.huber_forward(long, 0.5)),
+        "huber_backward": lambda: run.huber_backward(dloss, logits, 0.5),
         "softmax_forward": lambda: (run.softmax_forward(logits), run.softmax_forward(long)),
         "softmax_backward": lambda: (run.softmax_backward(targets, logits), run.softmax_backward(long, long)),
         "log_softmax_forward": lambda: (run.log_softmax_forward(logits), run.log_softmax_forward(long)),
@@ -205,6 +207,8 @@ def test_rows_of_every_length(columns: int, dtype: Any) -> None:
     labels = integers(columns, 3)
     for kernel, arguments in {
         "sum_rows": (x,),
+        "huber_forward": (x, 0.5),
+        "huber_backward": (dloss, x, 0.5),
         "softmax_forward": (x,),
         "softmax_backward": (x, y),
         "log_softmax_forward": (x,),
@@ -215,7 +219,7 @@ def test_rows_of_every_length(columns: int, dtype: Any) -> None:
         "sparse_cross_entropy_backward": (dloss, x, labels),
     }.items():
         found = getattr(run, kernel)(*arguments)
-        wide = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arguments]
+        wide = [a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype == dtype else a for a in arguments]
         expected = getattr(reference, kernel)(*wide)
         for actual, truth in zip(*(r if isinstance(r, tuple) else (r,) for r in (found, expected)), strict=True):
             assert_close(actual, truth, slack=4)
@@ -650,6 +654,8 @@ SHARING = """
 x, labels, ids = draw(3, 1100), integers(1100, 3), integers(9, 300)
 ids[::2] = 3
 run.sum_rows(x), run.sum_columns(draw(2, 300, 40))
+run.sum_rows(x)
+run.huber_forward(x, 0.5)
 run.softmax_forward(x), run.softmax_backward(x, x)
 run.log_softmax_forward(x), run.log_softmax_backward(x, x)
 run.softmax_cross_entropy_forward(x, x), run.softmax_cross_entropy_backward(x[:, 0], x, x)

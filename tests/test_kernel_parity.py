@@ -160,6 +160,7 @@ def weights_and(moments: int, shape: tuple[int, ...]) -> list[Array]:
     return [draw(*shape), draw(*shape), *(draw(*shape, low=0.1) for _ in range(moments))]
 
 
+DELTAS = (0.5, 1, np.inf)
 STEP_SHAPES = [(7,), (3, 5), (0,), (130,), ()]
 CALLS: dict[str, list[tuple[Any, ...]]] = {
     "exp": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
@@ -188,6 +189,8 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "affine_backward": [(draw(n, u), draw(n, d), draw(d, u), needs) for n, d, u in AFFINE for needs in NEEDS],
     "sum_rows": [(draw(*s),) for s in (*ROWS, (0,), (3, 0))],
     "sum_columns": [(draw(*s),) for s in (*ROWS[2:], (0, 3), (3, 0), (0, 2, 3), (2, 0, 3), (2, 300, 5), (2, 3, 1100))],
+    "huber_forward": [(draw(*s, low=-2.0, high=2.0), delta) for s in ROWS for delta in DELTAS],
+    "huber_backward": [(draw(*s[:-1]), draw(*s, low=-2.0, high=2.0), delta) for s in ROWS for delta in DELTAS],
     "softmax_forward": [(draw(*s, low=-9.0, high=9.0),) for s in ROWS],
     "softmax_backward": [(draw(*s), reference.softmax_forward(draw(*s))) for s in ROWS],
     "log_softmax_forward": [(draw(*s, low=-9.0, high=9.0),) for s in ROWS],
@@ -305,6 +308,7 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
         "silu_forward": (a,), "silu_backward": (a, b), "gelu_forward": (a,), "gelu_backward": (a, b),
         "softmax_forward": (a,), "softmax_backward": (a, b),
         "sum_rows": (a,), "sum_columns": (a,), "matmul": (a, b.T), "affine_forward": (a, b.T, a[0, :1].repeat(300)),
+        "huber_forward": (a, 0.4), "huber_backward": (a[:, 0].copy(), b, 0.4),
         "log_softmax_forward": (a,), "log_softmax_backward": (a, -a * a),
         "where": (a > b, a, 0.5),
         "sparse_cross_entropy_forward": (a, labels),
@@ -478,6 +482,30 @@ def test_the_gradient_of_a_sum_need_not_be_stored(name: str, activation: str) ->
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ALL)
+def test_huber_of_numbers_that_are_not_ordinary(name: str, dtype: Any) -> None:
+    kernels, inf, nan = module(name), np.inf, np.nan
+    e = np.array([[2], [-0.5], [0], [inf], [-inf], [nan], [1e30]], dtype)
+    square = np.array([2, 0.125, 0, inf, inf, nan, dtype(1e30) * dtype(0.5e30) if dtype == np.float64 else inf], dtype)
+    np.testing.assert_allclose(kernels.huber_forward(e, inf), square, rtol=1e-6)
+    np.testing.assert_allclose(kernels.huber_forward(e, 1.0), [1.5, 0.125, 0, inf, inf, nan, 1e30], rtol=1e-6)
+    np.testing.assert_allclose(kernels.huber_forward(e[:3], 1e300), square[:3], rtol=1e-6)
+    dy = np.full(7, 3, dtype)
+    np.testing.assert_allclose(kernels.huber_backward(dy, e, inf), 3 * e, rtol=1e-6)
+    np.testing.assert_allclose(kernels.huber_backward(dy[:3], e[:3], 1e300), 3 * e[:3], rtol=1e-6)
+    slopes = [[3], [-1.5], [0], [3], [-3], [nan], [3]]
+    np.testing.assert_allclose(kernels.huber_backward(dy, e, 1.0), slopes, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_mean_of_a_long_row_of_errors_is_exact(name: str) -> None:
+    """So many equal numbers in a few sums of float32 would be off by a thousandth."""
+    e = np.tile(np.array([[1.1], [0.7]], np.float32), 1_000_003)
+    expected = e[:, 0].astype(np.float64) ** 2 / 2
+    np.testing.assert_allclose(module(name).huber_forward(e, np.inf), expected, rtol=5e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("classes", [3, 37])
 @pytest.mark.parametrize("name", ALL)
 def test_log_softmax_of_infinities_and_nan(name: str, classes: int, dtype: Any) -> None:
@@ -583,6 +611,15 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("sum_rows", (np.ones(3, int),), TypeError, "x must be float32 or float64"),
     ("sum_columns", (V,), ValueError, r"x needs two axes or more, got shape \(3,\)"),
     ("sum_columns", (np.ones((2, 3), int),), TypeError, "x must be float32 or float64"),
+    *[("huber_forward", (F, d), e, m) for d, e, m in (
+        (0, ValueError, r"huber_forward: delta must lie in \(0, inf\], got 0.0"), (float("nan"), ValueError, "got nan"),
+        (-1.0, ValueError, "got -1.0"), ("1", TypeError, "delta must be a real number, got str"))],
+    ("huber_forward", (F.astype(int), 1.0), TypeError, "e must be float32 or float64, got int64"),
+    ("huber_forward", (np.array(1.0), 1.0), ValueError, r"the last axis must hold at least one error, got shape \(\)"),
+    ("huber_forward", (np.ones((2, 0)), 1.0), ValueError, r"at least one error, got shape \(2, 0\)"),
+    ("huber_backward", (V, F, 1.0), ValueError, r"dy must have shape e.shape\[:-1\] = \(2,\), got \(3,\)"),
+    ("huber_backward", (V[:2].astype("f4"), F, 1.0), TypeError, "dy is float32 and e is float64; kernels do not mix"),
+    ("huber_backward", (V[:2], F, 0.0), ValueError, "huber_backward: delta must lie in"),
     ("softmax_forward", (np.array(1.0),), ValueError, "the last axis must hold at least one class"),
     ("softmax_forward", (np.ones((2, 0)),), ValueError, "the last axis must hold at least one class"),
     ("softmax_backward", (F, F[:1]), ValueError, "y has shape"),

@@ -132,6 +132,31 @@ def test_certain_predictions() -> None:
     assert losses.hinge([[1, 0]], [[3.0, -3.0]]).tolist() == [0.0]
 
 
+@pytest.mark.parametrize("cls", losses.CLASSES.values(), ids=lambda c: c.__name__)
+@pytest.mark.parametrize("again", [False, True], ids=["plain", "create_graph"])
+def test_targets_that_change_after_the_loss_do_not_change_its_gradient(cls: type[losses.Loss], again: bool) -> None:
+    sparse = cls is losses.SparseCategoricalCrossentropy
+    given = np.array([2, 0, 1, 1]) if sparse else np.eye(3, dtype=np.float32)[[2, 0, 1, 1]]
+    p = md.Tensor(RNG.uniform(0.1, 0.9, (4, 3)).astype(np.float32), requires_grad=True)
+    _, expected = with_gradient(cls(), given.copy(), p.numpy())
+    loss = cls()(given, p)
+    given[...] = 1 - given if not sparse else 0
+    found = md.gradients(loss, p, create_graph=again)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+
+
+def test_errors_at_no_ordinary_place(kernels: str) -> None:
+    """Where predictions have diverged the loss says so; at an error of 0 and at δ itself the slopes are 0 and δ."""
+    for loss, costs, slopes in (
+        (losses.mean_squared_error, [0, 4, np.inf, np.inf, np.nan], [0, 4, np.inf, -np.inf, np.nan]),
+        (losses.mean_absolute_error, [0, 2, np.inf, np.inf, np.nan], [0, 1, 1, -1, np.nan]),
+        (lambda y, p: losses.huber(y, p, 2.0), [0, 2, np.inf, np.inf, np.nan], [0, 2, 2, -2, np.nan]),
+    ):
+        value, gradient = with_gradient(loss, np.ones((5, 1)), np.array([[1], [3], [np.inf], [-np.inf], [np.nan]]))
+        np.testing.assert_array_equal(value, costs)
+        np.testing.assert_array_equal(gradient[:, 0], slopes)
+
+
 # ---- logits behind a sigmoid or a softmax ------------------------------------------------
 
 
@@ -410,6 +435,11 @@ ONES = np.ones((4, 3))
         (lambda: losses.sparse_categorical_crossentropy([0, -1], [[0.5, 0.5]] * 2), r"y_true\[1\] is -1"),
         (lambda: losses.sparse_categorical_crossentropy([0, 0.5], [[0.5, 0.5]] * 2), r"y_true\[1\] is 0.5"),
         (lambda: losses.sparse_categorical_crossentropy([0, np.nan], [[0.5, 0.5]] * 2), r"y_true\[1\] is nan"),
+        (lambda: losses.SparseCategoricalCrossentropy()([0, 1 + 1e-9], [[0.5, 0.5]] * 2), "is 1.000000001"),
+        (lambda: losses.MeanSquaredError()(["a"], [[0.5]]), "a Tensor holds numbers"),
+        (lambda: losses.mean_squared_error(ONES[:, :0], ONES[:, :0]), "at least one error"),
+        (lambda: losses.Huber()(ONES * np.inf, ONES), r"y_true\[0, 0\] is inf"),
+        (lambda: losses.BinaryCrossentropy()([[0, np.nan]], [[0.5, 0.5]]), r"y_true\[0, 1\] is nan"),
         (lambda: losses.sparse_categorical_crossentropy(["a"], [[0.5, 0.5]]), "labels are the numbers of classes"),
         (lambda: losses.sparse_categorical_crossentropy([[1, 0]], [[0.5, 0.5]]), "use the categorical form"),
         (lambda: losses.sparse_categorical_crossentropy([0], [[0.5]]), "two classes or more"),

@@ -59,6 +59,9 @@ cdef extern from "dispatch.h" nogil:
         Py_ssize_t a_row, Py_ssize_t a_col, const void *b, Py_ssize_t b_row, Py_ssize_t b_col, void *c)
     int kernel_sum_rows(int bits, Py_ssize_t batch, Py_ssize_t n, const void *x, void *y)
     int kernel_sum_columns(int bits, Py_ssize_t batch, Py_ssize_t rows, Py_ssize_t n, const void *x, void *y)
+    int kernel_huber_forward(int bits, Py_ssize_t batch, Py_ssize_t columns, const void *e, double delta, void *y)
+    int kernel_huber_backward(
+        int bits, Py_ssize_t batch, Py_ssize_t columns, const void *dy, const void *e, double delta, void *de)
     int kernel_softmax_forward(int bits, Py_ssize_t batch, Py_ssize_t classes, const void *x, void *y)
     int kernel_softmax_backward(
         int bits, Py_ssize_t batch, Py_ssize_t classes, const void *dy, const void *y, void *dx)
@@ -664,17 +667,48 @@ def sum_columns(x):
     cdef ndarray y = new(PyArray_TYPE(<ndarray>x), axes - 1, shape, bits // 8)
     with nogil:
         status = kernel_sum_columns(bits, PyArray_SIZE(y) // n if n else 0, of_each, n, px, PyArray_DATA(y))
+cdef int filled_rows_of(array, const void **data, Py_ssize_t *rows, Py_ssize_t *length) noexcept:
+    """The same, for rows of at least one number."""
+    cdef int bits = rows_of(array, data, rows, length)
+    return 0 if bits == 0 or length[0] == 0 and rows[0] > 0 else bits
+
+
+# ---- the cost of errors -------------------------------------------------------------------
+
+
+def huber_forward(e, delta):
+    cdef const void *pe
+    cdef Py_ssize_t batch, columns
+    cdef int bits = filled_rows_of(e, &pe, &batch, &columns), status
+    if bits == 0 or type(delta) is not float or not delta > 0:
+        return None
+    cdef double limit = delta
+    cdef ndarray y = without_last_axis(e)
+    with nogil:
+        status = kernel_huber_forward(bits, batch, columns, pe, limit, PyArray_DATA(y))
     check(status)
     return y
 
 
+def huber_backward(dy, e, delta):
+    cdef const void *pdy
+    cdef const void *pe
+    cdef Py_ssize_t batch, columns
+    dy = made_dense(dy)
+    cdef int bits = dense(dy, &pdy, &batch), status
+    if bits == 0 or bits != filled_rows_of(e, &pe, &batch, &columns) or not leads(dy, e):
+        return None
+    if type(delta) is not float or not delta > 0:
+        return None
+    cdef double limit = delta
+    cdef ndarray de = like(e)
+    with nogil:
+        status = kernel_huber_backward(bits, batch, columns, pdy, pe, limit, PyArray_DATA(de))
+    check(status)
+    return de
+
+
 # ---- softmax and the cross-entropies ------------------------------------------------------
-
-
-cdef int classes_of(array, const void **data, Py_ssize_t *batch, Py_ssize_t *classes) noexcept:
-    """As rows_of, for rows of at least one class."""
-    cdef int bits = rows_of(array, data, batch, classes)
-    return 0 if bits == 0 or classes[0] == 0 and batch[0] > 0 else bits
 
 
 ctypedef int (*Rows)(int bits, Py_ssize_t batch, Py_ssize_t classes, const void *x, void *y) noexcept nogil
@@ -685,7 +719,7 @@ ctypedef int (*RowsBackward)(
 cdef apply_to_rows(Rows kernel, x):
     cdef const void *px
     cdef Py_ssize_t batch, classes
-    cdef int bits = classes_of(x, &px, &batch, &classes), status
+    cdef int bits = filled_rows_of(x, &px, &batch, &classes), status
     if bits == 0:
         return None
     cdef ndarray y = like(x)
@@ -700,8 +734,8 @@ cdef backward_of_rows(RowsBackward kernel, dy, y):
     cdef const void *py
     cdef Py_ssize_t batch, classes
     dy = made_dense(dy)
-    cdef int bits = classes_of(dy, &pdy, &batch, &classes), status
-    if bits == 0 or bits != classes_of(y, &py, &batch, &classes) or not alike(dy, y):
+    cdef int bits = filled_rows_of(dy, &pdy, &batch, &classes), status
+    if bits == 0 or bits != filled_rows_of(y, &py, &batch, &classes) or not alike(dy, y):
         return None
     cdef ndarray dx = like(y)
     with nogil:
@@ -730,8 +764,8 @@ def softmax_cross_entropy_forward(logits, targets):
     cdef const void *plogits
     cdef const void *ptargets
     cdef Py_ssize_t batch, classes
-    cdef int bits = classes_of(logits, &plogits, &batch, &classes), status
-    if bits == 0 or bits != classes_of(targets, &ptargets, &batch, &classes) or not alike(logits, targets):
+    cdef int bits = filled_rows_of(logits, &plogits, &batch, &classes), status
+    if bits == 0 or bits != filled_rows_of(targets, &ptargets, &batch, &classes) or not alike(logits, targets):
         return None
     cdef ndarray loss = without_last_axis(logits)
     cdef ndarray probabilities = like(logits)
@@ -749,9 +783,9 @@ def softmax_cross_entropy_backward(dloss, probabilities, targets):
     cdef Py_ssize_t batch, classes
     dloss = made_dense(dloss)
     cdef int bits = dense(dloss, &pdloss, &batch), status
-    if bits == 0 or bits != classes_of(probabilities, &pprobabilities, &batch, &classes):
+    if bits == 0 or bits != filled_rows_of(probabilities, &pprobabilities, &batch, &classes):
         return None
-    if bits != classes_of(targets, &ptargets, &batch, &classes) or not alike(targets, probabilities):
+    if bits != filled_rows_of(targets, &ptargets, &batch, &classes) or not alike(targets, probabilities):
         return None
     if not leads(dloss, targets):
         return None
@@ -767,7 +801,7 @@ def sparse_cross_entropy_forward(logits, labels):
     cdef const void *plogits
     cdef const int64_t *plabels
     cdef Py_ssize_t batch, classes
-    cdef int bits = classes_of(logits, &plogits, &batch, &classes), status
+    cdef int bits = filled_rows_of(logits, &plogits, &batch, &classes), status
     if bits == 0 or not ids_below(labels, classes, &plabels, &batch) or not leads(labels, logits):
         return None
     cdef ndarray loss = without_last_axis(logits)
@@ -786,7 +820,7 @@ def sparse_cross_entropy_backward(dloss, probabilities, labels):
     cdef Py_ssize_t batch, classes
     dloss = made_dense(dloss)
     cdef int bits = dense(dloss, &pdloss, &batch), status
-    if bits == 0 or bits != classes_of(probabilities, &pprobabilities, &batch, &classes):
+    if bits == 0 or bits != filled_rows_of(probabilities, &pprobabilities, &batch, &classes):
         return None
     if not ids_below(labels, classes, &plabels, &batch) or not alike(dloss, labels) or not leads(labels, probabilities):
         return None

@@ -276,6 +276,27 @@ def sum_columns(x: Array) -> Array:
     return y
 
 
+# ---- the cost of errors -----------------------------------------------------------------
+
+
+def huber_forward(e: Array, delta: float) -> Array:
+    """y = the mean over the last axis of e²/2 where |e| ≤ δ, of δ (|e| − δ/2) beyond."""
+    y = _cpu.huber_forward(e, delta)
+    if y is None:
+        delta = validate.huber("huber_forward", e, delta)
+        y = _cpu.huber_forward(_dense(e), delta)
+    return y
+
+
+def huber_backward(dy: Array, e: Array, delta: float) -> Array:
+    """de = dy / K times e, held in [−δ, δ]"""
+    de = _cpu.huber_backward(dy, e, delta)
+    if de is None:
+        delta = validate.huber("huber_backward", e, delta, dy=dy)
+        de = _cpu.huber_backward(_dense(dy), _dense(e), delta)
+    return de
+
+
 # ---- softmax and the cross-entropies ----------------------------------------------------
 
 

@@ -464,6 +464,25 @@ def sum_columns(x: Array) -> Array:
     return _sum_columns(x)
 
 
+# ---- the cost of errors -----------------------------------------------------------------
+
+
+def huber_forward(e: Array, delta: float) -> Array:
+    """y = the mean over the last axis of e²/2 where |e| ≤ δ, of δ (|e| − δ/2) beyond."""
+    delta = validate.huber("huber_forward", e, delta)
+    y = _empty(e.shape[:-1], e.dtype)
+    _rows("distance", "huber_forward", _dense(e), delta, y)
+    return y
+
+
+def huber_backward(dy: Array, e: Array, delta: float) -> Array:
+    """de = dy / K times e, held in [−δ, δ]"""
+    delta = validate.huber("huber_backward", e, delta, dy=dy)
+    de = _empty(e.shape, e.dtype)
+    _rows("distance", "huber_backward", _dense(e), _dense(dy), delta, de)
+    return de
+
+
 # ---- softmax and the cross-entropies ----------------------------------------------------
 
 

@@ -207,6 +207,30 @@ def sum_columns(x: Array) -> Array:
     return np.asarray(x.sum(-2))
 
 
+# ---- the cost of errors -----------------------------------------------------------------
+
+
+def huber_forward(e: Array, delta: float) -> Array:
+    """y = the mean over the last axis of e²/2 where |e| ≤ δ, of δ (|e| − δ/2) beyond.  (…, K) → (…,)
+
+    (Huber 1964.) With δ = ∞ it is half the mean square.
+    """
+    delta = validate.huber("huber_forward", e, delta)
+    size = np.abs(e)
+    with np.errstate(over="ignore", invalid="ignore"):  # of the side that is not chosen
+        delta = e.dtype.type(delta)
+        cost = np.where(size <= delta, e * e / 2, delta * (size - delta / 2))
+    return np.asarray(cost.sum(-1)) / e.shape[-1]
+
+
+def huber_backward(dy: Array, e: Array, delta: float) -> Array:
+    """de = dy / K times e, held in [−δ, δ].  (…,), (…, K) → (…, K)"""
+    delta = validate.huber("huber_backward", e, delta, dy=dy)
+    with np.errstate(over="ignore"):  # a δ that is no number of float32
+        delta = e.dtype.type(delta)
+    return (dy / e.shape[-1])[..., None] * np.clip(e, -delta, delta)
+
+
 # ---- softmax and the cross-entropies ----------------------------------------------------
 
 

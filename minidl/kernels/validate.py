@@ -180,6 +180,19 @@ def axes(kernel: str, x: Any, least: int) -> None:
         raise ValueError(f"{kernel}: x needs {('one axis', 'two axes')[least - 1]} or more, got shape {x.shape}")
 
 
+def huber(kernel: str, e: Any, delta: Any, **dy: Any) -> float:
+    """e (…, K) with K > 0, and in a backward dy (…,); δ > 0."""
+    floats(kernel, e=e, **dy)
+    if e.ndim == 0 or (e.shape[-1] == 0 and 0 not in e.shape[:-1]):
+        raise ValueError(f"{kernel}: the last axis must hold at least one error, got shape {e.shape}")
+    for name, array in dy.items():
+        expect(kernel, name, array, e.shape[:-1], "e.shape[:-1]")
+    (delta,) = numbers(kernel, delta=delta)
+    if not delta > 0:
+        raise ValueError(f"{kernel}: delta must lie in (0, inf], got {delta}")
+    return delta
+
+
 def rows(kernel: str, x: Any) -> None:
     """A float array with a last axis to normalise over."""
     floats(kernel, x=x)

@@ -14,6 +14,7 @@ import numpy as np
 
 import minidl as md
 from minidl.ops.arithmetic import alias
+from minidl.ops.distances import mean_absolute, mean_huber, mean_square
 from minidl.ops.probabilities import logits_of
 from minidl.ops.shapes import getitem
 from minidl.testing.cases import Case
@@ -685,6 +686,27 @@ _SOFT = [
     ),
 ]
 
+
+def _huber(e: Array, delta: float) -> Array:
+    size = np.abs(e)
+    return np.where(size < delta, e**2 / 2, delta * size - delta**2 / 2).mean(-1)
+
+
+_DISTANCES = [
+    *_variants(
+        "mean_square",
+        _draw(2, 3),
+        {
+            "": (mean_square, lambda e: (e**2).mean(-1)),
+            "of one": (lambda e: mean_square(e[:, :1]), lambda e: e[:, 0] ** 2),
+        },
+    ),
+    Case("mean_square", mean_square, (_draw(0, 3),), lambda e: np.zeros(0), "no rows"),
+    Case("mean_absolute", mean_absolute, (_draw(2, 2, 3),), lambda e: np.abs(e).mean(-1)),
+    Case("mean_huber", lambda e: mean_huber(e, 1.0), (_draw(2, 2, 3),), lambda e: _huber(e, 1.0)),
+    Case("mean_huber", lambda e: mean_huber(e, 0.25), (_draw(7),), lambda e: _huber(e, 0.25), "another δ"),
+]
+
 _TABLES = [
     Case("embedding", md.embedding, (_draw(4, 2), np.array([[3, 0, 3], [1, 3, 3]])), _rows_of),
     Case("embedding", md.embedding, (_draw(4, 2), np.array(2)), lambda x, i: x[2], "one id"),
@@ -735,5 +757,5 @@ _RECURRENT = [
 
 CASES = [
     *_UNARY, *_BINARY, *_COMPARISONS, *_LOGIC, *_REDUCTIONS, *_SHAPES, *_PICKED,
-    *_PRODUCTS, *_AFFINE, _MOVED, *_CONTRACTIONS, *_SOFT, *_TABLES, *_RECURRENT,
+    *_PRODUCTS, *_AFFINE, _MOVED, *_CONTRACTIONS, *_SOFT, *_DISTANCES, *_TABLES, *_RECURRENT,
 ]  # fmt: skip
