@@ -24,7 +24,7 @@ from minidl.naming import resolve, snake_case
 from minidl.ops.coercion import floating
 from minidl.ops.distances import mean_absolute, mean_huber, mean_square
 from minidl.ops.placement import To
-from minidl.ops.probabilities import logits_of
+from minidl.ops.probabilities import logits_of, mean_sigmoid_cross_entropy
 from minidl.tensor import Tensor, as_tensor, wrap
 
 EPSILON = 1e-7  # probabilities are held in [ε, 1 − ε] before their logarithm is taken
@@ -86,7 +86,7 @@ def binary_crossentropy(y_true: Any, y_pred: Any, from_logits: bool = False, lab
     )
     y_true = _smooth(y_true, label_smoothing, 2)
     if logits is not None:
-        return ops.mean(ops.sigmoid_cross_entropy(x, y_true), -1)
+        return mean_sigmoid_cross_entropy(x, y_true)
     targets.check_fractions(name, "y_pred", x._array, _NO_PROBABILITY.format("a sigmoid"))
     p = ops.clip(x, EPSILON, 1 - EPSILON)
     return -ops.mean(y_true * ops.log(p) + (1 - y_true) * ops.log(1 - p), -1)
@@ -446,9 +446,11 @@ def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "", signs: bool 
     """
     y_pred = floating(y_pred)
     y_true = y_true.astype(y_pred.dtype) if isinstance(y_true, Tensor) else _on_host(y_true, y_pred.dtype)
-    targets.check_finite(loss, y_true._array)
+    unknown = not (fractions and targets.are_fractions(y_true._array))
+    if unknown:
+        targets.check_finite(loss, y_true._array)
     y_true, y_pred = targets.fit(loss, y_true, y_pred)
-    if fractions:
+    if fractions and unknown:
         targets.check_fractions(loss, "y_true", y_true._array, fractions)
     y_true = _signs(y_true) if signs else y_true
     return _following(y_true, y_pred), y_pred

@@ -13,6 +13,9 @@ from minidl.ops.coercion import constant, constant_beside, floating, of_one_type
 from minidl.ops.elementary import Exp, exp
 from minidl.ops.reductions import sum
 from minidl.ops.shapes import swapaxes
+from minidl.ops.elementary import Exp, exp, softplus
+from minidl.ops.reductions import Mean, mean, sum
+from minidl.ops.shapes import BroadcastTo, swapaxes
 from minidl.tensor import Op, Tensor
 
 
@@ -141,6 +144,20 @@ class SigmoidCrossEntropy(Op):
         return softplus(logits) - logits * targets
 
 
+class MeanSigmoidCrossEntropy(SigmoidCrossEntropy):
+    """loss = the mean of these over the last axis;  dx = dloss / K (σ(x) − t)"""
+
+    def forward(self, logits: Any, targets: Any) -> Any:
+        return Mean.apply(super().forward(logits, targets), axis=-1, keepdims=False)
+
+    def backward(self, dloss: Any) -> Any:
+        shape = self.inputs[0].shape
+        return super().backward(BroadcastTo.apply((dloss / shape[-1])[..., None], shape=shape))
+
+    def composition(self, logits: Tensor, targets: Any) -> Tensor:
+        return mean(super().composition(logits, targets), -1)
+
+
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """eˣ / Σ eˣ along the axis. A cross-entropy of the result goes back to x, which is stable."""
     x = floating(x)
@@ -196,6 +213,14 @@ def sigmoid_cross_entropy(logits: Any, targets: Any) -> Tensor:
     if targets.requires_grad:
         return softplus(logits) - logits * targets
     return SigmoidCrossEntropy.apply(logits, targets)
+
+
+def mean_sigmoid_cross_entropy(logits: Any, targets: Any) -> Tensor:
+    """The mean of `sigmoid_cross_entropy` over the last axis, in one step."""
+    logits, targets = _pair(logits, targets)
+    if targets.requires_grad:
+        return mean(sigmoid_cross_entropy(logits, targets), -1)
+    return MeanSigmoidCrossEntropy.apply(logits, targets)
 
 
 def _pair(logits: Any, targets: Any) -> tuple[Tensor, Tensor]:

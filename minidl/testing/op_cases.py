@@ -15,7 +15,7 @@ import numpy as np
 import minidl as md
 from minidl.ops.arithmetic import alias
 from minidl.ops.distances import mean_absolute, mean_huber, mean_square
-from minidl.ops.probabilities import logits_of
+from minidl.ops.probabilities import logits_of, mean_sigmoid_cross_entropy
 from minidl.ops.shapes import getitem
 from minidl.testing.cases import Case
 
@@ -682,6 +682,19 @@ _SOFT = [
         md.sigmoid_cross_entropy,
         (_draw(2, 3), _draw(2, 3, low=0.1, high=0.9)),
         _bce,
+        "targets with a gradient",
+    ),
+    Case(
+        "mean_sigmoid_cross_entropy",
+        lambda x: mean_sigmoid_cross_entropy(x, _SOME),
+        (_draw(2, 3),),
+        lambda x: _bce(x, _SOME).mean(-1),
+    ),
+    Case(
+        "mean_sigmoid_cross_entropy",
+        mean_sigmoid_cross_entropy,
+        (_draw(2, 2, 3), _draw(2, 2, 3, low=0.1, high=0.9)),
+        lambda x, t: _bce(x, t).mean(-1),
         "targets with a gradient",
     ),
 ]
