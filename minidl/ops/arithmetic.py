@@ -200,7 +200,9 @@ class Where(Op):
         return choose(condition, a, b)
 
     def backward(self, dy: Any) -> Any:
-        return None, Where.apply(self.condition, dy, 0.0), Where.apply(self.condition, 0.0, dy)
+        _, a, b = self.needs
+        of_a = Where.apply(self.condition, dy, 0.0) if a else None
+        return None, of_a, Where.apply(self.condition, 0.0, dy) if b else None
 
 
 def _of_one_shape(condition: Any, a: Any, b: Any) -> bool:
