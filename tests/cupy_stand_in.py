@@ -215,6 +215,7 @@ FUNCTIONS = {name: _signature(text) for name, text in {
     "argwhere": "*a",
     "array_equal": "*a1 *a2 equal_nan", "broadcast_to": "*array shape", "clip": "*a a_min a_max out",
     "concatenate": "*tup axis out dtype casting", "cumsum": "*a axis dtype out",
+    "empty_like": "*prototype dtype order subok shape",
     "full_like": "*a fill_value dtype order subok shape", "isin": "*element *test_elements assume_unique invert",
     "may_share_memory": "*a *b max_work", "nonzero": "*a", "ones_like": "*a dtype order subok shape",
     "result_type": "a b", "round": "*a decimals out", "shape": "*a", "shares_memory": "*a *b max_work",

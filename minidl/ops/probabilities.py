@@ -15,7 +15,7 @@ from minidl.ops.reductions import sum
 from minidl.ops.shapes import swapaxes
 from minidl.ops.elementary import Exp, exp, softplus
 from minidl.ops.reductions import Mean, mean, sum
-from minidl.ops.shapes import BroadcastTo, swapaxes
+from minidl.ops.shapes import swapaxes
 from minidl.tensor import Op, Tensor
 
 
@@ -151,8 +151,9 @@ class MeanSigmoidCrossEntropy(SigmoidCrossEntropy):
         return Mean.apply(super().forward(logits, targets), axis=-1, keepdims=False)
 
     def backward(self, dloss: Any) -> Any:
-        shape = self.inputs[0].shape
-        return super().backward(BroadcastTo.apply((dloss / shape[-1])[..., None], shape=shape))
+        each = np.empty_like(self.inputs[0])
+        each[...] = (dloss / each.shape[-1])[..., None]
+        return super().backward(each)
 
     def composition(self, logits: Tensor, targets: Any) -> Tensor:
         return mean(super().composition(logits, targets), -1)
