@@ -466,3 +466,16 @@ def test_a_model_that_has_diverged_gives_nan_not_an_error(kernels: str) -> None:
 def test_probabilities_may_be_off_by_rounding() -> None:
     p = np.array([[1.0000002, -1e-7]], "float32")
     assert losses.binary_crossentropy([[1, 0]], p).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["mean_squared_error", "mean_absolute_error", "huber"])
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble])
+def test_errors_in_types_that_no_kernel_takes(loss: str, dtype: Any) -> None:
+    given = [[1.0, -2.0, 3.0]]
+    x, wide = (md.Tensor(np.array(given, d), requires_grad=True) for d in (dtype, np.float64))
+    found, expected = (getattr(md.losses, loss)([[0.5, 0.0, 2.5]], p) for p in (x, wide))
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=2e-3)
+    md.sum(found).backward()
+    md.sum(expected).backward()
+    np.testing.assert_allclose(x.grad.numpy(), wide.grad.numpy(), rtol=2e-3)

@@ -366,7 +366,14 @@ def erf(x):
     return apply(kernel_erf, x)
 
 
+cdef int check_activation(int which) except -1:
+    if not RELU <= which <= GELU:
+        raise ValueError(f"there is no activation {which}")
+    return 0
+
+
 def activation_forward(int which, x, alpha, scale):
+    check_activation(which)
     cdef const void *px
     cdef Py_ssize_t n
     cdef int bits = dense(x, &px, &n), status
@@ -381,6 +388,7 @@ def activation_forward(int which, x, alpha, scale):
 
 
 def activation_backward(int which, dy, x, alpha, scale):
+    check_activation(which)
     cdef const void *pdy
     cdef const void *px
     cdef Py_ssize_t n, step = 1
@@ -641,6 +649,12 @@ cdef int rows_of(array, const void **data, Py_ssize_t *rows, Py_ssize_t *length)
     return bits
 
 
+cdef int filled_rows_of(array, const void **data, Py_ssize_t *rows, Py_ssize_t *length) noexcept:
+    """The same, for rows of at least one number."""
+    cdef int bits = rows_of(array, data, rows, length)
+    return 0 if bits == 0 or length[0] == 0 and rows[0] > 0 else bits
+
+
 def sum_rows(x):
     cdef const void *px
     cdef Py_ssize_t batch, n
@@ -667,10 +681,8 @@ def sum_columns(x):
     cdef ndarray y = new(PyArray_TYPE(<ndarray>x), axes - 1, shape, bits // 8)
     with nogil:
         status = kernel_sum_columns(bits, PyArray_SIZE(y) // n if n else 0, of_each, n, px, PyArray_DATA(y))
-cdef int filled_rows_of(array, const void **data, Py_ssize_t *rows, Py_ssize_t *length) noexcept:
-    """The same, for rows of at least one number."""
-    cdef int bits = rows_of(array, data, rows, length)
-    return 0 if bits == 0 or length[0] == 0 and rows[0] > 0 else bits
+    check(status)
+    return y
 
 
 # ---- the cost of errors -------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl import kernels
+from minidl.kernels.validate import FLOATS
 from minidl.ops.arithmetic import absolute, clip, square
 from minidl.ops.reductions import Mean, mean
 from minidl.tensor import Op, Tensor
@@ -26,7 +27,11 @@ class MeanHuber(Op):
         return self.kernels.huber_backward(dy, self.inputs[0], self.delta)
 
     def composition(self, e: Tensor) -> Tensor:
-        c = clip(e, -self.delta, self.delta)
+        return self.formula(e, self.delta)
+
+    @staticmethod
+    def formula(e: Tensor, delta: float) -> Tensor:
+        c = clip(e, -delta, delta)
         return mean(c * (e - 0.5 * c), -1)
 
 
@@ -66,12 +71,12 @@ class MeanAbsolute(Op):
 
 def mean_huber(e: Tensor, delta: float) -> Tensor:
     """The mean over the last axis of e²/2 where |e| ≤ δ, of δ |e| − δ²/2 beyond."""
-    return MeanHuber.apply(e, delta=delta)
+    return MeanHuber.apply(e, delta=delta) if e.dtype in FLOATS else MeanHuber.formula(e, delta)
 
 
 def mean_square(e: Tensor) -> Tensor:
     """The mean of e² over the last axis."""
-    return MeanSquare.apply(e)
+    return MeanSquare.apply(e) if e.dtype in FLOATS else mean(square(e), -1)
 
 
 def mean_absolute(e: Tensor) -> Tensor:

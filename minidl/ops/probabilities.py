@@ -8,12 +8,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
+from minidl.kernels.validate import FLOATS
 from minidl.ops.activations import softplus
 from minidl.ops.coercion import constant, constant_beside, floating, of_one_type, operands
 from minidl.ops.elementary import Exp, exp
-from minidl.ops.reductions import sum
-from minidl.ops.shapes import swapaxes
-from minidl.ops.elementary import Exp, exp, softplus
 from minidl.ops.reductions import Mean, mean, sum
 from minidl.ops.shapes import swapaxes
 from minidl.tensor import Op, Tensor
@@ -191,7 +189,7 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
     x = floating(x)
     if normalize_axis_index(axis, x.ndim) != x.ndim - 1:
         return swapaxes(log_softmax(swapaxes(x, axis, -1)), axis, -1)
-    return LogSoftmax.apply(x)
+    return LogSoftmax.apply(x) if x.dtype in FLOATS else x - logsumexp(x, keepdims=True)
 
 
 def softmax_cross_entropy(logits: Any, targets: Any) -> Tensor:
