@@ -18,7 +18,10 @@ MATMULS = (
     *((n, n, n) for n in (8, 32, 64, 128, 256, 512, 1024, 2048)),
     (32, 512, 64), (3200, 512, 64), (64, 256, 784), (64, 10, 128), (17, 33, 129), (1000, 1000, 10),
     (1, 512, 128), (1, 1024, 1024), (1024, 1, 1024), (32, 1, 128), (128, 1, 32),
+    (8, 8, 1000), (1000, 3, 512), (4096, 2, 128),
 )  # fmt: skip
+TRANSPOSED = ((64, 256, 784), (512, 512, 512), (1, 300, 300), (2, 512, 512), (5, 5, 4096), (784, 1, 300))
+STACKS = ((100, 4, 4, 4), (32, 10, 30, 20), (32, 100, 100, 64), (64, 1, 128, 128), (3, 200, 200, 200))
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,23 @@ class Case:
 def products() -> Iterator[Case]:
     for m, n, k in MATMULS:
         yield Case(f"matmul ({m}, {k}) ({k}, {n})", "matmul", {"m": m, "n": n, "k": k}, 2 * m * n * k, "fma_gflops")
+    for m, n, k in TRANSPOSED:
+        text = f"matmul ({m}, {k}) ({n}, {k})ᵀ"
+        yield Case(text, "matmul_transposed", {"m": m, "n": n, "k": k}, 2 * m * n * k, "fma_gflops")
+    for count, m, n, k in STACKS:
+        text, sizes = f"matmul {count} × ({m}, {k}) ({k}, {n})", {"count": count, "m": m, "n": n, "k": k}
+        yield Case(text, "matmul_stack", sizes, count * 2 * m * n * k, "fma_gflops")
 
 
 def passes(n: int) -> Iterator[Case]:
     """Kernels that go through n numbers. A share is told where they come from memory: a cache has other ceilings."""
     far = n == SIZES[-1]
-    for task in ("exp", "tanh", "sigmoid", "dropout"):
+    for task in ("exp", "tanh", "sigmoid", "gelu", "dropout"):
         yield Case(f"{task} {n}", task, {"n": n}, 8 * n, "scale_gbs" if far else None)
+    yield Case(f"where {n}", "where", {"n": n}, 13 * n)
     yield Case(f"sum {n}", "sum", {"n": n}, 4 * n, "read_gbs" if far else None)
     yield Case(f"adam {n}", "adam", {"n": n}, 28 * n, "update_gbs" if far else None)
-    for task in ("softmax", "softmax_cross_entropy"):
+    for task in ("sum_columns", "softmax", "log_softmax", "softmax_cross_entropy"):
         yield Case(f"{task} ({n // 128}, 128)", task, {"batch": n // 128, "classes": 128})
     for task in ("embedding_forward", "embedding_backward"):
         yield Case(f"{task} of {n // 64} × 64", task, {"rows": 5000, "units": 64, "n": n // 64})

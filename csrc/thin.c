@@ -1,5 +1,5 @@
-/* Products in which one matrix has few rows or few columns. Packing b, as gemm.c does, would cost as much as the product,
-   and most lanes of a block would be idle. The sums are those of gemm.c, bit for bit.
+/* Products in which one matrix has few rows or few columns. Packing b, as gemm.c does, would cost as much as the
+   product, and most lanes of a block would be idle. The sums are those of gemm.c, bit for bit.
 
    1. Few rows. b is read once, from row to row, and the sums wait in the first-level cache, or where b is narrow in
       registers. Where b's columns are dense, not its rows, it is transposed in registers on the way.

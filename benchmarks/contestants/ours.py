@@ -110,6 +110,16 @@ def matmul(m: int, n: int, k: int) -> Step:
     return lambda: kernels.of(a).matmul(a, b)
 
 
+def matmul_transposed(m: int, n: int, k: int) -> Step:
+    a, b = _uniform(m, k), _uniform(n, k, seed=1)
+    return lambda: kernels.of(a).matmul(a, b.T)
+
+
+def matmul_stack(count: int, m: int, n: int, k: int) -> Step:
+    a, b = _uniform(count, m, k), _uniform(count, k, n, seed=1)
+    return lambda: kernels.of(a).matmul(a, b)
+
+
 def _elementwise(name: str) -> Callable[[int], Step]:
     def task(n: int) -> Step:
         x = _uniform(n, scale=4)
@@ -120,6 +130,13 @@ def _elementwise(name: str) -> Callable[[int], Step]:
 
 
 exp, tanh, sigmoid = _elementwise("exp"), _elementwise("tanh"), _elementwise("sigmoid")
+gelu = _elementwise("gelu_forward")
+
+
+def where(n: int) -> Step:
+    x, y = _uniform(n), _uniform(n, seed=1)
+    condition = x > 0
+    return lambda: kernels.of(x).where(condition, x, y)
 
 
 def sum(n: int) -> Step:  # the name of the task
@@ -127,9 +144,19 @@ def sum(n: int) -> Step:  # the name of the task
     return lambda: kernels.of(x).sum_rows(x)
 
 
+def sum_columns(batch: int, classes: int) -> Step:
+    x = _uniform(batch, classes)
+    return lambda: kernels.of(x).sum_columns(x)
+
+
 def softmax(batch: int, classes: int) -> Step:
     x = _uniform(batch, classes, scale=4)
     return lambda: kernels.of(x).softmax_forward(x)
+
+
+def log_softmax(batch: int, classes: int) -> Step:
+    x = _uniform(batch, classes, scale=4)
+    return lambda: kernels.of(x).log_softmax_forward(x)
 
 
 def softmax_cross_entropy(batch: int, classes: int) -> Step:

@@ -17,6 +17,16 @@ def matmul(m: int, n: int, k: int) -> Step:
     return lambda: a @ b
 
 
+def matmul_transposed(m: int, n: int, k: int) -> Step:
+    a, b = inputs.uniform(m, k), inputs.uniform(n, k, seed=1)
+    return lambda: a @ b.T
+
+
+def matmul_stack(count: int, m: int, n: int, k: int) -> Step:
+    a, b = inputs.uniform(count, m, k), inputs.uniform(count, k, n, seed=1)
+    return lambda: a @ b
+
+
 def exp(n: int) -> Step:
     x = inputs.uniform(n, scale=4)
     return lambda: np.exp(x)
@@ -30,6 +40,17 @@ def tanh(n: int) -> Step:
 def sum(n: int) -> Step:  # the name of the task
     x = inputs.uniform(n)
     return lambda: x.sum()
+
+
+def sum_columns(batch: int, classes: int) -> Step:
+    x = inputs.uniform(batch, classes)
+    return lambda: x.sum(0)
+
+
+def where(n: int) -> Step:
+    x, y = inputs.uniform(n), inputs.uniform(n, seed=1)
+    condition = x > 0
+    return lambda: np.where(condition, x, y)
 
 
 def embedding_forward(rows: int, units: int, n: int) -> Step:

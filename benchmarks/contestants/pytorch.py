@@ -148,6 +148,16 @@ def matmul(m: int, n: int, k: int) -> Step:
     return lambda: a @ b
 
 
+def matmul_transposed(m: int, n: int, k: int) -> Step:
+    a, b = tensor(inputs.uniform(m, k)), tensor(inputs.uniform(n, k, seed=1))
+    return lambda: a @ b.T
+
+
+def matmul_stack(count: int, m: int, n: int, k: int) -> Step:
+    a, b = tensor(inputs.uniform(count, m, k)), tensor(inputs.uniform(count, k, n, seed=1))
+    return lambda: a @ b
+
+
 def _elementwise(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[int], Step]:
     def task(n: int) -> Step:
         x = tensor(inputs.uniform(n, scale=4))
@@ -157,11 +167,28 @@ def _elementwise(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[
 
 
 exp, tanh, sigmoid = _elementwise(torch.exp), _elementwise(torch.tanh), _elementwise(torch.sigmoid)
+gelu = _elementwise(nn.functional.gelu)
+
+
+def where(n: int) -> Step:
+    x, y = tensor(inputs.uniform(n)), tensor(inputs.uniform(n, seed=1))
+    condition = x > 0
+    return lambda: torch.where(condition, x, y)
 
 
 def sum(n: int) -> Step:  # the name of the task
     x = tensor(inputs.uniform(n))
     return lambda: x.sum()
+
+
+def sum_columns(batch: int, classes: int) -> Step:
+    x = tensor(inputs.uniform(batch, classes))
+    return lambda: x.sum(0)
+
+
+def log_softmax(batch: int, classes: int) -> Step:
+    x = tensor(inputs.uniform(batch, classes, scale=4))
+    return lambda: torch.log_softmax(x, 1)
 
 
 def softmax(batch: int, classes: int) -> Step:

@@ -1,6 +1,6 @@
-// exp, tanh, sigmoid, log1p, expm1 and erf from additions, multiplications, divisions and fused multiply-adds, each of which is
-// rounded to nearest on every device: what is proved of them on a processor holds on a GPU. They are the functions
-// of csrc/simd.h, with its polynomials. The bounds of CUDA's own are "generated from extensive but not exhaustive
+// exp, tanh, sigmoid, log1p, expm1 and erf from additions, multiplications, divisions and fused multiply-adds, each of
+// which is rounded to nearest on every device: what is proved of them on a processor holds on a GPU. They are the
+// functions of csrc/simd.h, with its polynomials. The bounds of CUDA's own are "generated from extensive but not exhaustive
 // tests, so they are not guaranteed" (CUDA C++ Programming Guide, Mathematical Functions), and CuPy's -ftz=true takes
 // their denormal results.
 //

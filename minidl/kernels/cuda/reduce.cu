@@ -42,8 +42,8 @@ STAMP(float, float32, double, float64)
 STAMP(double, float64, float, float32)
 STAMP(double, float64, double, float64)
 
-// The sum of each column of some matrices. A block has 32 columns of up to DEEP rows, its warps every eighth of these; cuda.py has the
-// pieces' sums added as rows again. So the order follows from the number of rows.
+// The sum of each column of some matrices. A block has 32 columns of up to DEEP rows, its warps every eighth of these;
+// _cuda.py has the pieces' sums added as rows again. So the order follows from the number of rows.
 constexpr i64 DEEP = 256;  // as in _cuda.py
 
 template <typename real>
