@@ -41,22 +41,35 @@ INLINE vec zip_pairs_low(vec a, vec b) { return zip(a, b, 0, 2); }
 INLINE vec zip_pairs_high(vec a, vec b) { return zip(a, b, LANES / 2, 2); }
 #endif
 
-/* piece[p] = the p-th pieces of all vectors, of which there are as many as a vector has pieces */
-INLINE void exchange_pieces(const vec *row, vec *piece)
+#if defined(__AVX512F__)
+/* Half a vector of each of two rows: put together as they are read they take no shuffle. */
+INLINE __m512 halves(const real *a, const real *b, ptrdiff_t half, ptrdiff_t depth)
+{
+    const ptrdiff_t n = depth - half * (LANES / 2);
+    const __mmask8 first = (__mmask8)((1u << (n < 0 ? 0 : n < LANES / 2 ? n : LANES / 2)) - 1);
+    a += half * (LANES / 2);
+    b += half * (LANES / 2);
+    const __m256d low = (__m256d)IF32(_mm256_maskz_loadu_ps, _mm256_maskz_loadu_pd)(first, a);
+    const __m256d high = (__m256d)IF32(_mm256_maskz_loadu_ps, _mm256_maskz_loadu_pd)(first, b);
+    return (__m512)_mm512_insertf64x4(_mm512_castpd256_pd512(low), high, 1);
+}
+#endif
+
+/* piece[p] = the p-th pieces of these rows, of which there are as many as a vector has pieces */
+INLINE void exchange_pieces(const real *const *row, ptrdiff_t depth, vec *piece)
 {
 #if defined(__AVX512F__)
-#define HALVES(a, b, which) ((vec)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), which))
-    const vec low_01 = HALVES(row[0], row[1], 0x44), high_01 = HALVES(row[0], row[1], 0xee);
-    const vec low_23 = HALVES(row[2], row[3], 0x44), high_23 = HALVES(row[2], row[3], 0xee);
-    piece[0] = HALVES(low_01, low_23, 0x88);
-    piece[1] = HALVES(low_01, low_23, 0xdd);
-    piece[2] = HALVES(high_01, high_23, 0x88);
-    piece[3] = HALVES(high_01, high_23, 0xdd);
+    UNROLL for (int half = 0; half < 2; half++) {
+        const __m512 rows_01 = halves(row[0], row[1], half, depth), rows_23 = halves(row[2], row[3], half, depth);
+        piece[2 * half] = (vec)_mm512_shuffle_f32x4(rows_01, rows_23, 0x88);
+        piece[2 * half + 1] = (vec)_mm512_shuffle_f32x4(rows_01, rows_23, 0xdd);
+    }
 #elif defined(__AVX__)
-    piece[0] = (vec)_mm256_permute2f128_ps((__m256)row[0], (__m256)row[1], 0x20);
-    piece[1] = (vec)_mm256_permute2f128_ps((__m256)row[0], (__m256)row[1], 0x31);
+    const __m256 row_0 = (__m256)vload_n(row[0], depth), row_1 = (__m256)vload_n(row[1], depth);
+    piece[0] = (vec)_mm256_permute2f128_ps(row_0, row_1, 0x20);
+    piece[1] = (vec)_mm256_permute2f128_ps(row_0, row_1, 0x31);
 #else
-    piece[0] = row[0];
+    piece[0] = vload_n(row[0], depth);
 #endif
 }
 
@@ -84,10 +97,10 @@ INLINE void transpose_tile(ptrdiff_t columns, ptrdiff_t depth, const real *from,
 {
     vec pieces[PIECE][PIECES];
     UNROLL for (int r = 0; r < PIECE; r++) {
-        vec row[PIECES];
+        const real *row[PIECES];
         UNROLL for (int p = 0; p < PIECES; p++)
-            row[p] = vload_n(from + min_of(p * PIECE + r, columns - 1) * from_row, depth);
-        exchange_pieces(row, pieces[r]);
+            row[p] = from + min_of(p * PIECE + r, columns - 1) * from_row;
+        exchange_pieces(row, depth, pieces[r]);
     }
     UNROLL for (int p = 0; p < PIECES; p++) {
         vec row[PIECE];

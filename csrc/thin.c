@@ -217,7 +217,8 @@ int NAME(gemm_few_columns)(const Gemm *g)
 #define STRIDE (CHAINS * LANES)
 
 /* Rows that go by together. Long ones would be in each other's way in the cache, but with vectors of 16 bytes it takes
-   two to fill the units. Short ones would wait for the end of each other's sums, if there are registers for six. */
+   two to fill the units. Short ones, and those with a rest, would wait for the end of each other's sums, if there are
+   registers for six. */
 #define LONG_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
 #define SHORT_ROWS (BLOCK_VECS == 4 ? 6 : LONG_ROWS)
 #define MOST_ROWS 6
@@ -351,7 +352,7 @@ int NAME(gemm_column)(Gemm *g)
         g->b = copies + a_size;
     }
     parallel_for(g->m, 1 + (ptrdiff_t)THREAD_WORK / g->k,
-                 g->k < 2 * STRIDE ? multiply_short_rows : multiply_long_rows, g);
+                 g->k < 2 * STRIDE || g->k % STRIDE ? multiply_short_rows : multiply_long_rows, g);
     memory_give(copies);
     return 0;
 }
