@@ -127,7 +127,7 @@ from minidl.ops import (
 )
 from minidl.ops import absolute as abs
 from minidl.ops import power as pow
-from minidl.tensor import Op, Tensor, as_tensor, from_dlpack
+from minidl.tensors import Op, Tensor, as_tensor, from_dlpack
 from minidl.transforms import grad, gradients, value_and_grad
 
 __version__ = "0.1.0"
@@ -148,6 +148,7 @@ _INSTEAD = {
     "GradientTape": "every operation is recorded without one: minidl.gradients(loss, model.trainable_weights)",
     "Variable": "Tensor(value, requires_grad=True) is one, in a layer add_weight makes it",
     "constant": "Tensor(value) is one",
+    "tensor": "Tensor(value) is one",
     "nn": "layers are in minidl.layers, losses in minidl.losses",
     "cat": "it is concatenate",
     "reduce_mean": "it is mean",

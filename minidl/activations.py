@@ -17,7 +17,7 @@ from typing import Any
 from minidl import ops
 from minidl.naming import lookup
 from minidl.ops.coercion import floating
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 _TABLE: dict[str, Callable[..., Tensor]] = {}
 

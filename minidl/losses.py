@@ -25,7 +25,7 @@ from minidl.ops.coercion import floating
 from minidl.ops.distances import mean_absolute, mean_huber, mean_square
 from minidl.ops.placement import To
 from minidl.ops.probabilities import logits_of, mean_sigmoid_cross_entropy
-from minidl.tensor import Tensor, as_tensor, wrap
+from minidl.tensors import Tensor, as_tensor, wrap
 
 EPSILON = 1e-7  # probabilities are held in [ε, 1 − ε] before their logarithm is taken
 REDUCTIONS = ("sum_over_batch_size", "sum", "none")

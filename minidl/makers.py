@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl import devices
-from minidl.tensor import FUNCTIONS, Tensor, as_tensor, without_gradient, wrap
+from minidl.tensors import FUNCTIONS, Tensor, as_tensor, without_gradient, wrap
 
 
 def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False, device: str | None = None) -> Tensor:

@@ -19,7 +19,7 @@ from minidl import devices, kernels, schedules
 from minidl.hyperparameters import integer, number, optional
 from minidl.naming import resolve, serialize, snake_case, unexpected
 from minidl.ops.coercion import constant_beside
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 from minidl.transforms import gradients
 
 Array = Any

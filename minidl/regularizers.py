@@ -15,7 +15,7 @@ from typing import Any, Self
 from minidl.naming import resolve
 from minidl.ops.arithmetic import absolute, square
 from minidl.ops.reductions import sum
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class Regularizer:

@@ -11,7 +11,7 @@ import numpy as np
 from minidl.autograd.engine import Graph, backpropagate
 from minidl.autograd.modes import enable_grad, is_recording
 from minidl.ops.coercion import floating
-from minidl.tensor import Tensor, seed_of, wrap
+from minidl.tensors import Tensor, seed_of, wrap
 
 
 def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:

@@ -169,6 +169,7 @@ def test_dir_offers_the_modules() -> None:
         ("keras.layers.Conv2D", AttributeError, "minidl has no keras.layers.Conv2D; it has Activation, Bidirectional"),
         ("keras.layers.LTSM", AttributeError, "minidl has no keras.layers.LTSM; did you mean LSTM?"),
         ("md.Tensr", AttributeError, "module 'minidl' has no attribute 'Tensr'; did you mean Tensor?"),
+        ("md.tensor([1.0])", AttributeError, r"has no attribute 'tensor'; Tensor\(value\) is one"),
         ("md.GradientTape()", AttributeError, r"minidl.gradients\(loss, model.trainable_weights\)"),
         ("md.nn.Linear", AttributeError, "has no attribute 'nn'; layers are in minidl.layers"),
         ("keras.layer", AttributeError, "minidl has no keras.layer; did you mean layers?"),

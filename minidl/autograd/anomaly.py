@@ -12,7 +12,7 @@ import numpy as np
 from minidl import devices
 
 if TYPE_CHECKING:
-    from minidl.tensor import Op
+    from minidl.tensors import Op
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 

@@ -21,7 +21,7 @@ from minidl.autograd import anomaly
 from minidl.autograd.modes import enable_grad, modes
 
 if TYPE_CHECKING:
-    from minidl.tensor import Op, Tensor
+    from minidl.tensors import Op, Tensor
 
 
 def backpropagate(

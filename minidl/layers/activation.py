@@ -6,7 +6,7 @@ from typing import Any
 
 from minidl import activations
 from minidl.layers.base import Layer, Shape, as_floats
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class Activation(Layer):

@@ -15,7 +15,7 @@ from minidl import devices, initializers, regularizers
 from minidl.autograd.modes import no_grad
 from minidl.naming import snake_case, unexpected
 from minidl.ops.coercion import constant
-from minidl.tensor import Tensor, as_tensor, check_one_device
+from minidl.tensors import Tensor, as_tensor, check_one_device
 
 Shape = tuple[int | None, ...]
 

@@ -8,7 +8,7 @@ from minidl import activations, initializers, regularizers
 from minidl.layers.arguments import known_features, positive_integer, same_features, written
 from minidl.layers.base import Layer, Shape, shapes_of
 from minidl.ops.linalg import affine, matmul
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class Dense(Layer):

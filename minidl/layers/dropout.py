@@ -9,7 +9,7 @@ from minidl import random
 from minidl.layers.arguments import fraction
 from minidl.layers.base import Layer, Shape, as_floats, check_rank, shapes_of
 from minidl.ops.noise import dropout
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class Dropout(Layer):

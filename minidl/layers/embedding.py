@@ -12,7 +12,7 @@ from minidl.layers.arguments import positive_integer, written
 from minidl.layers.base import Layer, Shape
 from minidl.ops.coercion import constant
 from minidl.ops.lookup import embedding
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class Embedding(Layer):

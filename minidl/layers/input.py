@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl.layers.base import Layer, Shape
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class InputLayer(Layer):

@@ -7,7 +7,7 @@ from typing import Any
 from minidl.layers.base import Layer, Shape
 from minidl.ops.arithmetic import where
 from minidl.ops.coercion import constant
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class Masking(Layer):

@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl import ops
 from minidl.layers.base import Layer, Shape, as_floats, check_rank, shapes_of
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class _GlobalPooling1D(Layer):

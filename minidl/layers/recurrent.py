@@ -12,7 +12,7 @@ from minidl.layers.base import Layer, Shape, as_floats, check_rank, is_trying, s
 from minidl.ops.arithmetic import where
 from minidl.ops.noise import dropout
 from minidl.ops.recurrent import lstm, lstm_composition
-from minidl.tensor import Tensor, wrap
+from minidl.tensors import Tensor, wrap
 
 _LEGEND = "(batch, time, features)"
 _HINT = "set return_sequences=True on the layer before it"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidl.layers.base import Layer, Shape, shapes_of
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class Flatten(Layer):

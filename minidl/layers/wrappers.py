@@ -9,7 +9,7 @@ from minidl.layers.base import Layer, Shape
 from minidl.layers.recurrent import LSTM
 from minidl.ops.arithmetic import where
 from minidl.ops.shapes import concatenate, flip
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class _Wrapper(Layer):

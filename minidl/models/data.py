@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl import devices, random
 from minidl.hyperparameters import integer, number
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 
 class Batch(NamedTuple):

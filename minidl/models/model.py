@@ -33,7 +33,7 @@ from minidl.models.data import (
 from minidl.models.playback import Playback
 from minidl.models.progress import ProgressBar, display
 from minidl.models.summary import summary_text
-from minidl.tensor import Tensor, wrap
+from minidl.tensors import Tensor, wrap
 from minidl.transforms import gradients
 
 

@@ -20,7 +20,7 @@ from minidl.autograd.modes import modes
 from minidl.layers.base import Layer, changes
 from minidl.models.data import Batch, arrays_in, map_arrays
 from minidl.optimizers import NAMES, Optimizer
-from minidl.tensor import Tensor, wrap
+from minidl.tensors import Tensor, wrap
 
 if TYPE_CHECKING:
     from minidl.models.model import Model

@@ -138,7 +138,7 @@ from minidl.ops.shapes import (
     swapaxes,
     transpose,
 )
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 for _family in (
     activations, arithmetic, contractions, elementary, linalg, placement, probabilities, reductions, selection, shapes

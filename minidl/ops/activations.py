@@ -11,7 +11,7 @@ from minidl.kernels.validate import FLOATS
 from minidl.ops.arithmetic import clip, where
 from minidl.ops.coercion import floating
 from minidl.ops.elementary import erf, expm1, log1p, sigmoid
-from minidl.tensor import Op, Tensor
+from minidl.tensors import Op, Tensor
 
 
 class Activation(Op):

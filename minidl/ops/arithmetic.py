@@ -13,7 +13,7 @@ from minidl.autograd.modes import is_recording
 from minidl.kernels.validate import FLOATS
 from minidl.ops.coercion import constant, constant_beside, floating, operands
 from minidl.ops.elementary import Log
-from minidl.tensor import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor, wrap
+from minidl.tensors import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor, wrap
 
 
 class Add(Op):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minidl import devices
-from minidl.tensor import Tensor, as_tensor, check_one_device, wrap
+from minidl.tensors import Tensor, as_tensor, check_one_device, wrap
 
 
 def operands(a: Any, b: Any) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from minidl.ops.coercion import beside_each_other
 from minidl.ops.linalg import matmul
 from minidl.ops.reductions import sum
 from minidl.ops.shapes import flatten, getitem, reshape, transpose
-from minidl.tensor import FUNCTIONS, Tensor
+from minidl.tensors import FUNCTIONS, Tensor
 
 Labels = list[Any]  # one for each axis: a letter, or for an axis under "..." its distance from the last of them
 

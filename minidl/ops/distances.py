@@ -11,7 +11,7 @@ from minidl import kernels
 from minidl.kernels.validate import FLOATS
 from minidl.ops.arithmetic import absolute, clip, square
 from minidl.ops.reductions import Mean, mean
-from minidl.tensor import Op, Tensor
+from minidl.tensors import Op, Tensor
 
 
 class MeanHuber(Op):

@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl import kernels
 from minidl.ops.coercion import floating
-from minidl.tensor import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor
+from minidl.tensors import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor
 
 
 class Exp(Op):

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl import kernels
 from minidl.ops.coercion import beside_each_other, of_one_type, operands
-from minidl.tensor import UFUNCS, Op, Tensor
+from minidl.tensors import UFUNCS, Op, Tensor
 
 
 class Matmul(Op):

@@ -6,7 +6,7 @@ from typing import Any
 
 from minidl import kernels
 from minidl.ops.coercion import constant_beside
-from minidl.tensor import Op, Tensor, as_tensor
+from minidl.tensors import Op, Tensor, as_tensor
 
 
 class Embedding(Op):

@@ -7,7 +7,7 @@ from typing import Any
 
 from minidl import devices, kernels, random
 from minidl.ops.coercion import floating
-from minidl.tensor import Op, Tensor
+from minidl.tensors import Op, Tensor
 
 
 class Dropout(Op):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import devices
-from minidl.tensor import Op, Tensor, as_tensor
+from minidl.tensors import Op, Tensor, as_tensor
 
 
 class To(Op):

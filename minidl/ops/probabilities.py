@@ -14,7 +14,7 @@ from minidl.ops.coercion import constant, constant_beside, floating, of_one_type
 from minidl.ops.elementary import Exp, exp
 from minidl.ops.reductions import Mean, mean, sum
 from minidl.ops.shapes import swapaxes
-from minidl.tensor import Op, Tensor
+from minidl.tensors import Op, Tensor
 
 
 class Softmax(Op):

@@ -14,7 +14,7 @@ from minidl.ops.coercion import constant_beside
 from minidl.ops.elementary import sigmoid, tanh
 from minidl.ops.linalg import matmul
 from minidl.ops.shapes import split, stack
-from minidl.tensor import Op, Tensor, as_tensor, wrap
+from minidl.tensors import Op, Tensor, as_tensor, wrap
 
 
 class LSTM(Op):

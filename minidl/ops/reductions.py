@@ -13,7 +13,7 @@ from minidl.kernels.validate import FLOATS
 from minidl.ops.arithmetic import Where, square
 from minidl.ops.coercion import constant, floating
 from minidl.ops.shapes import BroadcastTo
-from minidl.tensor import FUNCTIONS, Op, Tensor, as_tensor, wrap
+from minidl.tensors import FUNCTIONS, Op, Tensor, as_tensor, wrap
 
 Axis = int | tuple[int, ...] | None
 

@@ -12,7 +12,7 @@ from minidl import devices
 from minidl.ops.arithmetic import where
 from minidl.ops.coercion import constant, on_host
 from minidl.ops.shapes import AddAt, broadcast_to, flatten, getitem, reshape
-from minidl.tensor import FUNCTIONS, Tensor, as_tensor, check_one_device, wrap
+from minidl.tensors import FUNCTIONS, Tensor, as_tensor, check_one_device, wrap
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:

@@ -14,7 +14,7 @@ from minidl import devices, kernels
 from minidl.autograd.modes import modes
 from minidl.kernels.validate import FLOATS
 from minidl.ops.coercion import operands
-from minidl.tensor import FUNCTIONS, Op, Tensor, as_tensor, check_one_device
+from minidl.tensors import FUNCTIONS, Op, Tensor, as_tensor, check_one_device
 
 
 class Reshape(Op):

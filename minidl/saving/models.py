@@ -19,7 +19,7 @@ from minidl.autograd.modes import no_grad
 from minidl.naming import serialize
 from minidl.saving import archive
 from minidl.saving.archive import Path
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 if TYPE_CHECKING:
     from minidl.layers.base import Layer

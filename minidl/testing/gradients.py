@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl import devices
 from minidl.autograd.modes import enable_grad
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 from minidl.testing import numeric
 from minidl.testing.subjects import Function, Gradient, GradientError, Subject, check_outputs, draw_weights
 

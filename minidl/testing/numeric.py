@@ -21,7 +21,7 @@ import numpy as np
 
 from minidl import devices
 from minidl.autograd.modes import no_grad
-from minidl.tensor import Tensor
+from minidl.tensors import Tensor
 
 Array = Any
 Evaluate = Callable[[], Sequence[Array]]

@@ -12,7 +12,7 @@ import numpy as np
 
 from minidl import devices, random
 from minidl.autograd.engine import backpropagate
-from minidl.tensor import Tensor, wrap
+from minidl.tensors import Tensor, wrap
 
 Array = Any
 
