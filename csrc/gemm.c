@@ -396,10 +396,12 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
     if (n == 1)
         return NAME(gemm_column)(&g);
     if (n < m && n <= FEW_ROWS && (a_row == 1 || a_col == 1))
-        return NAME(gemm_few_columns)(&g);
-    if (m <= FEW_ROWS && (b_row == 1 || b_col == 1))
-        return NAME(gemm_few_rows)(&g);
-    return m > TILE_ROWS ? many_tiles(&g) : tiles(&g);
+        NAME(gemm_few_columns)(&g);
+    else if (m <= FEW_ROWS && (b_row == 1 || b_col == 1))
+        NAME(gemm_few_rows)(&g);
+    else
+        return m > TILE_ROWS ? many_tiles(&g) : tiles(&g);
+    return 0;
 }
 
 void NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,

@@ -36,11 +36,11 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
         }
 }
 
-/* thin.c: at most FEW_ROWS rows of a with b dense one way or the other, so few columns of b likewise, or one column.
-   0, or -1 without memory. */
+/* thin.c: at most FEW_ROWS rows of a with b dense one way or the other, or so few columns of b with a likewise, */
 #define FEW_ROWS 8
-int NAME(gemm_few_rows)(const Gemm *g);
-int NAME(gemm_few_columns)(const Gemm *g);
+void NAME(gemm_few_rows)(const Gemm *g);
+void NAME(gemm_few_columns)(const Gemm *g);
+/* or one column, with any strides: 0, or -1 without memory for what has to be made dense. */
 int NAME(gemm_column)(Gemm *g);
 
 #endif

@@ -174,41 +174,36 @@ static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t en
 
 static range_fn few_rows_of(const Gemm *g) { return g->b_col == 1 ? multiply_few_rows : multiply_few_rows_dense; }
 
-int NAME(gemm_few_rows)(const Gemm *g)
+void NAME(gemm_few_rows)(const Gemm *g)
 {
     parallel_for(g->n, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->m * g->k), SLIVER), few_rows_of(g), (void *)g);
-    return 0;
 }
 
 /* ---- few columns --------------------------------------------------------------------------------- */
 
-/* They are the few rows of the product of the transposes. */
-typedef struct {
-    const Gemm *whole;
-    real *transposed; /* c */
-} FewColumns;
+#define ROWS_ABREAST 1024
 
+/* They are the few rows of the product of the transposes, for some rows of a at a time. */
 static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    const FewColumns job = *(const FewColumns *)context;
-    const Gemm *g = job.whole;
-    const Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, job.transposed, g->m,
-                         g->flags};
-    real *c = g->c + begin * g->c_row, *transposed = job.transposed + begin;
-    if (g->flags & GEMM_ACCUMULATE)
-        copy_matrix(g->n, end - begin, c, 1, g->c_row, transposed, g->m);
-    few_rows_of(&turned)((void *)&turned, begin, end);
-    copy_matrix(end - begin, g->n, transposed, 1, g->m, c, g->c_row);
+    const Gemm *g = context;
+    real transposed[FEW_ROWS * (ROWS_ABREAST + LINE)]; /* c; its rows in different sets of the cache */
+    const ptrdiff_t apart = ROWS_ABREAST + LINE;
+    for (ptrdiff_t i = begin; i < end; i += ROWS_ABREAST) {
+        const ptrdiff_t rows = min_of(ROWS_ABREAST, end - i);
+        Gemm turned = {g->n, rows, g->k, g->b, g->b_col, g->b_row, g->a + i * g->a_row, g->a_col, g->a_row,
+                       transposed, apart, g->flags};
+        real *c = g->c + i * g->c_row;
+        if (g->flags & GEMM_ACCUMULATE)
+            copy_matrix(g->n, rows, c, 1, g->c_row, transposed, apart);
+        few_rows_of(&turned)(&turned, 0, rows);
+        copy_matrix(rows, g->n, transposed, 1, apart, c, g->c_row);
+    }
 }
 
-int NAME(gemm_few_columns)(const Gemm *g)
+void NAME(gemm_few_columns)(const Gemm *g)
 {
-    FewColumns job = {g, memory_take((size_t)(g->m * g->n) * sizeof(real))};
-    if (!job.transposed)
-        return -1;
-    parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, &job);
-    memory_give(job.transposed);
-    return 0;
+    parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, (void *)g);
 }
 
 /* ---- one column ---------------------------------------------------------------------------------- */
