@@ -8,7 +8,8 @@
       are not dense to [block][k][row], where a block reads whole lines, unless it lies well enough to stay in the
       cache as it is. So no strides are slow, unless there is no memory for the copies of a.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
-   4. Few rows or columns. What has no more than FEW_ROWS of them goes another way (thin.c).
+   4. Few rows or columns. What has no more than FEW_ROWS of them goes another way (thin.c), if the other matrix is
+      dense one way or the other.
    5. Bits. An entry of c is the sum of its runs in order, each run summed in order; where c is one column, lane
       by lane, and then the lanes. Strides, copies, tiles, threads and the other rows have no part in it. */
 
@@ -395,7 +396,7 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
     Gemm g = {m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags, .copies = NULL};
     if (n == 1)
         return NAME(gemm_column)(&g);
-    if (n < m && n <= FEW_ROWS && (a_row == 1 || a_col == 1))
+    if (n < m && n <= FEW_ROWS && (a_row == 1 || (a_col == 1 && k > LANES)))
         NAME(gemm_few_columns)(&g);
     else if (m <= FEW_ROWS && (b_row == 1 || b_col == 1))
         NAME(gemm_few_rows)(&g);

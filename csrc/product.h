@@ -22,6 +22,7 @@ typedef struct {
     ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
     ptrdiff_t tasks;                                  /* each takes its share of the tiles */
     real *copies;                                     /* of a and b, for each task */
+    int far; /* thin.c: whether what is read once comes from afar */
 } Gemm;
 
 /* c = sum, or += with accumulate. What does not change from sum to sum must be a constant here. */
@@ -38,8 +39,8 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
 
 /* thin.c: at most FEW_ROWS rows of a with b dense one way or the other, or so few columns of b with a likewise, */
 #define FEW_ROWS 8
-void NAME(gemm_few_rows)(const Gemm *g);
-void NAME(gemm_few_columns)(const Gemm *g);
+void NAME(gemm_few_rows)(Gemm *g);
+void NAME(gemm_few_columns)(Gemm *g);
 /* or one column, with any strides: 0, or -1 without memory for what has to be made dense. */
 int NAME(gemm_column)(Gemm *g);
 

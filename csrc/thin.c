@@ -119,15 +119,18 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 /* ---- few rows, and b with dense columns ----------------------------------------------------------- */
 
-/* One run of k for up to `vecs` vectors of columns, the last of n lanes: b is transposed tile by tile in registers. */
+/* One run of k for up to `vecs` vectors of columns, the last of n lanes: b is transposed tile by tile in registers. Of so
+   many columns at a time the processor does not see what comes next: what lies `ahead` is fetched, unless that is 0. */
 INLINE void multiply_tiles(const int rows, const int vecs, ptrdiff_t n, ptrdiff_t depth, const Gemm *g, const real *a,
-                           const real *b, vec *sum)
+                           const real *b, ptrdiff_t ahead, vec *sum)
 {
     for (ptrdiff_t k = 0; k < depth; k += LANES, a += LANES * g->a_col)
         UNROLL for (int v = 0; v < vecs; v++) {
             const real *from = b + k + v * LANES * g->b_col;
             const ptrdiff_t columns = v == vecs - 1 ? n : LANES, deep = min_of(LANES, depth - k);
             vec column[LANES];
+            for (ptrdiff_t j = 0; j < columns && ahead; j++)
+                FETCH(from + j * g->b_col + ahead);
             transpose_tile(columns, deep, from, g->b_col, column);
             UNROLL for (int i = 0; i < LANES; i++)
                 if (i < deep)
@@ -138,11 +141,13 @@ INLINE void multiply_tiles(const int rows, const int vecs, ptrdiff_t n, ptrdiff_
 
 INLINE void multiply_dense_columns(const int rows, const int vecs, ptrdiff_t n, const Gemm *g, ptrdiff_t j)
 {
+    const ptrdiff_t ahead = g->far ? 2 * vecs * LANES * g->b_col : 0;
     for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
         vec sum[FEW_ROWS * 2];
         UNROLL for (int i = 0; i < rows * vecs; i++)
             sum[i] = vset(0);
-        multiply_tiles(rows, vecs, n, min_of(DEPTH, g->k - k), g, g->a + k * g->a_col, g->b + k + j * g->b_col, sum);
+        multiply_tiles(rows, vecs, n, min_of(DEPTH, g->k - k), g, g->a + k * g->a_col, g->b + k + j * g->b_col, ahead,
+                       sum);
         store_block(rows, vecs, sum, g->c + j, g->c_row, n, k > 0 || (g->flags & GEMM_ACCUMULATE));
     }
 }
@@ -167,6 +172,7 @@ static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t en
         multiply_dense_range(rows, g, begin, end);                                                        \
         break;
         FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
+#undef FEW
     }
     if (g->flags & GEMM_FLUSH)
         denormals_restore(before);
@@ -174,9 +180,12 @@ static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t en
 
 static range_fn few_rows_of(const Gemm *g) { return g->b_col == 1 ? multiply_few_rows : multiply_few_rows_dense; }
 
-void NAME(gemm_few_rows)(const Gemm *g)
+#define FAR_BYTES (1 << 20) /* of the other matrix, which the second-level cache does not hold */
+
+void NAME(gemm_few_rows)(Gemm *g)
 {
-    parallel_for(g->n, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->m * g->k), SLIVER), few_rows_of(g), (void *)g);
+    g->far = g->n * g->k * (ptrdiff_t)sizeof(real) > FAR_BYTES;
+    parallel_for(g->n, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->m * g->k), SLIVER), few_rows_of(g), g);
 }
 
 /* ---- few columns --------------------------------------------------------------------------------- */
@@ -192,7 +201,7 @@ static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
     for (ptrdiff_t i = begin; i < end; i += ROWS_ABREAST) {
         const ptrdiff_t rows = min_of(ROWS_ABREAST, end - i);
         Gemm turned = {g->n, rows, g->k, g->b, g->b_col, g->b_row, g->a + i * g->a_row, g->a_col, g->a_row,
-                       transposed, apart, g->flags};
+                       transposed, apart, g->flags, .far = g->far};
         real *c = g->c + i * g->c_row;
         if (g->flags & GEMM_ACCUMULATE)
             copy_matrix(g->n, rows, c, 1, g->c_row, transposed, apart);
@@ -201,9 +210,10 @@ static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-void NAME(gemm_few_columns)(const Gemm *g)
+void NAME(gemm_few_columns)(Gemm *g)
 {
-    parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, (void *)g);
+    g->far = g->m * g->k * (ptrdiff_t)sizeof(real) > FAR_BYTES;
+    parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, g);
 }
 
 /* ---- one column ---------------------------------------------------------------------------------- */

@@ -155,8 +155,10 @@ def synchronize() -> None:
 
 def as_array(value: Any) -> Array:
     """An array of NumPy or CuPy as it is, another library's on the GPU without a copy, and all else as NumPy's."""
-    if isinstance(value, np.ndarray) or on_gpu(value):
+    if type(value) is np.ndarray or on_gpu(value):
         return value
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError("a masked array holds no numbers where it is masked; give them with .filled(value)")
     if hasattr(value, "__cuda_array_interface__"):
         return kernels.cuda.to_device(value)
     return np.asarray(value)

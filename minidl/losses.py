@@ -462,6 +462,8 @@ def _error(loss: str, y_true: Any, y_pred: Any) -> Tensor:
     if type(y_true) is np.ndarray and y_true.dtype.kind in "fiub":
         y_true = wrap(y_true.astype(y_pred.dtype, copy=False))
     y_true, y_pred = _pair(loss, y_true, y_pred)
+    if y_pred.ndim and y_pred.shape[-1] == 0:
+        raise ValueError(f"{loss}: y_pred has shape {y_pred.shape}, and there is no mean of no elements")
     return y_pred - y_true
 
 

@@ -133,6 +133,15 @@ def test_a_view_that_repeats_a_row():
     assert_product(a, b, *exact_and_bound(a, b))
 
 
+def test_the_stride_of_an_axis_of_one_means_nothing():
+    record = np.ones(1, dtype=[("x", "f4", 3), ("y", "u1")])["x"]
+    stack = np.lib.stride_tricks.as_strided(normal(12, 1, dtype=np.float32), (2, 1, 3), (12, 6, 4))
+    b = normal(3, 2, dtype=np.float32, seed=1)
+    assert_product(record, b, *exact_and_bound(record, b))
+    assert_product(stack, b, *exact_and_bound(stack, b))
+    assert np.array_equal(cpu.affine_forward(record, b, b[0]), cpu.affine_forward(record.copy(), b, b[0]))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_an_entry_does_not_depend_on_the_other_rows_and_columns(dtype):
     a, b = normal(70, 700, dtype=dtype), normal(700, 150, dtype=dtype, seed=1)

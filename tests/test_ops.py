@@ -104,7 +104,9 @@ def test_every_op_class_is_reached_by_a_case(monkeypatch: pytest.MonkeyPatch) ->
             backward(case, in_dtype(case.inputs, np.float32))
     assert {c.__name__ for c in _classes(md.Op)} - {c.__name__ for c in reached} == {
         "Extreme",  # of Max and Min
-        "Activation",  # of Relu and its like
+        "Activation",
+        "Smooth",
+        "Straight",  # of Relu and its like
     }
 
 
@@ -230,3 +232,36 @@ def test_elementary_functions_without_a_kernel_stay_within_the_ulp_that_their_so
     finite = np.isfinite(rounded)
     np.testing.assert_array_equal(y[~finite], rounded[~finite])
     assert (np.abs(y[finite] - truth[finite]) / ulp[finite]).max() <= 4
+
+
+@pytest.mark.parametrize("axis", [(0, 1, 1, 3), (-4, 0), (0, 0)])
+def test_an_axis_that_is_named_twice_is_refused(axis: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="duplicate value in 'axis'"):
+        md.sum(np.ones((2, 2, 2, 2), np.float32), axis)
+
+
+@pytest.mark.parametrize("axis", [0, 1, (0, 1), (1, 2)])
+def test_sums_of_views_are_those_of_their_copies(axis: Any) -> None:
+    x = np.random.default_rng(0).integers(-9, 9, (7, 6, 5)).astype(np.float32)
+    for view in (x.transpose(2, 0, 1), x[:, ::2], x[::-1], np.broadcast_to(x[:, :1], x.shape)):
+        np.testing.assert_array_equal(md.sum(view, axis).numpy(), view.sum(axis))
+
+
+@pytest.mark.parametrize("function", [md.relu, md.leaky_relu])
+def test_what_is_straight_has_a_second_derivative_of_0(function: Any) -> None:
+    x = md.Tensor([1.0, -2.0], requires_grad=True)
+    (slope,) = md.gradients(function(x).sum(), [x], create_graph=True)
+    (curvature,) = md.gradients((slope * slope).sum(), [x])
+    np.testing.assert_array_equal(curvature.numpy(), [0, 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble])
+def test_relu_passes_on_nan(dtype: Any) -> None:
+    np.testing.assert_array_equal(md.relu(np.array([np.nan, -1, 0, 2], dtype)).numpy(), [np.nan, 0, 0, 2])
+
+
+@pytest.mark.parametrize("axis", [None, (0, 1), 0, -1])
+def test_log_softmax_over_axes_of_all_kinds(axis: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    np.testing.assert_allclose(md.log_softmax(x, axis).numpy(), x - np.log(np.exp(x).sum(axis, keepdims=True)))
+    assert md.log_softmax(3.0, None).item() == 0

@@ -627,3 +627,13 @@ def test_a_ufunc_without_a_derivative_does_not_drop_the_gradient_silently() -> N
     np.testing.assert_array_equal(np.cbrt(t.detach()), np.cbrt(np.float32([0.5])))
     with md.no_grad():
         assert np.cbrt(t).dtype == np.float32
+
+
+def test_a_masked_array_is_asked_for_the_numbers_that_it_hides() -> None:
+    hidden = np.ma.masked_array([1.0, 2.0], [False, True])
+    with pytest.raises(TypeError, match=r"\.filled\(value\)"):
+        md.Tensor(hidden)
+    with pytest.raises(TypeError, match=r"\.filled\(value\)"):
+        md.losses.mean_squared_error(hidden[None], [[1.0, 2.0]])
+    assert type(md.Tensor(hidden.filled(0.0)).numpy()) is np.ndarray
+    assert type(md.Tensor(np.ma.masked_array([1.0], [False])).data) is np.ndarray

@@ -474,7 +474,7 @@ cdef int bits_of_stack(array, Matrix *matrix) noexcept:
     cdef const npy_intp *strides = PyArray_STRIDES(<ndarray>array)
     axes = PyArray_NDIM(<ndarray>array)
     for axis in range(axes):
-        if strides[axis] % size:
+        if shape[axis] > 1 and strides[axis] % size:  # that of an axis of one means nothing, and may be anything
             return 0
     matrix[0] = Matrix(
         PyArray_DATA(<ndarray>array), shape[axes - 2], shape[axes - 1], strides[axes - 2] // size,

@@ -17,7 +17,7 @@ from minidl.tensors import Op, Tensor
 class Activation(Op):
     """y = f(x), number by number;  dx = dy f′(x). f may have numbers of its own, such as a slope.
 
-    `formula` is f in small ops: for derivatives of derivatives, and for what no kernel takes.
+    `formula` is f in small ops, for what no kernel takes.
     """
 
     makes_gradients = True
@@ -35,6 +35,10 @@ class Activation(Op):
         self.kernels, self.numbers = kernels.of(x), numbers
         return getattr(self.kernels, f"{self.kernel}_forward")(x, *numbers)
 
+
+class Smooth(Activation):
+    """An activation with derivatives of every order, by its formula."""
+
     def backward(self, dy: Any) -> Any:
         return getattr(self.kernels, f"{self.kernel}_backward")(dy, self.inputs[0], *self.numbers)
 
@@ -42,17 +46,40 @@ class Activation(Op):
         return self.formula(x, *self.numbers)
 
 
-class Relu(Activation):
+class Slope(Op):
+    """y = s f′(x) for an activation of straight pieces: linear in s, flat in x;  ds = dy f′(x)"""
+
+    makes_gradients = True
+
+    def reads(self, i: int, needs: tuple[bool, ...]) -> bool:
+        return i == 1
+
+    def forward(self, s: Any, x: Any, kernel: str, numbers: tuple[float, ...]) -> Any:
+        self.kernel, self.numbers = kernel, numbers
+        return getattr(kernels.of(x), f"{kernel}_backward")(s, x, *numbers)
+
+    def backward(self, dy: Any) -> Any:
+        return Slope.apply(dy, self.inputs[1], kernel=self.kernel, numbers=self.numbers), None
+
+
+class Straight(Activation):
+    """An activation of straight pieces. Its slope is recorded as a function of x, so that its derivative is 0."""
+
+    def backward(self, dy: Any) -> Any:
+        return Slope.apply(dy, self.inputs[0], kernel=self.kernel, numbers=self.numbers)
+
+
+class Relu(Straight):
     """y = max(x, 0);  dx = dy where x > 0, else 0 (0 at 0, the usual choice of subgradient)"""
 
     kernel = "relu"
 
     @staticmethod
     def formula(x: Tensor) -> Tensor:
-        return where(x > 0, x, 0.0)
+        return where(x <= 0, 0.0, x)
 
 
-class LeakyRelu(Activation):
+class LeakyRelu(Straight):
     """y = x where x > 0, else a x;  dx = dy where x > 0, else a dy"""
 
     kernel = "leaky_relu"
@@ -62,7 +89,7 @@ class LeakyRelu(Activation):
         return where(x > 0, x, negative_slope * x)
 
 
-class Elu(Activation):
+class Elu(Smooth):
     """y = s x where x > 0, else s α (eˣ − 1);  dx = s dy where x > 0, else s α eˣ dy"""
 
     kernel = "elu"
@@ -73,7 +100,7 @@ class Elu(Activation):
         return scale * where(x > 0, x, alpha * expm1(negative))
 
 
-class Softplus(Activation):
+class Softplus(Smooth):
     """y = ln(1 + eˣ);  dx = dy σ(x)"""
 
     kernel = "softplus"
@@ -85,7 +112,7 @@ class Softplus(Activation):
         return where(positive, x, 0.0) + log1p(small)
 
 
-class Silu(Activation):
+class Silu(Smooth):
     """y = x σ(x);  dx = dy (σ(x) + x σ(x) σ(−x))"""
 
     kernel = "silu"
@@ -95,7 +122,7 @@ class Silu(Activation):
         return x * sigmoid(x)
 
 
-class Gelu(Activation):
+class Gelu(Smooth):
     """y = x Φ(x);  dx = dy (Φ(x) + x φ(x)), the normal distribution and its density"""
 
     kernel = "gelu"

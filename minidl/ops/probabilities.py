@@ -187,9 +187,11 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Tensor:
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """ln softmax(x) = x − ln Σ eˣ, without the loss of digits of log(softmax(x))."""
     x = floating(x)
+    if x.ndim == 0 or not isinstance(axis, int) or x.dtype not in FLOATS:
+        return x - logsumexp(x, axis, keepdims=True)
     if normalize_axis_index(axis, x.ndim) != x.ndim - 1:
         return swapaxes(log_softmax(swapaxes(x, axis, -1)), axis, -1)
-    return LogSoftmax.apply(x) if x.dtype in FLOATS else x - logsumexp(x, keepdims=True)
+    return LogSoftmax.apply(x)
 
 
 def softmax_cross_entropy(logits: Any, targets: Any) -> Tensor:

@@ -26,7 +26,8 @@ class Sum(Op):
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
         shape = self.shape = x.shape
         place = _place(len(shape), axis)
-        if place is None or x.dtype not in FLOATS:
+        # Of columns that do not lie dense the kernel would need a copy, and NumPy goes along with the strides.
+        if place is None or x.dtype not in FLOATS or (place[1] < len(shape) and not x.flags.c_contiguous):
             self.kept = _kept_shape(shape, axis)
             return x.sum(axis, keepdims=keepdims)
         first, end = place
@@ -250,7 +251,7 @@ def _place(ndim: int, axis: Axis) -> tuple[int, int] | None:
         axis = normalize_axis_index(axis, ndim)
         return axis, axis + 1
     axes = sorted(_axes(ndim, axis))
-    side_by_side = axes and axes[-1] - axes[0] == len(axes) - 1
+    side_by_side = axes and axes == list(range(axes[0], axes[0] + len(axes)))
     return (axes[0], axes[-1] + 1) if side_by_side else None
 
 
