@@ -21,8 +21,11 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 CSRC = Path("csrc")
+INCLUDED = Path("minidl/kernels/pyx")
 MODULE = Extension(
-    "minidl.kernels._cpu", ["minidl/kernels/_cpu.pyx"], depends=[str(path) for path in sorted(CSRC.iterdir())]
+    "minidl.kernels._cpu",
+    ["minidl/kernels/_cpu.pyx"],
+    depends=[str(path) for folder in (CSRC, INCLUDED) for path in sorted(folder.iterdir())],
 )
 ONCE = {"dispatch", "memory", "parallel"}  # the others are compiled for each variant
 NUMPY = {"NPY_NO_DEPRECATED_API": "NPY_1_7_API_VERSION"}  # of its C interface, which _cpu.pyx looks at arrays with

@@ -1,0 +1,122 @@
+# Functions of each number of an array, and the choice between two.
+
+# ---- elementary functions -----------------------------------------------------------------
+
+ctypedef int (*Map)(int bits, Py_ssize_t n, const void *x, void *y) noexcept nogil
+
+
+cdef apply(Map kernel, x):
+    cdef const void *px
+    cdef Py_ssize_t n
+    cdef int bits = dense(x, &px, &n), status
+    if bits == 0:
+        return None
+    cdef ndarray y = like(x)
+    with nogil:
+        status = kernel(bits, n, px, PyArray_DATA(y))
+    check(status)
+    return y
+
+
+def exp(x):
+    return apply(kernel_exp, x)
+
+
+def tanh(x):
+    return apply(kernel_tanh, x)
+
+
+def sigmoid(x):
+    return apply(kernel_sigmoid, x)
+
+
+def erf(x):
+    return apply(kernel_erf, x)
+
+
+cdef int check_activation(int which) except -1:
+    if not RELU <= which <= GELU:
+        raise ValueError(f"there is no activation {which}")
+    return 0
+
+
+def activation_forward(int which, x, alpha, scale):
+    check_activation(which)
+    cdef const void *px
+    cdef Py_ssize_t n
+    cdef int bits = dense(x, &px, &n), status
+    if bits == 0 or type(alpha) is not float or type(scale) is not float:
+        return None
+    cdef double a = alpha, s = scale
+    cdef ndarray y = like(x)
+    with nogil:
+        status = kernel_activation_forward(bits, n, which, a, s, px, PyArray_DATA(y))
+    check(status)
+    return y
+
+
+def activation_backward(int which, dy, x, alpha, scale):
+    check_activation(which)
+    cdef const void *pdy
+    cdef const void *px
+    cdef Py_ssize_t n, step = 1
+    cdef int bits = dense(x, &px, &n), status
+    if bits == 0 or type(alpha) is not float or type(scale) is not float or bits_of(dy) != bits or not alike(dy, x):
+        return None
+    if is_one_number(dy):
+        pdy, step = PyArray_DATA(<ndarray>dy), 0
+    elif dense(dy, &pdy, &n) == 0:
+        return None
+    cdef double a = alpha, s = scale
+    cdef ndarray dx = like(x)
+    with nogil:
+        status = kernel_activation_backward(bits, n, which, a, s, pdy, step, px, PyArray_DATA(dx))
+    check(status)
+    return dx
+
+
+cdef bint is_one_number(ndarray array) noexcept:
+    """Whether it repeats one number without storing it, as the gradient of a sum does."""
+    cdef int axis
+    for axis in range(PyArray_NDIM(array)):
+        if PyArray_STRIDES(array)[axis] != 0:
+            return False
+    return PyArray_NDIM(array) > 0 and PyArray_SIZE(array) > 0 and PyArray_ISALIGNED(array)
+
+
+# ---- selection ----------------------------------------------------------------------------
+
+
+cdef struct Choice:
+    const void *data
+    Py_ssize_t step  # 0 for a number, which stands here in both precisions
+    float f32
+    double f64
+
+
+cdef bint choice_of(x, condition, int bits, Choice *choice) except -1:
+    """Look at what where() may choose: dense reals of so many bits in the shape of the condition, or a number."""
+    cdef Py_ssize_t n
+    if type(x) is float or type(x) is int or type(x) is bool:
+        choice.f64 = x
+        choice.f32 = <float>choice.f64
+        choice.data, choice.step = <void *>&choice.f32 if bits == 32 else <void *>&choice.f64, 0
+        return True
+    choice.step = 1
+    return dense(x, &choice.data, &n) == bits and alike(x, condition)
+
+
+def where(condition, a, b):
+    cdef int bits = bits_of(a) or bits_of(b), kind = NPY_FLOAT if bits == 32 else NPY_DOUBLE, status
+    cdef Choice ca, cb
+    if bits == 0 or kind_of(condition) != NPY_BOOL or not PyArray_ISCARRAY_RO(<ndarray>condition):
+        return None
+    if not choice_of(a, condition, bits, &ca) or not choice_of(b, condition, bits, &cb):
+        return None
+    cdef const uint8_t *pcondition = <const uint8_t *>PyArray_DATA(<ndarray>condition)
+    cdef Py_ssize_t n = PyArray_SIZE(<ndarray>condition)
+    cdef ndarray y = new(kind, PyArray_NDIM(<ndarray>condition), PyArray_DIMS(<ndarray>condition), bits // 8)
+    with nogil:
+        status = kernel_where(bits, n, pcondition, ca.data, ca.step, cb.data, cb.step, PyArray_DATA(y))
+    check(status)
+    return y
