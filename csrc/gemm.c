@@ -417,22 +417,18 @@ void NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const rea
 /* ---- stacks of products -------------------------------------------------------------------------- */
 
 typedef struct {
+    Gemm first;
     const ptrdiff_t *places; /* of the a and the b of each product, from the first */
-    ptrdiff_t m, n, k;
-    const real *a;
-    ptrdiff_t a_row, a_col;
-    const real *b;
-    ptrdiff_t b_row, b_col;
-    real *c;
-    uint8_t *failed; /* for each product */
+    uint8_t *failed;         /* for each product */
 } Stack;
 
 static void multiply_stack(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    const Stack s = *(const Stack *)context;
+    const Stack *s = context;
+    const Gemm g = s->first;
     for (ptrdiff_t i = begin; i < end; i++)
-        s.failed[i] = 0 != NAME(gemm)(s.m, s.n, s.k, s.a + s.places[2 * i], s.a_row, s.a_col, s.b + s.places[2 * i + 1],
-                                      s.b_row, s.b_col, s.c + i * s.m * s.n, s.n, 0);
+        s->failed[i] = 0 != NAME(gemm)(g.m, g.n, g.k, g.a + s->places[2 * i], g.a_row, g.a_col,
+                                       g.b + s->places[2 * i + 1], g.b_row, g.b_col, g.c + i * g.m * g.n, g.n, 0);
 }
 
 /* Threads share the products, or each product where there are few large ones. */
@@ -442,7 +438,7 @@ int NAME(gemm_stack)(ptrdiff_t count, const ptrdiff_t *places, ptrdiff_t m, ptrd
     uint8_t *failed = memory_take((size_t)count);
     if (!failed)
         return -1;
-    Stack s = {places, m, n, k, a, a_row, a_col, b, b_row, b_col, c, failed};
+    Stack s = {{m, n, k, a, a_row, a_col, b, b_row, b_col, c, n, 0}, places, failed};
     const double work = (double)m * (double)n * (double)k;
     const int threads = parallel_free_threads();
     if (count < 4 * threads && work > THREAD_WORK * threads)
