@@ -19,8 +19,9 @@ from cases import DTYPES
 def main() -> None:
     for family, architecture in itertools.product(compiles.FAMILIES, compiles.ARCHITECTURES):
         compiles.kernels(family, architecture)
-    for real, form, architecture in itertools.product(compiles.REALS, compiles.FORMS, compiles.ARCHITECTURES):
-        compiles.kernels("lstm", architecture, compiles.definitions(real, *form))
+    for real, (family, units, blocks) in itertools.product(compiles.REALS, compiles.FORMS):
+        for architecture in compiles.architectures(family, blocks):
+            compiles.kernels(family, architecture, compiles.definitions(real, units, blocks))
     for (gpu, units), dtype in itertools.product(lstm.FORMS, DTYPES):
         cupy_stand_in.gpu = gpu
         lstm.check((3, 4, 2, units), dtype)

@@ -368,11 +368,10 @@ def _gemm(
 
     def columns(place: Any, step: Any, rows: int, columns: int) -> Any:
         size = 8 if a_type else 4
-        assert step.value >= rows
-        memory = (ctypes.c_char * (((columns - 1) * step.value + rows) * size)).from_address(place.value)
-        return np.ndarray((rows, columns), f"f{size}", memory, strides=(size, step.value * size))
+        assert step >= rows
+        memory = (ctypes.c_char * (((columns - 1) * step + rows) * size)).from_address(place)
+        return np.ndarray((rows, columns), f"f{size}", memory, strides=(size, step * size))
 
-    m, n, k = m.value, n.value, k.value
     first = columns(a, a_step, k, m).T if a_form else columns(a, a_step, m, k)
     second = columns(b, b_step, n, k).T if b_form else columns(b, b_step, k, n)
     result = columns(c, c_step, m, n)
@@ -490,13 +489,13 @@ cuda = SimpleNamespace(
     Device=Device,
     Stream=Stream,
     get_current_stream=lambda: _streams[-1],
-    Event=lambda block, disable_timing: SimpleNamespace(record=lambda: None, synchronize=lambda: _wait("synchronize")),
+    Event=lambda block, disable_timing: SimpleNamespace(record=lambda: None, synchronize=lambda: _wait("event")),
     MemoryPool=lambda: SimpleNamespace(malloc=None, total_bytes=lambda: 3 << 30),
     using_allocator=lambda malloc: contextlib.nullcontext(),
     alloc=lambda size: SimpleNamespace(ptr=0),
     alloc_pinned_memory=bytearray,
     runtime=SimpleNamespace(
-        getDevice=lambda: 0,
+        getDevice=lambda: gpu.id,
         deviceSynchronize=lambda: None,
         memcpyAsync=lambda to, of, size, kind, stream: _done(lambda: ctypes.memmove(to, of, size)),
         driverGetVersion=_driver_says("driverGetVersion", 13000),
@@ -609,4 +608,5 @@ def _forget_kernels() -> None:
     _cuda._kernel.cache_clear()
     _cuda._library.cache_clear()
     _cuda_lstm._gpu_by_number.cache_clear()
+    _cuda_lstm.Form.of.cache_clear()
     _cuda_blas.Handle._of_streams.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import re
 import sys
@@ -44,6 +45,8 @@ MORE_REGISTERS = {
     "embedding_sums_float32": 80,  # and to eight
     "persistent_forward": 128,  # half of them hold R; 512 threads have them all
     "persistent_backward": 128,
+    "wide_forward": 128,
+    "wide_backward": 128,
 }
 
 
@@ -201,46 +204,60 @@ def test_nothing_is_fused_that_the_source_does_not_fuse() -> None:
 # ---- the LSTM, in each of its forms ----------------------------------------------------------
 
 REALS = ("REAL=float", "REAL=double")
-FORMS = [(32, 1), (32, 4), (32, 8), (16, 32), (8, 128)]  # units of a block, blocks
+FORMS = [  # family, units of a block, blocks
+    ("lstm", 32, 1),
+    ("lstm", 32, 4),
+    ("lstm", 32, 8),
+    ("lstm_wide", 32, 4),  # without clusters
+    ("lstm_wide", 16, 32),
+    ("lstm_wide", 8, 128),
+]
+every_form = pytest.mark.parametrize(("family", "units", "blocks"), FORMS)
 
 
 def definitions(real: str, units: int, blocks: int) -> tuple[str, ...]:
     return real, f"UNITS={units}", f"BLOCKS={blocks}"
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("units", "blocks"), FORMS)
-def test_r_stays_in_registers(units: int, blocks: int, architecture: int) -> None:
+def architectures(family: str, blocks: int) -> tuple[int, ...]:
+    """Those that a form is for: clusters came with sm_90."""
+    return tuple(a for a in ARCHITECTURES if family != "lstm" or blocks == 1 or a >= 90)
+
+
+def both_ways(family: str, architecture: int, real: str, units: int, blocks: int) -> list[Kernel]:
+    """What runs a whole sequence forward and backward."""
+    found = kernels(family, architecture, definitions(real, units, blocks))
+    stem = "persistent" if family == "lstm" else "wide"
+    return [found[f"{stem}_{way}"] for way in ("forward", "backward")]
+
+
+@every_form
+def test_r_stays_in_registers(family: str, units: int, blocks: int) -> None:
     """64 of them; the rest must do for all else, with nothing put aside in memory."""
-    for real in REALS:
-        found = kernels("lstm", architecture, definitions(real, units, blocks))
-        for name in ("persistent_forward", "persistent_backward"):
-            kernel = found[name]
-            assert (kernel.spilled, kernel.stack) == (0, 0), (real, name)
-            assert 64 < kernel.registers <= MORE_REGISTERS[name]
-            assert (architecture >= 90 and 1 < blocks <= 8) == ("barrier.cluster.arrive" in kernel.ptx)
+    for architecture, real in itertools.product(architectures(family, blocks), REALS):
+        for kernel in both_ways(family, architecture, real, units, blocks):
+            assert (kernel.spilled, kernel.stack) == (0, 0), (architecture, real)
+            assert 64 < kernel.registers <= 128
 
 
-@pytest.mark.parametrize(("units", "blocks"), FORMS)
-def test_a_step_waits_for_no_more_than_it_must(units: int, blocks: int) -> None:
+@every_form
+def test_a_step_waits_for_no_more_than_it_must(family: str, units: int, blocks: int) -> None:
     """In a cluster for what was sent, not for a fence; in global memory with many copies under way; for no branch."""
-    cluster, many = 1 < blocks <= 8, blocks > 8
+    wide, cluster = family == "lstm_wide", family == "lstm" and blocks > 1
     for real in REALS:
-        found = kernels("lstm", 90, definitions(real, units, blocks))
-        forward, backward = found["persistent_forward"].ptx, found["persistent_backward"].ptx
+        forward, backward = (kernel.ptx for kernel in both_ways(family, 90, real, units, blocks))
         for ptx in (forward, backward):
             assert cluster == ("st.async" in ptx) and ptx.count("barrier.cluster.arrive") == cluster
-            assert many == ("red.release.gpu" in ptx) and "membar" not in ptx and "fence.acq_rel" not in ptx
+            assert wide == ("red.release.gpu" in ptx) and "membar" not in ptx and "fence.acq_rel" not in ptx
             assert real != "REAL=float" or not re.search(r"\bdiv\.rn|\brcp\.rn", ptx)
-        assert many == ("cp.async.cg" in forward)
+        assert wide == ("cp.async.cg" in forward)
 
 
-@pytest.mark.parametrize(("units", "blocks"), FORMS)
-def test_states_and_slopes_are_read_16_bytes_at_a_time(units: int, blocks: int) -> None:
+@every_form
+def test_states_and_slopes_are_read_16_bytes_at_a_time(family: str, units: int, blocks: int) -> None:
     """What a thread multiplies R by: one number at a time would keep shared memory busy four times as long."""
     for real, pack, most in (("REAL=float", "v4.f32", 4), ("REAL=double", "v2.f64", 4)):
-        found = kernels("lstm", 90, definitions(real, units, blocks))
-        forward, backward = found["persistent_forward"].ptx, found["persistent_backward"].ptx
+        forward, backward = (kernel.ptx for kernel in both_ways(family, 90, real, units, blocks))
         assert "ld.shared.f" not in forward and "ld.shared.b" not in forward
         assert forward.count(f"ld.shared.{pack}") >= most
         assert backward.count(f"ld.shared.{pack}") >= most

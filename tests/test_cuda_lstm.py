@@ -48,9 +48,8 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def form(gpu: GPU, batch: int, units: int, dtype: Any = np.float32, forward: bool = True) -> Form | None:
-    sizes = _cuda_lstm.Sizes(np.empty((batch, 1, 0), dtype), np.empty((units, 0)))
-    mine = _cuda_lstm.GPU(gpu.processors, gpu.compute_capability >= 90, gpu.shared)
-    return Form.of(mine, sizes, backward=not forward)
+    mine = _cuda_lstm.GPU(gpu.id, gpu.processors, gpu.compute_capability >= 90, gpu.shared)
+    return Form.of(mine, batch, units, np.dtype(dtype), backward=not forward)
 
 
 def check(shape: tuple[int, ...], dtype: Any, mask: Any = None, reverse: bool = False, gradients: Any = None) -> Any:
@@ -118,17 +117,22 @@ def test_every_form_fits(gpu: GPU, batch: int, units: int, dtype: Any, forward: 
 
 
 @pytest.mark.parametrize(
-    ("gpu", "units", "launches"),
-    [(H100, 32, 1), (H100, 40, 1), (T4, 40, 1), (H100, 300, 1), (GPU(90, 1, 227 << 10), 40, 3)],
+    ("gpu", "units", "kind", "launches"),
+    [
+        (H100, 32, "persistent", 1),
+        (H100, 40, "persistent", 1),
+        (T4, 40, "wide", 1),
+        (H100, 300, "wide", 1),
+        (GPU(90, 1, 227 << 10), 40, "step", 3),
+    ],
 )
 def test_a_sequence_is_one_launch_and_a_state_that_does_not_fit_one_a_step(
-    gpu: GPU, units: int, launches: int, on: Any
+    gpu: GPU, units: int, kind: str, launches: int, on: Any
 ) -> None:
     on(gpu)
     cupy_stand_in.launched.clear()
     check((2, 3, 2, units), np.float32)
-    name = "persistent" if launches == 1 else "step"
-    expected = [f"{name}_forward"] * launches + [f"{name}_backward"] * launches
+    expected = [f"{kind}_forward"] * launches + [f"{kind}_backward"] * launches
     assert cupy_stand_in.launched == [*expected, "sum_columns_float32"]
 
 
@@ -168,7 +172,7 @@ def test_eight_units_a_block(units: int, on: Any) -> None:
 
 
 @every_dtype
-@pytest.mark.parametrize("shape", [(21, 3, 2, 40), (23, 2, 3, 33), (9, 2, 3, 70)])
+@pytest.mark.parametrize("shape", [(21, 3, 2, 40), (23, 2, 3, 33), (9, 2, 3, 70), (17, 3, 2, 100)])
 def test_more_rows_than_there_is_room_for(shape: tuple[int, ...], dtype: Any, on: Any) -> None:
     """Rows in turns, in uneven numbers, give the bits that they give alone."""
     mask = np.random.default_rng(0).random(shape[:2]) < 0.7
@@ -178,6 +182,25 @@ def test_more_rows_than_there_is_room_for(shape: tuple[int, ...], dtype: Any, on
         assert chosen and chosen.rows > 1
         on(gpu)
         assert_same_bits(check(shape, dtype, mask), alone)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "shape", "units_of_a_block", "rows"),
+    [
+        (GPU(80, 7, 163 << 10), (27, 4, 2, 220), 32, 14),  # 8 and 6, then 6 and 7
+        (GPU(80, 7, 163 << 10), (22, 3, 2, 200), 32, 11),  # too few for two shifts
+        (GPU(90, 17, 227 << 10), (23, 3, 2, 260), 16, 12),  # 6 and 6, then 11 in one shift
+        (GPU(90, 65, 227 << 10), (9, 3, 2, 515), 8, 9),  # 4 and 5: the second row of four shares a warp with the third
+    ],
+)
+def test_rows_in_two_shifts(gpu: GPU, shape: tuple[int, ...], units_of_a_block: int, rows: int, on: Any) -> None:
+    """Of rows that are many, few, odd, and in one warp with others; the bits are those of few rows in one shift."""
+    mask = np.random.default_rng(0).random(shape[:2]) < 0.7
+    in_one = check(shape, np.float32, mask)
+    chosen = form(gpu, shape[0], shape[3])
+    assert chosen and not chosen.cluster and (chosen.units, chosen.rows) == (units_of_a_block, rows)
+    on(gpu)
+    assert_same_bits(check(shape, np.float32, mask), in_one)
 
 
 @every_dtype
@@ -218,9 +241,12 @@ import cupy_stand_in, minidl, numpy as np, on_device
 from test_cuda_lstm import A100, H100, GPU, check
 
 on_device.ON_GPU = False
+mask = np.array([[1, 1, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1]], bool)
 for gpu, units in ((H100, 5), (H100, 40), (A100, 40), (GPU(80, 2, 163 << 10), 40), (GPU(90, 1, 48 << 10), 40)):
     cupy_stand_in.gpu = gpu
-    check((4, 3, 2, units), np.float32, np.array([[1, 1, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1]], bool), True)
+    check((4, 3, 2, units), np.float32, mask, True)
+cupy_stand_in.gpu = GPU(80, 7, 163 << 10)
+check((24, 3, 2, 200), np.float32, np.tile(mask, (6, 1)), True)  # two times twelve rows in two shifts
 print("looked at everything of", minidl.__file__)
 """
 

@@ -21,6 +21,9 @@ REAL_32, REAL_64 = 0, 1
 COMPUTE_32, COMPUTE_32_FAST_TF32, COMPUTE_64 = 68, 77, 70
 DEFAULT_ALGORITHM = -1
 AS_IT_IS, TRANSPOSED = 0, 1
+# The arguments of cublasGemmEx_64. With them ctypes takes Python's numbers, and need not be given its own.
+INT, COUNT, PLACE = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+GEMM: Any = (PLACE, INT, INT, *[COUNT] * 3, PLACE, *[PLACE, INT, COUNT] * 2, PLACE, PLACE, INT, COUNT, INT, INT)
 WORKSPACE = 32 << 20  # bytes; what cuBLAS takes by itself on the largest GPUs
 
 
@@ -36,8 +39,8 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     # cuBLAS counts down columns: it sees cᵀ (N, M) = bᵀ aᵀ.
     handle = Handle.current()
     status = handle.multiply(
-        handle.address, b_form, a_form, _count(n), _count(m), _count(k), one, _pointer(b), kind, _count(b_step),
-        _pointer(a), kind, _count(a_step), zero, _pointer(c), kind, _count(n), compute, DEFAULT_ALGORITHM,
+        handle.address, b_form, a_form, n, m, k, one, b.data.ptr, kind, b_step, a.data.ptr, kind, a_step, zero,
+        c.data.ptr, kind, n, compute, DEFAULT_ALGORITHM,
     )  # fmt: skip
     _check("cublasGemmEx", status)
     return c
@@ -55,13 +58,6 @@ def _form(matrix: Array) -> tuple[Array, int, int]:
     if not flags.c_contiguous and flags.f_contiguous:
         return matrix, TRANSPOSED, matrix.shape[0]
     return _dense(matrix), AS_IT_IS, matrix.shape[1]
-
-
-_count = ctypes.c_int64
-
-
-def _pointer(array: Array) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.data.ptr)
 
 
 @functools.cache
@@ -120,7 +116,9 @@ def _library() -> Any:
 
     cupy.cuda.device.get_cublas_handle()
     version = cupy.cuda.runtime.runtimeGetVersion() // 1000
-    return ctypes.PyDLL(f"cublas64_{version}.dll" if os.name == "nt" else f"libcublas.so.{version}")
+    library = ctypes.PyDLL(f"cublas64_{version}.dll" if os.name == "nt" else f"libcublas.so.{version}")
+    library.cublasGemmEx_64.argtypes = GEMM
+    return library
 
 
 def _check(call: str, status: int) -> None:

@@ -1,4 +1,4 @@
-"""The LSTM of `cuda`: which kernels of cuda/lstm.cu run, in what shape, between the large products of cuBLAS.
+"""The LSTM of `cuda`: which kernels of cuda/lstm*.cu run, in what shape, between the large products of cuBLAS.
 
 Short states run persistently, with R in registers and the whole sequence in one launch; long ones step by step. The
 host never waits for the GPU: a call returns when its work is queued.
@@ -21,12 +21,13 @@ Array = Any
 LSTMCache = tuple[Array, ...]
 
 WARPS = 16  # of a block at most
-DEPTH = {"float32": 16, "float64": 8}  # states that a thread multiplies, as in lstm.cu: R takes 64 registers
+DEPTH = {"float32": 16, "float64": 8}  # states that a thread multiplies, as in lstm.cuh: R takes 64 registers
 REAL = {"float32": "REAL=float", "float64": "REAL=double"}
 CLUSTER = 8  # blocks of a cluster at most, on every GPU that has clusters
 UNASKED = 48 << 10  # bytes of shared memory that a block gets without the kernel's asking for more
 ROWS = 32  # of a group at most: what 128 blocks give each other for more in one step outgrows the second cache
-BARRIERS, SUBTOTALS = 4, 8  # as in lstm.cu; the barriers' bytes as numbers, of either type
+BARRIERS = 4  # of a cluster, as in lstm.cu: their bytes as numbers, of either type
+SUBTOTALS = 8  # as in lstm_wide.cu
 # Clusters of so many blocks that are on an H200 of 132 processors at once, where each block takes one, by
 # cuOccupancyMaxActiveClusters. A cluster lies in one part of the GPU, and the parts are not multiples of it.
 CLUSTERS, PROCESSORS = {2: 66, 3: 39, 4: 31, 5: 22, 6: 17, 7: 15, 8: 15}, 132
@@ -61,7 +62,7 @@ def forward(
     given, made = (recurrent, bias, h0, c0, mask, reverse), (gates, y, h_before, c_before)
     if not y.size:
         h, c = h0.copy(), c0.copy()
-    elif form := Form.of(_gpu(), sizes):
+    elif form := Form.of(_gpu(), sizes.batch, sizes.units, sizes.dtype):
         h, c = _persistent_forward(form, sizes, *given, *made)
     else:
         h, c = _stepwise_forward(sizes, *given, *made)
@@ -87,7 +88,7 @@ def backward(
     given = gates, c_before, recurrent, mask, reverse, dy, dh, dc
     if not dz.size:
         dh0, dc0 = _copy_or_zeros(dh, sizes), _copy_or_zeros(dc, sizes)
-    elif form := Form.of(_gpu(), sizes, backward=True):
+    elif form := Form.of(_gpu(), sizes.batch, sizes.units, sizes.dtype, backward=True):
         dh0, dc0 = _persistent_backward(form, sizes, *given, dz)
     else:
         dh0, dc0 = _stepwise_backward(sizes, *given, dz)
@@ -130,7 +131,7 @@ def _persistent_forward(
     """Fill y, and to keep them gates and the states before each step; the states after the last."""
     h, c = _empty(h0.shape, h0.dtype), _empty(c0.shape, c0.dtype)
     inputs = gates, recurrent, bias, h0, c0, mask, np.int32(reverse), *sizes.arguments, np.int32(form.rows)
-    form.queue("persistent_forward", *inputs, y, h, c, h_before, c_before)
+    form.queue(*inputs, y, h, c, h_before, c_before)
     return h, c
 
 
@@ -150,14 +151,15 @@ def _persistent_backward(
     """Fill dz; the slopes of the states before the first step."""
     dh0, dc0 = (_empty((sizes.batch, sizes.units), sizes.dtype) for _ in range(2))
     inputs = gates, c_before, recurrent, mask, np.int32(reverse), *sizes.arguments, np.int32(form.rows)
-    form.queue("persistent_backward", *inputs, dy, dh, dc, dz, dh0, dc0)
+    form.queue(*inputs, dy, dh, dc, dz, dh0, dc0)
     return dh0, dc0
 
 
 @dataclass(frozen=True)
 class GPU:
-    """What of a GPU decides on the form."""
+    """What of a GPU decides on the form, and its number: a kernel is loaded for one GPU."""
 
+    number: int
     processors: int
     clusters: bool
     shared: int  # bytes that a block may have
@@ -167,6 +169,7 @@ class GPU:
 class Form:
     """The shape of a persistent launch: groups of blocks that share the units, each with some rows of the batch."""
 
+    backward: bool
     dtype: str
     units: int  # of a block, one a lane; the other lanes have the same units and other states
     blocks: int  # of a group, which have all units
@@ -177,64 +180,76 @@ class Form:
     cluster: bool  # whether a group is a cluster, or meets in global memory
 
     @classmethod
-    def of(cls, gpu: GPU, sizes: Sizes, backward: bool = False) -> Form | None:
+    @functools.lru_cache(1024)
+    def of(cls, gpu: GPU, batch: int, all_units: int, real: np.dtype[Any], backward: bool = False) -> Form | None:
         """Enough groups to fill the GPU, and then more rows each.
 
         None where R does not fit in the GPU's registers, or where large products for each step take less time.
         """
-        dtype, size = sizes.dtype.name, sizes.dtype.itemsize
-        units = next((n for n in (32, 16, 8) if sizes.units * n <= WARPS * WARP * DEPTH[dtype]), None)
-        if units is None or _blocks(sizes.units, units) > gpu.processors:
+        dtype, size = real.name, real.itemsize
+        units = next((n for n in (32, 16, 8) if all_units * n <= WARPS * WARP * DEPTH[dtype]), None)
+        if units is None or _blocks(all_units, units) > gpu.processors:
             return None
-        blocks, warps = _blocks(sizes.units, units), _blocks(sizes.units * units, WARP * DEPTH[dtype])
+        blocks, warps = _blocks(all_units, units), _blocks(all_units * units, WARP * DEPTH[dtype])
         cluster = 1 < blocks <= CLUSTER and gpu.clusters
         once, a_row = _shared(units, blocks, warps, cluster, dtype, backward)
         fit = _fit(gpu, blocks, warps, cluster)
-        most = min(WARP * warps // units, ROWS, (gpu.shared - once * size) // (a_row * size), _blocks(sizes.batch, fit))
+        most = min(WARP * warps // units, ROWS, (gpu.shared - once * size) // (a_row * size), _blocks(batch, fit))
         if most < 1:
             return None
-        turns = _blocks(sizes.batch, fit * most)
-        rows = _blocks(sizes.batch, fit * turns)
-        groups = _blocks(sizes.batch, rows)
+        turns = _blocks(batch, fit * most)
+        rows = _blocks(batch, fit * turns)
+        groups = _blocks(batch, rows)
         if blocks > 1 and not cluster:
-            if turns * (MEETING + rows * warps * ROW[dtype]) > _stepwise_time(gpu, sizes):
+            if turns * (MEETING + rows * warps * ROW[dtype]) > _stepwise_time(gpu, batch, all_units, dtype):
                 return None
             groups = min(groups, fit)  # blocks that wait for each other must all be on the GPU
-        return cls(dtype, units, blocks, warps, rows, groups, (once + rows * a_row) * size, cluster)
+        return cls(backward, dtype, units, blocks, warps, rows, groups, (once + rows * a_row) * size, cluster)
 
-    def queue(self, name: str, *arguments: Any) -> None:
+    @property
+    def wide(self) -> bool:
+        """Whether a group meets in global memory."""
+        return self.blocks > 1 and not self.cluster
+
+    @functools.cached_property
+    def _kernel(self) -> Any:
         definitions = REAL[self.dtype], f"UNITS={self.units}", f"BLOCKS={self.blocks}"
-        kernel = _kernel("lstm", name, definitions)
+        family, stem = ("lstm_wide", "wide") if self.wide else ("lstm", "persistent")
+        kernel = _kernel(family, f"{stem}_{'backward' if self.backward else 'forward'}", definitions)
         if self.shared > UNASKED:
-            kernel.max_dynamic_shared_size_bytes = self.shared
-        shape = (self.groups * self.blocks,), (WARP * self.warps,)
-        if self.blocks == 1 or self.cluster:
-            kernel(*shape, _pointers(*arguments, None, None), shared_mem=self.shared)
+            kernel.max_dynamic_shared_size_bytes = max(self.shared, kernel.max_dynamic_shared_size_bytes)
+        return kernel
+
+    def queue(self, *arguments: Any) -> None:
+        shape, kernel = ((self.groups * self.blocks,), (WARP * self.warps,)), self._kernel
+        if not self.wide:
+            kernel(*shape, _pointers(*arguments), shared_mem=self.shared)
             return
         # Cooperative, so that CUDA refuses a grid that is not on the GPU all at once; RawKernel's own switch
         # for it would link a library that only the whole toolkit has.
-        given = _pointers(*arguments, *self._meeting("backward" in name))
+        given = _pointers(*arguments, *self._meeting())
         kernel.kernel(*shape, given, shared_mem=self.shared, enable_cooperative_groups=True)
 
-    def _meeting(self, backward: bool) -> tuple[Array, Array]:
-        """Global memory for what blocks hand each other, and counters of those that have come."""
+    def _meeting(self) -> tuple[Array, Array]:
+        """Global memory for what blocks hand each other, and for each shift a counter of those that have come."""
         import cupy
 
         width = self.warps * WARP // self.units * DEPTH[self.dtype]
-        if backward:  # nobody reads what nobody wrote
+        if self.backward:  # nobody reads what nobody wrote
             room = _empty((self.groups, 2, self.blocks, self.rows, self.blocks, self.units), self.dtype)
         else:  # the states past the last are zeros
             room = cupy.zeros((self.groups, 2, self.rows, width), self.dtype)
-        return room, cupy.zeros(self.groups, np.uint32)
+        return room, cupy.zeros((self.groups, 2), np.uint32)
 
 
 def _shared(units: int, blocks: int, warps: int, cluster: bool, dtype: str, backward: bool) -> tuple[int, int]:
-    """Numbers that a block has in shared memory: once, and for each row. As in lstm.cu."""
+    """Numbers that a block has in shared memory: once, and for each row. As in lstm.cu and lstm_wide.cu."""
+    wide = blocks > 1 and not cluster
+    once = 0 if wide else BARRIERS
     if backward:
-        parts = 2 * blocks if cluster or blocks == 1 else min(blocks, SUBTOTALS)
-        return BARRIERS, (2 * 4 + parts) * units
+        return once, (2 * 4 + (min(blocks, SUBTOTALS) if wide else 2 * blocks)) * units
     width = warps * WARP // units * DEPTH[dtype]
-    return BARRIERS + 4 * units, width * (2 if cluster else 1) + 4 * warps * units
+    return once + 4 * units, width * (2 if cluster else 1) + 4 * warps * units
 
 
 def _fit(gpu: GPU, blocks: int, warps: int, cluster: bool) -> int:
@@ -244,10 +259,10 @@ def _fit(gpu: GPU, blocks: int, warps: int, cluster: bool) -> int:
     return max(WARPS // warps * CLUSTERS[blocks] * gpu.processors // PROCESSORS, 1)
 
 
-def _stepwise_time(gpu: GPU, sizes: Sizes) -> float:
+def _stepwise_time(gpu: GPU, batch: int, units: int, dtype: str) -> float:
     """Of a step in two launches: the GPU's, or those of the host if these are more."""
-    each = PRODUCT[sizes.dtype.name] * (TENSOR_CORES if rounds() and sizes.dtype == np.float32 else 1)
-    return max(LAUNCHES, STEP + 4 * sizes.batch * sizes.units**2 / gpu.processors * each)
+    each = PRODUCT[dtype] * (TENSOR_CORES if rounds() and dtype == "float32" else 1)
+    return max(LAUNCHES, STEP + 4 * batch * units**2 / gpu.processors * each)
 
 
 # ---- long states: a product of cuBLAS and one launch for each step ------------------------
@@ -315,7 +330,7 @@ def _pointers(*arguments: Any) -> tuple[Any, ...]:
 def _gpu() -> GPU:
     import cupy
 
-    return _gpu_by_number(cupy.cuda.Device().id)
+    return _gpu_by_number(cupy.cuda.runtime.getDevice())
 
 
 @functools.cache
@@ -324,7 +339,9 @@ def _gpu_by_number(number: int) -> GPU:
 
     device = cupy.cuda.Device(number)
     of = device.attributes
-    return GPU(of["MultiProcessorCount"], int(device.compute_capability) >= 90, of["MaxSharedMemoryPerBlockOptin"])
+    return GPU(
+        number, of["MultiProcessorCount"], int(device.compute_capability) >= 90, of["MaxSharedMemoryPerBlockOptin"]
+    )
 
 
 def _copy_or_zeros(slope: Array | None, sizes: Sizes) -> Array:

@@ -3,23 +3,25 @@
 // x W for all steps is one large product before the loop over time, and dx, dW, dR and db are large products behind it;
 // cuBLAS does those. What is left to do step by step is h R, or dz Rᵀ, and the gates.
 //
-// Short states, the `persistent` kernels: one launch runs the whole sequence. R is read once and stays in registers, 64
-// of each thread, spread over a group of blocks: each block owns some units. A group runs the sequence for a few rows
-// of the batch, so no two groups ever wait for each other; what its blocks hand each other is all that moves, one
-// number a unit and row. Forward, each block gives its new states to all, and each multiplies them by the columns of R
-// of its own units. Backward, each block multiplies its own units' dz, and gives the parts of dh to their owners.
+// Short states, the `persistent` kernels here and the `wide` ones of lstm_wide.cu: one launch runs the whole sequence. R
+// is read once and stays in registers, 64 of each thread, spread over a group of blocks: each block owns some units. A
+// group runs the sequence for a few rows of the batch, so no two groups ever wait for each other; what its blocks hand
+// each other is all that moves, one number a unit and row. Forward, each block gives its new states to all, and each
+// multiplies them by the columns of R of its own units. Backward, each block multiplies its own units' dz, and gives the
+// parts of dh to their owners.
 //
 //     units, float32   float64   of a block   blocks   that hand numbers over in
 //              to 32     to 32           32        1   their shared memory
 //             to 256    to 128           32     to 8   that of a cluster; before sm_90, which has none, global memory
-//             to 512    to 256           16    to 32   global memory, where they meet at a counter
+//             to 512    to 256           16    to 32   global memory, where they meet at a counter: lstm_wide.cu
 //            to 1024    to 512            8   to 128   the same; all blocks must be on the GPU at once
 //
-// What a row of a step costs a block of 16 warps in float32: as counted in the machine code for sm_90, 64 multiply-adds
-// a thread and some 20 instructions about them, 340 cycles of an SM that starts four a cycle. An H200 takes 650. The
-// loads of what is multiplied are a few of them, because each number is used four times, for the four gates or for four
-// units; if it were used once, shared memory, which hands a warp 128 bytes a cycle, would take 1024 cycles. Two rows
-// run side by side, so that one's loads and shuffles hide behind the other's products.
+// What a row of a step costs a block of 16 warps in float32: 64 multiply-adds a thread and as many instructions around
+// them as make 420 cycles of an SM that starts four a cycle. An H200 takes 650, of which its schedulers stand idle a
+// third, mostly at the barriers of a step. The loads of what is multiplied are few, because each number is used four
+// times, for the four gates or for four units; if it were used once, shared memory, which hands a warp 128 bytes a
+// cycle, would take 1024 cycles. Two rows run side by side, so that one's loads and shuffles hide behind the other's
+// products. (Counted by Nsight Compute, for 512 units and 128 rows.)
 //
 // What a step waits for, however few the rows: the products of the first, 150 cycles; two barriers with sums between
 // warps, 150; the gates and tanh(c), 400, the gates side by side because none has a branch; the way to the other
@@ -39,153 +41,13 @@
 // mask (B, T) or null; dy, dh and dc may be null and then stand for zeros. Where h_before and c_before are null, nothing
 // is kept for backward.
 
-#include "math.cuh"
+#include "lstm.cuh"
 
-#ifndef REAL
-#define REAL float
-#endif
-#ifndef BLOCKS
-#define BLOCKS 1 // that share the units, and so make a group
-#define UNITS 32 // of a block, up to 32: so many neighbours in a warp have one each
-#endif
+#define IN_CLUSTERS (BLOCKS > 1)
 
-#define PARTS (32 / UNITS) // of a warp, each with other states
-#define IN_CLUSTERS (BLOCKS > 1 && BLOCKS <= 8 && __CUDA_ARCH__ >= 900)
-#define IN_GLOBAL_MEMORY (BLOCKS > 1 && !IN_CLUSTERS)
-
-typedef REAL real;
-
-#include "groups.cuh"
-
-constexpr int DEPTH = 64 / sizeof(real); // states that a thread multiplies: R takes 64 registers
-
-struct __align__(16) Gates {
-    real i, f, g, o;
-};
-
-struct __align__(16) Four {
-    real at[4];
-};
-
-// ---- one unit, one step ------------------------------------------------------------------
-
-// z becomes i, f, g, o = σ, σ, tanh, σ;  c ← f c + i g;  h = o tanh(c)
-//
-// The four run side by side, each a long chain of its own, as far as there are no branches; σ far below 0 has one.
-__device__ inline real cell_forward(Gates& z, real& c) {
-    const real i = logistic_near(z.i), f = logistic_near(z.f), g = hyperbolic_tangent(z.g), o = logistic_near(z.o);
-    constexpr real far = Number<real>::sigmoid_far;
-    if (z.i < far || z.f < far || z.o < far)
-        z = {logistic(z.i), logistic(z.f), g, logistic(z.o)};
-    else
-        z = {i, f, g, o};
-    c = z.f * c + z.i * z.g;
-    return z.o * hyperbolic_tangent(c);
-}
-
-__device__ inline real tanh_of_state(const Gates& a, real c_before) {
-    return hyperbolic_tangent(a.f * c_before + a.i * a.g);
-}
-
-// do = dh tanh(c)   dc += dh o (1 − tanh² c)   di = dc g   df = dc c_before   dg = dc i   dc ← dc f
-// dz = (di i (1−i), df f (1−f), dg (1−g²), do o (1−o))
-__device__ inline Gates cell_backward(const Gates& a, real c_before, real tanh_c, real dh, real& dc) {
-    dc += dh * a.o * (1 - tanh_c * tanh_c);
-    const Gates dz = {dc * a.g * a.i * (1 - a.i), dc * c_before * a.f * (1 - a.f), dc * a.i * (1 - a.g * a.g),
-                      dh * tanh_c * a.o * (1 - a.o)};
-    dc *= a.f;
-    return dz;
-}
-
-__device__ inline Gates read(const real* from, int units) {
-    return {from[0], from[units], from[2 * units], from[3 * units]};
-}
-
-__device__ inline void write(real* to, int units, const Gates& v) {
-    to[0] = v.i;
-    to[units] = v.f;
-    to[2 * units] = v.g;
-    to[3 * units] = v.o;
-}
-
-__device__ inline size_t place(int row, int t, int time) { return (size_t)row * time + t; }
-
-// ---- sums over neighbours ---------------------------------------------------------------
-
-// v[0 … 3], each summed over `lanes` neighbours, `stride` lanes apart, of which this is number `part`: the first
-// exchange leaves two of the sums to each, the second one, so that four take three shuffles and not eight. Returns
-// which is now v[0]; a pair of neighbours keeps two, four or more one.
-template <int lanes, int stride> __device__ int sum_and_scatter(real (&v)[4], int part) {
-    const auto exchange = [](real kept, real sent, int bits) { return kept + __shfl_xor_sync(ALL_LANES, sent, bits); };
-    const bool second = part & 1, odd = part & 2;
-    if constexpr (lanes >= 2) {
-        const real a = second ? v[2] : v[0], b = second ? v[3] : v[1];
-        const real to_a = second ? v[0] : v[2], to_b = second ? v[1] : v[3];
-        v[0] = exchange(a, to_a, stride);
-        v[1] = exchange(b, to_b, stride);
-    }
-    if constexpr (lanes >= 4) v[0] = exchange(odd ? v[1] : v[0], odd ? v[0] : v[1], 2 * stride);
-#pragma unroll
-    for (int apart = 4; apart < lanes; apart *= 2) v[0] = exchange(v[0], v[0], apart * stride);
-    return lanes == 1 ? 0 : lanes == 2 ? 2 * second : 2 * second + odd;
-}
-
-__device__ constexpr int kept_of_4(int lanes) { return lanes == 1 ? 4 : lanes == 2 ? 2 : 1; }
-
-template <int size> struct __align__(size * sizeof(real) < 16 ? size * sizeof(real) : 16) Kept {
-    real at[size];
-};
-
-template <int size> __device__ void store(real* to, const real (&v)[4]) {
-    Kept<size> kept;
-#pragma unroll
-    for (int k = 0; k < size; ++k) kept.at[k] = v[k];
-    *(Kept<size>*)to = kept;
-}
-
-template <int n> struct Count {
-    static constexpr int value = n;
-};
-
-// pair(q) for rows q and q + 1, whose sums do not wait for each other, and single(q) for the last of an odd number. In
-// float64, where there are no registers left for a second row, single(q) for all.
-template <class Pair, class Single> __device__ void by_pairs(int first, int end, Pair pair, Single single) {
-    int q = first;
-    if constexpr (sizeof(real) == 4) {
-#pragma unroll 1
-        for (; q + 1 < end; q += 2) pair(q);
-    }
-#pragma unroll 1
-    for (; q < end; ++q) single(q);
-}
+#include "cluster.cuh"
 
 // ---- short states: the whole sequence in one launch ---------------------------------------
-
-// This thread's part of h R for `count` rows, summed over its warp, into sums of (rows, warps, UNITS).
-template <int count>
-__device__ void multiply_states(const Gates (&r)[DEPTH], const real* states, int width, Gates* sums, int warps,
-                                int part) {
-    real sum[count][4] = {};
-#pragma unroll
-    for (int j = 0; j < DEPTH; j += 4) {
-#pragma unroll
-        for (int n = 0; n < count; ++n) {
-            const Four v = ((const Four*)(states + n * width))[j / 4 * PARTS + part];
-#pragma unroll
-            for (int k = 0; k < 4; ++k) {
-                sum[n][0] = fma(v.at[k], r[j + k].i, sum[n][0]);
-                sum[n][1] = fma(v.at[k], r[j + k].f, sum[n][1]);
-                sum[n][2] = fma(v.at[k], r[j + k].g, sum[n][2]);
-                sum[n][3] = fma(v.at[k], r[j + k].o, sum[n][3]);
-            }
-        }
-    }
-#pragma unroll
-    for (int n = 0; n < count; ++n) {
-        const int gate = sum_and_scatter<PARTS, UNITS>(sum[n], part);
-        store<kept_of_4(PARTS)>((real*)(sums + n * warps * UNITS) + gate, sum[n]);
-    }
-}
 
 // z = x_t W + b + h R, the gates, c and h. In gates lies x W.
 //
@@ -195,32 +57,25 @@ __device__ void multiply_states(const Gates (&r)[DEPTH], const real* states, int
 extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
     real* gates, const real* recurrent, const real* bias, const real* h0, const real* c0, const unsigned char* mask,
     int reverse, int batch, int time, int units, int rows, real* y, real* h_last, real* c_last, real* h_before,
-    real* c_before, real* room, u32* arrived) {
+    real* c_before) {
     extern __shared__ __align__(16) unsigned char memory[];
     const int warp = threadIdx.x / 32, warps = blockDim.x / 32, width = warps * PARTS * DEPTH;
     const int part = threadIdx.x % 32 / UNITS, lane = threadIdx.x % UNITS, q_own = threadIdx.x / UNITS;
     const int unit = blockIdx.x % BLOCKS * UNITS + lane, begin = warp * PARTS * DEPTH;
-    constexpr int buffers = IN_CLUSTERS ? 2 : 1; // without clusters there are two in `room`, and the block has a copy
+    constexpr int buffers = IN_CLUSTERS ? 2 : 1; // which take turns: a slow block may still read the other
     constexpr int pack = Pack<real>::size;
     [[maybe_unused]] const int sent = (units + pack - 1) / pack * pack; // of a row, in packs
-    Meetings meetings(memory, arrived);
+    Meetings meetings(memory);
     Gates* const biases = (Gates*)(memory + 16); // (UNITS,)
     real* const states = (real*)(biases + UNITS); // (buffers, rows, width)
     Gates* const sums = (Gates*)(states + buffers * rows * width); // (rows, warps, UNITS)
-    // (2, rows, width)
-    [[maybe_unused]] real* const group_room = room + (size_t)(blockIdx.x / BLOCKS) * 2 * rows * width;
 
     if (threadIdx.x < UNITS) biases[lane] = unit < units ? read(bias + unit, units) : Gates{0, 0, 0, 0};
     Gates r[DEPTH];
-#pragma unroll
-    for (int j = 0; j < DEPTH; ++j) {
-        const int from = begin + (j / 4 * PARTS + part) * 4 + j % 4; // parts side by side, 16 bytes each
-        r[j] = {0, 0, 0, 0};
-        if (from < units && unit < units) r[j] = read(recurrent + (size_t)from * 4 * units + unit, units);
-    }
+    read_columns(r, recurrent, begin, part, unit, units);
 
     for (int first = blockIdx.x / BLOCKS * rows; first < batch; first += gridDim.x / BLOCKS * rows) {
-        const int here = min(rows, batch - first), half = IN_GLOBAL_MEMORY ? (here / 2 + 1) / 2 * 2 : 0;
+        const int here = min(rows, batch - first);
         for (int i = threadIdx.x; i < buffers * rows * width; i += blockDim.x) {
             const int q = i / width % rows, from = i % width;
             states[i] = q < here && from < units ? h0[(size_t)(first + q) * units + from] : 0;
@@ -249,35 +104,19 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
             const real* const now = states + (buffers == 2 ? 1 - turn : 0) * rows * width + begin;
             const auto multiply = [&](int q, auto count) {
                 Gates* const to = sums + (q * warps + warp) * UNITS + lane;
-                multiply_states<decltype(count)::value>(r, now + q * width, width, to, warps, part);
+                multiply_states<decltype(count)::value>(r, now + q * width, width, to, warps, part, lane);
             };
-            const auto multiply_rows = [&](int from, int end) {
-                by_pairs(from, end, [&](int q) { multiply(q, Count<2>()); }, [&](int q) { multiply(q, Count<1>()); });
-            };
-#if IN_GLOBAL_MEMORY
-            wait_for_copies<1>();
-            __syncthreads();
-            multiply_rows(0, half);
-            wait_for_copies<0>();
-            __syncthreads();
-#endif
-            multiply_rows(half, here);
+            by_pairs(0, here, multiply);
             __syncthreads();
 
             if (owner) {
                 const Gates b = biases[lane];
                 z = {z.i + b.i, z.f + b.f, z.g + b.g, z.o + b.o};
-#pragma unroll 4
-                for (int w = 0; w < warps; ++w) {
-                    const Gates sum = sums[(q_own * warps + w) * UNITS + lane];
-                    z = {z.i + sum.i, z.f + sum.f, z.g + sum.g, z.o + sum.o};
-                }
+                z = plus_sums(z, sums + q_own * warps * UNITS + lane, warps, lane);
                 real c_new = c;
                 const real h_new = cell_forward(z, c_new);
                 if (valid) h = output = h_new, c = c_new;
-#if IN_GLOBAL_MEMORY
-                group_room[(turn * rows + q_own) * width + unit] = h;
-#elif !IN_CLUSTERS
+#if !IN_CLUSTERS
                 states[q_own * width + unit] = h;
 #endif
             }
@@ -285,7 +124,6 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
             if (q_own < here) // all of a warp have the same row; h is 0 past the last unit
                 send_to_all(states + (turn * rows + q_own) * width + unit, h, unit < sent, meetings.bytes_come + turn);
 #endif
-            meetings.arrive();
             if (owner) {
                 const size_t at = place(row, t, time);
                 if (h_before) {
@@ -297,17 +135,7 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
             }
             look_ahead(step + 1);
             meetings.wait();
-#if IN_GLOBAL_MEMORY // the second half is on its way while the first is multiplied
-            const auto fetch = [&](int q, int end) {
-                for (int i = q * width + threadIdx.x * pack; i < end * width; i += blockDim.x * pack)
-                    copy_16_bytes(states + i, group_room + turn * rows * width + i);
-                end_of_copies();
-            };
-            fetch(0, half);
-            fetch(half, here);
-#endif
         }
-        wait_for_copies<0>();
         if (owner) {
             h_last[(size_t)row * units + unit] = h;
             c_last[(size_t)row * units + unit] = c;
@@ -315,37 +143,6 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
         __syncthreads();
     }
 }
-
-constexpr int SHARING = UNITS * 4 / DEPTH; // neighbours that sum up dz of all units of the block, DEPTH / 4 each
-constexpr int KEPT = kept_of_4(SHARING);
-constexpr int SUBTOTALS = BLOCKS < 8 ? BLOCKS : 8; // in which the blocks' parts of a slope are added up
-
-// This thread's part of dz Rᵀ for `count` rows, for four units, summed over the neighbours: give(n, its first unit's
-// number among the four, KEPT sums).
-template <int count, class Give>
-__device__ void multiply_slopes(const Gates (&r)[DEPTH], const Gates* slopes, int part, Give give) {
-    real sum[count][4] = {};
-#pragma unroll
-    for (int i = 0; i < DEPTH / 4; ++i) {
-#pragma unroll
-        for (int n = 0; n < count; ++n) {
-            const Gates v = slopes[n * UNITS + i * SHARING + part];
-#pragma unroll
-            for (int j = 0; j < 4; ++j) {
-                sum[n][j] = fma(v.i, r[4 * i + j].i, sum[n][j]);
-                sum[n][j] = fma(v.f, r[4 * i + j].f, sum[n][j]);
-                sum[n][j] = fma(v.g, r[4 * i + j].g, sum[n][j]);
-                sum[n][j] = fma(v.o, r[4 * i + j].o, sum[n][j]);
-            }
-        }
-    }
-#pragma unroll
-    for (int n = 0; n < count; ++n) {
-        const int to = sum_and_scatter<SHARING, 1>(sum[n], part);
-        give(n, to, sum[n]);
-    }
-}
-
 // dz of each step, dh ← dz Rᵀ, and dh and dc before the first.
 //
 // The same blocks, but nobody hands on dz: a block keeps its units' own and multiplies it by their columns of R, in the
@@ -354,28 +151,17 @@ __device__ void multiply_slopes(const Gates (&r)[DEPTH], const Gates* slopes, in
 extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
     const real* gates, const real* c_before, const real* recurrent, const unsigned char* mask, int reverse, int batch,
     int time, int units, int rows, const real* dy, const real* dh_last, const real* dc_last, real* dz, real* dh0,
-    real* dc0, real* room, u32* arrived) {
+    real* dc0) {
     extern __shared__ __align__(16) unsigned char memory[];
     const int rank = blockIdx.x % BLOCKS, lane = threadIdx.x % UNITS, q_own = threadIdx.x / UNITS;
     const int unit = rank * UNITS + lane, part = threadIdx.x % SHARING, to = threadIdx.x / SHARING * 4;
-    Meetings meetings(memory, arrived);
+    Meetings meetings(memory);
     Gates* const slopes = (Gates*)(memory + 16);            // (2, rows, UNITS)
-    real* const parts = (real*)(slopes + 2 * rows * UNITS); // (2, rows, BLOCKS, UNITS), or (rows, SUBTOTALS, UNITS)
-    [[maybe_unused]] const int all_parts = rows * BLOCKS * UNITS; // that a block is given at a meeting
-    // (2, BLOCKS, all_parts)
-    [[maybe_unused]] real* const group_room = room + (size_t)(blockIdx.x / BLOCKS) * 2 * BLOCKS * all_parts;
+    real* const parts = (real*)(slopes + 2 * rows * UNITS); // (2, rows, BLOCKS, UNITS)
+    const int all_parts = rows * BLOCKS * UNITS;            // that a block is given at a meeting
 
     Gates r[DEPTH];
-#pragma unroll
-    for (int i = 0; i < DEPTH / 4; ++i) {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            const int from = rank * UNITS + i * SHARING + part;
-            r[4 * i + j] = {0, 0, 0, 0};
-            if (from < units && to + j < units)
-                r[4 * i + j] = read(recurrent + (size_t)(to + j) * 4 * units + from, units);
-        }
-    }
+    read_rows(r, recurrent, rank * UNITS + part, to, units);
 
     for (int first = blockIdx.x / BLOCKS * rows; first < batch; first += gridDim.x / BLOCKS * rows) {
         const int here = min(rows, batch - first), row = first + q_own;
@@ -423,40 +209,23 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_backward(
 #pragma unroll
                     for (int k = 0; k < KEPT; ++k)
                         send(parts + turn * all_parts + at + k, target / UNITS, sum[k], meetings.bytes_come + turn);
-#elif IN_GLOBAL_MEMORY
-                    store<KEPT>(group_room + (size_t)(turn * BLOCKS + target / UNITS) * all_parts + at, sum);
 #else
                     store<KEPT>(parts + turn * all_parts + at, sum);
 #endif
                 };
                 multiply_slopes<decltype(count)::value>(r, now + q * UNITS, part, give);
             };
-            by_pairs(0, here, [&](int q) { multiply(q, Count<2>()); }, [&](int q) { multiply(q, Count<1>()); });
-            meetings.arrive();
+            by_pairs(0, here, multiply);
             if (owner) {
                 write(dz + 4 * place(row, t, time) * units + unit, units, now[q_own * UNITS + lane]);
                 if (step) tanh_c = tanh_of_state(next, next_c); // while the others' parts are on their way
             }
             meetings.wait();
-#if IN_GLOBAL_MEMORY
-            const real* const from = group_room + (size_t)(turn * BLOCKS + rank) * all_parts;
-            for (int i = threadIdx.x; i < here * SUBTOTALS * UNITS; i += blockDim.x) {
-                const int q = i / (SUBTOTALS * UNITS), block = i / UNITS % SUBTOTALS;
-                real total = 0;
-#pragma unroll
-                for (int b = 0; b < BLOCKS; b += SUBTOTALS)
-                    if (block + b < BLOCKS) total += __ldcg(from + (q * BLOCKS + block + b) * UNITS + lane);
-                parts[i] = total;
-            }
-            __syncthreads();
-            const real* const come = parts + q_own * SUBTOTALS * UNITS;
-#else
-            const real* const come = parts + turn * all_parts + q_own * SUBTOTALS * UNITS;
-#endif
+            const real* const come = parts + turn * all_parts + q_own * BLOCKS * UNITS;
             if (owner && valid) {
                 dh = 0;
 #pragma unroll
-                for (int b = 0; b < SUBTOTALS; ++b) dh += come[b * UNITS + lane];
+                for (int b = 0; b < BLOCKS; ++b) dh += come[b * UNITS + lane];
             }
         }
         if (owner) {

@@ -1,5 +1,5 @@
-// Groups of blocks that run a sequence together, and how they meet: in a cluster, whose blocks write into each other's
-// shared memory, or in global memory at a counter. BLOCKS is their number, IN_CLUSTERS and IN_GLOBAL_MEMORY say which.
+// A cluster of blocks that runs a sequence together: its blocks write into each other's shared memory. BLOCKS is their
+// number; IN_CLUSTERS says that there are more than one.
 #pragma once
 
 #if IN_CLUSTERS
@@ -8,8 +8,7 @@
 #define GROUPED
 #endif
 
-#ifdef __CUDACC_RTC__
-#if IN_CLUSTERS
+#if IN_CLUSTERS && defined(__CUDACC_RTC__)
 __device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
 __device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 
@@ -73,42 +72,14 @@ __device__ inline void send(Pack<double>* own, u32 rank, const Pack<double>& p, 
 }
 #endif
 
-// What others released before they changed *p is seen after this, by the whole block once it has met.
-__device__ inline u32 load_acquire(const u32* p) {
-    u32 value;
-    asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
-    return value;
-}
-
-__device__ inline void add_release(u32* p) { asm volatile("red.release.gpu.add.u32 [%0], 1;" ::"l"(p) : "memory"); }
-#endif
-
-// 16 bytes from global to shared memory, past the first cache, which may hold what was there before. From Ampere on
-// they pass by the registers, and as many are under way as a thread asks for.
-#if defined(__CUDACC_RTC__) && __CUDA_ARCH__ >= 800
-__device__ inline void copy_16_bytes(void* to, const void* from) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(u32(__cvta_generic_to_shared(to))), "l"(from)
-                 : "memory");
-}
-__device__ inline void end_of_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int under_way> __device__ void wait_for_copies() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(under_way) : "memory");
-}
-#else
-__device__ inline void copy_16_bytes(void* to, const void* from) { *(float4*)to = __ldcg((const float4*)from); }
-__device__ inline void end_of_copies() {}
-template <int under_way> __device__ void wait_for_copies() {}
-#endif
-
 // How the blocks of a group meet, once a step. What they hand each other lies twice, taken in turns: nobody gives before
-// it has what all gave at the last meeting, and they gave that when they were done with what came before it.
+// it has what all gave at the last meeting, and they gave that when they were done with what came before it. A block by
+// itself hands numbers to itself.
 struct Meetings {
     u64* bytes_come; // [2]: in a cluster, what has come of each turn
-    u32* arrived;    // of the group: how often a block of it has come, without clusters
     u32 count;       // of meetings so far
 
-    __device__ Meetings(void* shared, u32* arrived)
-        : bytes_come((u64*)shared), arrived(arrived + blockIdx.x / BLOCKS), count(0) {
+    __device__ Meetings(void* shared) : bytes_come((u64*)shared), count(0) {
 #if IN_CLUSTERS
         if (threadIdx.x == 0) start_counting(bytes_come), start_counting(bytes_come + 1);
 #endif
@@ -132,24 +103,11 @@ struct Meetings {
 #endif
     }
 
-    // What this thread has given is given. What it writes after this for nobody in the group may be on its way while it
-    // waits; written before, the others would have to wait until it has reached memory.
-    __device__ void arrive() {
-#if IN_GLOBAL_MEMORY
-        __syncthreads();
-        if (threadIdx.x == 0) add_release(arrived);
-#endif
-    }
-
     // All that was given for this block is there.
     __device__ void wait() {
 #if IN_CLUSTERS
         wait_for_bytes(bytes_come + turn(), count / 2 % 2);
 #else
-#if IN_GLOBAL_MEMORY
-        if (threadIdx.x == 0)
-            while (load_acquire(arrived) < BLOCKS * (count + 1)) continue;
-#endif
         __syncthreads();
 #endif
         ++count;
