@@ -95,7 +95,7 @@ def full(shape: tuple[int, ...], value: Any, beside: Array, dtype: Any = None) -
         array = kernels.empty(shape, np.dtype(dtype))
         array.fill(value)
         return array
-    return np.full_like(beside, value, dtype, "C", shape=shape or 1).reshape(shape)  # to CuPy () would be no shape
+    return kernels.cuda.filled(shape, value, dtype)
 
 
 def filled(shape: Any, value: Any, dtype: Any, device: str) -> Array:
@@ -103,6 +103,26 @@ def filled(shape: Any, value: Any, dtype: Any, device: str) -> Array:
     if device == "cuda":
         return kernels.cuda.filled(shape, value, dtype)
     return np.full(shape, value, dtype) if value else np.zeros(shape, dtype)  # which the system has at hand
+
+
+def broadcast_to(array: Array, shape: tuple[int, ...]) -> Array:
+    """The array repeated to a shape, as a view that cannot be written to where it is NumPy's."""
+    if on_gpu(array):
+        return kernels.cuda.broadcast_to(array, shape)
+    if array.size == 1 and array.ndim <= len(shape):  # np.broadcast_to takes ten times as long
+        view = np.ndarray(shape, array.dtype, array, strides=(0,) * len(shape))
+        view.flags.writeable = False
+        return view
+    return np.broadcast_to(array, shape)
+
+
+def divided(y: Any, n: int) -> Any:
+    """y / n, of an array or a tensor. An array of CuPy goes there by way of NumPy, and for that it imports SciPy."""
+    if not on_gpu(y):
+        return y / n
+    quotient = y.copy()
+    quotient /= n
+    return quotient
 
 
 def to_host(array: Array) -> Array:

@@ -32,7 +32,18 @@ _stream = md.random.Generator(40)
 BESIDE = {
     "reference": set(),
     "cpu": {"available_isas", "compiler", "get_num_threads", "isa", "set_num_threads"},
-    "cuda": {"device", "digest", "filled", "found", "from_dlpack", "memory", "missing", "synchronize", "to_device"},
+    "cuda": {
+        "broadcast_to",
+        "device",
+        "digest",
+        "filled",
+        "found",
+        "from_dlpack",
+        "memory",
+        "missing",
+        "synchronize",
+        "to_device",
+    },
 }
 ALL = [*KERNELS, "cuda"]
 

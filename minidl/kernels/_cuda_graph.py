@@ -204,6 +204,27 @@ class Recording:
         return [None if x is None else x.host.copy() for x in self._read], self.rest
 
 
+def asked(wrong: Array) -> Callable[[], bool]:
+    """Ask whether the one element is true. The host waits for the answer when it is called for, not for later work.
+
+    While a graph is recorded there is no answer but later: see `doubt`.
+    """
+    if now := recording():
+        now.doubt(wrong)
+        return lambda: False
+    import cupy
+
+    host, come = _pinned(wrong.shape, wrong.dtype), cupy.cuda.Event(block=False, disable_timing=True)
+    _copy(host.ctypes.data, wrong.data.ptr, host.nbytes, DEVICE_TO_HOST)
+    come.record()
+
+    def answer() -> bool:
+        come.synchronize()
+        return bool(host.any())
+
+    return answer
+
+
 class _Place:
     """An array that the graph begins with: on the GPU, and for what comes from the host in memory that it copies."""
 

@@ -143,6 +143,9 @@ def where(condition: Any, a: Any, b: Any) -> None:
     if not arrays:
         raise TypeError("where: a or b must be an array, got two numbers, which have no type")
     floats("where", **arrays)
+    for x in (a, b):
+        if type(x) is int:
+            float(x)  # which refuses one that is too large in the same words everywhere
     same_library("where", condition=condition, **arrays)
     same_shape("where", condition=condition, **arrays)
 

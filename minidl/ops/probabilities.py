@@ -150,7 +150,7 @@ class MeanSigmoidCrossEntropy(SigmoidCrossEntropy):
 
     def backward(self, dloss: Any) -> Any:
         each = np.empty_like(self.inputs[0])
-        each[...] = (dloss / each.shape[-1])[..., None]
+        each[...] = devices.divided(dloss, each.shape[-1])[..., None]
         return super().backward(each)
 
     def composition(self, logits: Tensor, targets: Any) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from minidl import kernels
+from minidl import devices, kernels
 from minidl.kernels.validate import FLOATS
 from minidl.ops.arithmetic import Where, square
 from minidl.ops.coercion import constant, floating
@@ -53,7 +53,7 @@ class Mean(Sum):
         return y
 
     def backward(self, dy: Any) -> Any:
-        return super().backward(dy / self.n)
+        return super().backward(devices.divided(dy, self.n))
 
 
 class Extreme(Op):
