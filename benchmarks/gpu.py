@@ -17,8 +17,8 @@ from benchmarks.result import Result
 from benchmarks.setting import Setting
 from minidl.kernels import cuda
 
-RACES_UNTIL = 240.0  # seconds since the start; what is not measured by then is left out
-TESTS_UNTIL = 430.0  # then they and the memory checker are stopped, and a process or two remain to be timed
+RACES_UNTIL = 270.0  # seconds since the start; what is not measured by then is left out
+TESTS_UNTIL = 420.0  # then they and the memory checker are stopped, and a process or two remain to be timed
 PATIENCE = 60.0  # seconds for an answer of a contestant: importing PyTorch takes ten, a step far less
 BUILD = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
 ABOUT = """

@@ -12,11 +12,11 @@ from benchmarks.peers import GPU_PEERS
 from benchmarks.process import (
     AGREEMENT,
     Contestant,
-    EndedError,
     Field,
     Pace,
     RefusedError,
     agree,
+    at_once,
     run_race,
     values_of,
 )
@@ -53,7 +53,7 @@ model or an LSTM is timed with the wait for its end; of a single kernel {CALLS} 
 
 def pace(setting: Setting) -> Pace:
     """Short, for there are many cases, and a turn is long enough where a step takes a few milliseconds at most."""
-    return Pace(min(setting.rounds, 5), warm_up=0.05, turn=0.04, least=3)
+    return Pace(min(setting.rounds, 5), warm_up=0.05, turn=0.04, least=3, together=True)
 
 
 @dataclass
@@ -84,12 +84,13 @@ class Races:
 
     def agreeing(self, case: str, task: str, steps: int, arguments: Arguments) -> dict[str, Contestant]:
         """Those who compute what the first of them does, as far as their precision allows."""
-        found: dict[str, list[float]] = {}
-        for name, contestant in self._able().items():
-            try:
-                found[name] = values_of(contestant, task, steps, arguments)
-            except (RefusedError, EndedError) as error:
-                self._failed(case, name, error)
+        able, found = self._able(), {}
+        answers = at_once(lambda name: values_of(able[name], task, steps, arguments), able, together=True)
+        for name, answer in answers.items():
+            if isinstance(answer, Exception):
+                self._failed(case, name, answer)
+            else:
+                found[name] = answer
         first = next(iter(found), None)
         for name in list(found):
             tolerance = TOLERANCES[self.contestants[name].peer.precision]

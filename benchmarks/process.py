@@ -15,7 +15,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,6 +150,20 @@ def values_of(contestant: Contestant, task: str, steps: int, arguments: Mapping[
     return values
 
 
+def at_once(ask: Callable[[str], Any], names: Iterable[str], together: bool) -> dict[str, Any]:
+    """What each contestant answers, or its error; asked all together where none disturbs another."""
+    names = list(names)
+
+    def answer(name: str) -> Any:
+        try:
+            return ask(name)
+        except (RefusedError, EndedError) as error:
+            return error
+
+    with ThreadPoolExecutor(len(names) if together and names else 1) as pool:
+        return dict(zip(names, pool.map(answer, names), strict=True))
+
+
 def agree(expected: Sequence[float], got: Sequence[float], tolerance: float = AGREEMENT) -> bool:
     return all(abs(a - b) <= tolerance * abs(a) for a, b in zip(expected, got, strict=True))
 
@@ -173,6 +188,7 @@ class Pace:
     warm_up: float = 0.3  # seconds
     turn: float = 0.25
     least: int = 1  # steps of a turn
+    together: bool = False  # whether all get ready at the same time: where they compute on a GPU
     calls: int = 1  # that a step queues before anyone waits for the GPU; its time is divided by them
 
 
@@ -194,10 +210,12 @@ def run_race(
 ) -> dict[str, Timing]:
     """The same at any pace. Who cannot go on is left out, and `failed` told why."""
     timings, steps = {}, {}
-    for name, contestant in contestants.items():
+    ready = at_once(lambda name: contestants[name].ask(prepare=task, **{"with": arguments}), contestants, pace.together)
+    for name, answer in ready.items():
         try:
-            contestant.ask(prepare=task, **{"with": arguments})
-            timings[name], steps[name] = _warmed_up(contestant, pace)
+            if isinstance(answer, Exception):
+                raise answer
+            timings[name], steps[name] = _warmed_up(contestants[name], pace)
         except (RefusedError, EndedError) as error:
             failed(name, error)
     for _ in range(pace.rounds):
