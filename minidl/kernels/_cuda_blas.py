@@ -10,6 +10,7 @@ import ctypes
 import functools
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from minidl.kernels._cuda import _dense, _empty
@@ -27,23 +28,35 @@ GEMM: Any = (PLACE, INT, INT, *[COUNT] * 3, PLACE, *[PLACE, INT, COUNT] * 2, PLA
 WORKSPACE = 32 << 20  # bytes; what cuBLAS takes by itself on the largest GPUs
 
 
-def product(a: Array, b: Array, out: Array | None = None) -> Array:
+def product(a: Array, b: Array) -> Array:
     """c = a b of matrices (M, K) and (K, N) of one type, in full precision unless CUPY_TF32=1."""
-    (m, k), n = a.shape, b.shape[1]
-    c = _empty((m, n), a.dtype) if out is None else out
-    if not (m and n and k):
+    c = _empty((len(a), b.shape[1]), a.dtype)
+    if c.size and len(b):
+        product_into(c, a, b)()
+    else:
         c[...] = 0
-        return c
+    return c
+
+
+def product_into(c: Array, a: Array, b: Array) -> Callable[[], None]:
+    """Computes c = a b each time that it is called, of what is in their memory then. None of them is empty.
+
+    A call takes the host a third of the time that it takes to get ready for it.
+    """
+    (m, k), n = a.shape, b.shape[1]
     kind, compute, one, zero = _types()[a.dtype.char]
     (a, a_form, a_step), (b, b_form, b_step) = _form(a), _form(b)
     # cuBLAS counts down columns: it sees cᵀ (N, M) = bᵀ aᵀ.
     handle = Handle.current()
-    status = handle.multiply(
+    arguments = (
         handle.address, b_form, a_form, n, m, k, one, b.data.ptr, kind, b_step, a.data.ptr, kind, a_step, zero,
         c.data.ptr, kind, n, compute, DEFAULT_ALGORITHM,
     )  # fmt: skip
-    _check("cublasGemmEx", status)
-    return c
+
+    def multiply(*alive: Array) -> None:
+        _check("cublasGemmEx", handle.multiply(*arguments))
+
+    return functools.partial(multiply, a, b, c)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidl.kernels._cuda import NULL, WARP, _blocks, _empty, _kernel, _sum_columns
-from minidl.kernels._cuda_blas import product, rounds
+from minidl.kernels._cuda_blas import product, product_into, rounds
 
 Array = Any
 LSTMCache = tuple[Array, ...]
@@ -32,14 +32,14 @@ SUBTOTALS = 8  # as in lstm_wide.cu
 # cuOccupancyMaxActiveClusters. A cluster lies in one part of the GPU, and the parts are not multiples of it.
 CLUSTERS, PROCESSORS = {2: 66, 3: 39, 4: 31, 5: 22, 6: 17, 7: 15, 8: 15}, 132
 
-# Nanoseconds of a step, to choose between one launch and one a step, as an H200 took them: H 384 to 1024, B 1 to 256,
-# forward and backward within a quarter of these.
+# Nanoseconds of a step, to choose between one launch and two a step, as an H200 took them: H 384 to 1024, B 1 to 256,
+# forward and backward within a fifth of these.
 MEETING = 2300  # of 32 to 128 blocks in global memory, with the gates and what comes before the first row
-ROW = {"float32": 20.5, "float64": 41}  # of a row in a warp; in float64 by reckoning
-PRODUCT = {"float32": 0.0076, "float64": 0.0154}  # of cuBLAS, for a multiply-add on one processor
-TENSOR_CORES = 0.25  # of that in float32, where products are rounded: by reckoning
-STEP = 10_300  # of cuBLAS before and behind its multiply-adds, and of the kernel of a step
-LAUNCHES = 20_000  # of the host for both. A graph needs none, but must give the bits of what it stands for
+ROW = {"float32": 15.5, "float64": 31}  # of a row in a warp; in float64 by reckoning
+PRODUCT = {"float32": 0.0063, "float64": 0.0126}  # of cuBLAS, for a multiply-add on one processor; so is this
+TENSOR_CORES = 0.2  # of that in float32, where products are rounded
+STEP = 8_600  # of cuBLAS before and behind its multiply-adds, and of the kernel of a step
+LAUNCHES = 30_000  # of the host for both. A graph needs none, but must give the bits of what it stands for
 THREADS = 256  # of a block that does one step
 
 
@@ -285,10 +285,11 @@ def _stepwise_forward(
     h, c = h0.copy(), c0.copy()
     h_times_r = _empty((sizes.batch, 4 * sizes.units), sizes.dtype)
     kernel, shape = _kernel("lstm", "step_forward", (REAL[sizes.dtype.name],)), _one_thread_a_state(sizes)
+    multiply, given = product_into(h_times_r, h, recurrent), _pointers(gates, h_times_r, bias, mask)
+    made = _pointers(*sizes.arguments, y, h, c, h_before, c_before)
     for step, t in enumerate(sizes.order(reverse)):
-        product(h, recurrent, out=h_times_r)
-        now = np.int32(step), np.int32(t), *sizes.arguments
-        kernel(*shape, _pointers(gates, h_times_r, bias, mask, *now, y, h, c, h_before, c_before))
+        multiply()
+        kernel(*shape, (*given, np.int32(step), np.int32(t), *made))
     return h, c
 
 
@@ -309,10 +310,11 @@ def _stepwise_backward(
     doutput, dz_times_r = _copy_or_zeros(None, sizes), _copy_or_zeros(None, sizes)
     dz_now = _empty((sizes.batch, 4 * sizes.units), sizes.dtype)
     kernel, shape = _kernel("lstm", "step_backward", (REAL[sizes.dtype.name],)), _one_thread_a_state(sizes)
+    multiply, given = product_into(dz_times_r, dz_now, recurrent.T), _pointers(gates, c_before, mask)
+    made = _pointers(*sizes.arguments, dy, dz_times_r, dh, dc, doutput, dz, dz_now)
     for step, t in reversed(list(enumerate(sizes.order(reverse)))):
-        now = np.int32(step), np.int32(t), *sizes.arguments
-        kernel(*shape, _pointers(gates, c_before, mask, *now, dy, dz_times_r, dh, dc, doutput, dz, dz_now))
-        product(dz_now, recurrent.T, out=dz_times_r)
+        kernel(*shape, (*given, np.int32(step), np.int32(t), *made))
+        multiply()
     return dh + dz_times_r, dc
 
 

@@ -155,7 +155,7 @@ def filled(shape: Any, value: Any, dtype: Any) -> Array:
     with _explained():
         import cupy
 
-        if type(value) is int and value == 0:  # by the driver, in a fifth of the time that a kernel takes to be queued
+        if type(value) is int and value == 0:  # the driver's, which are queued sooner than a kernel
             return cupy.zeros(shape, dtype)
         return cupy.full(shape, value, dtype)
 

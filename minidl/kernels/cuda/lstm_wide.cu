@@ -73,7 +73,7 @@ extern "C" __global__ void __launch_bounds__(512)
     real* const states = (real*)(biases + UNITS); // (rows, width)
     Gates* const sums = (Gates*)(states + rows * width); // (rows, warps, UNITS)
     real* const group_room = room + (size_t)group * 2 * rows * width;
-    u32* const counters = arrived + 2 * group;
+    u32* const counters = arrived + 2 * group; // of the shifts; once a group's rows are too few for two, they remain so
 
     if (threadIdx.x < UNITS) biases[lane] = unit < units ? read(bias + unit, units) : Gates{0, 0, 0, 0};
     Gates r[DEPTH];
@@ -150,7 +150,6 @@ extern "C" __global__ void __launch_bounds__(512)
                 }
             }
             if (alone) {
-                arrive(counters + 1); // as if there were a second
                 wait_for(counters, BLOCKS * (count + 1));
                 __syncthreads();
                 fetch(0, turn);
