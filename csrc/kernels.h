@@ -54,6 +54,14 @@ enum { RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU };
     K(sum_rows, (ptrdiff_t batch, ptrdiff_t n, const real *x, real *y), (batch, n, x, y))                 \
     K(sum_columns, (ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t n, const real *x, real *y),                \
       (batch, rows, n, x, y))                                                                             \
+    /* ---- extremes.c: x, dx (B, n, columns), y, dy (B, columns), n > 0; largest: 1 or 0 */               \
+    K(extreme_forward,                                                                                    \
+      (ptrdiff_t batch, ptrdiff_t n, ptrdiff_t columns, int largest, const real *x, real *y),             \
+      (batch, n, columns, largest, x, y))                                                                 \
+    K(extreme_backward,                                                                                   \
+      (ptrdiff_t batch, ptrdiff_t n, ptrdiff_t columns, const real *dy, const real *x, const real *y,     \
+       real *dx),                                                                                         \
+      (batch, n, columns, dy, x, y, dx))                                                                  \
     /* ---- distance.c: e, de (B, K), y, dy (B) */                                                        \
     K(huber_forward, (ptrdiff_t batch, ptrdiff_t columns, const real *e, double delta, real *y),          \
       (batch, columns, e, delta, y))                                                                      \

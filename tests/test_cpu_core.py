@@ -97,6 +97,10 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "affine_backward": lambda: cpu.affine_backward(dy[:301], dy[300:601], dy[301:368].copy()),
         "sum_rows": lambda: cpu.sum_rows(x[None]),
         "sum_columns": lambda: cpu.sum_columns(np.stack([dy, -dy])),
+        "extreme_forward": lambda: cpu.extreme_forward(np.stack([dy, -dy]), True),
+        "extreme_backward": lambda: cpu.extreme_backward(
+            dy[:2], np.stack([dy, -dy]), np.stack([dy.max(0), -dy.min(0)])
+        ),
         "huber_forward": lambda: cpu.huber_forward(logits, 0.5),
         "huber_backward": lambda: cpu.huber_backward(dloss, logits, 0.5),
         "softmax_forward": lambda: cpu.softmax_forward(logits),

@@ -95,6 +95,8 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "affine_forward": lambda: run.affine_forward(dy[:31], dy[31:98], dy[99]),
         "affine_backward": lambda: run.affine_backward(dy[:31], dy[:31], dy[31:98]),
         "sum_rows": lambda: (run.sum_rows(logits), run.sum_rows(long)),
+        "extreme_forward": lambda: (run.extreme_forward(logits[None], True), run.extreme_forward(logits[None], False)),
+        "extreme_backward": lambda: run.extreme_backward(logits[:1], logits[None], logits.max(0)[None]),
         "sum_columns": lambda: (run.sum_columns(logits), run.sum_columns(dy.reshape(3, 1667, 67))),
         "huber_forward": lambda: (run.huber_forward(logits, 0.5), run.huber_forward(long, 0.5)),
         "huber_backward": lambda: run.huber_backward(dloss, logits, 0.5),

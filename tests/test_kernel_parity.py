@@ -172,6 +172,13 @@ def weights_and(moments: int, shape: tuple[int, ...]) -> list[Array]:
 
 
 DELTAS = (0.5, 1, np.inf)
+MATRICES = [  # of quarters, so that some tie
+    np.asarray(np.round(8 * draw(*s)) / 4)
+    for s in (
+        (1, 1, 1), (3, 7, 1), (2, 16, 1), (2, 17, 1), (3, 130, 1), (1, 17000, 1), (2, 3, 4), (1, 600, 5), (2, 40, 33),
+        (1, 3, 1100), (2, 530, 70), (0, 2, 3), (2, 3, 0),
+    )
+]  # fmt: skip
 STEP_SHAPES = [(7,), (3, 5), (0,), (130,), ()]
 CALLS: dict[str, list[tuple[Any, ...]]] = {
     "exp": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
@@ -200,6 +207,8 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "affine_backward": [(draw(n, u), draw(n, d), draw(d, u), needs) for n, d, u in AFFINE for needs in NEEDS],
     "sum_rows": [(draw(*s),) for s in (*ROWS, (0,), (3, 0))],
     "sum_columns": [(draw(*s),) for s in (*ROWS[2:], (0, 3), (3, 0), (0, 2, 3), (2, 0, 3), (2, 300, 5), (2, 3, 1100))],
+    "extreme_forward": [(x, largest) for x in MATRICES for largest in (True, False)],
+    "extreme_backward": [(draw(*y.shape), x, y) for x in MATRICES for y in (x.max(1), x.min(1))],
     "huber_forward": [(draw(*s, low=-2.0, high=2.0), delta) for s in ROWS for delta in DELTAS],
     "huber_backward": [(draw(*s[:-1]), draw(*s, low=-2.0, high=2.0), delta) for s in ROWS for delta in DELTAS],
     "softmax_forward": [(draw(*s, low=-9.0, high=9.0),) for s in ROWS],
@@ -230,7 +239,7 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
 # Kernels that move numbers, round each once, or add them in order (of an id's gradients, 127): not a bit may differ.
 EXACT = {
     "relu_forward", "relu_backward", "leaky_relu_forward", "leaky_relu_backward", "embedding_forward",
-    "embedding_backward", "random_bits", "dropout", "where",
+    "embedding_backward", "random_bits", "dropout", "where", "extreme_forward", "extreme_backward",
 }  # fmt: skip
 
 
@@ -319,6 +328,8 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
         "silu_forward": (a,), "silu_backward": (a, b), "gelu_forward": (a,), "gelu_backward": (a, b),
         "softmax_forward": (a,), "softmax_backward": (a, b),
         "sum_rows": (a,), "sum_columns": (a,), "matmul": (a, b.T), "affine_forward": (a, b.T, a[0, :1].repeat(300)),
+        "extreme_forward": (np.stack([a, -b]), False),
+        "extreme_backward": (a[:2], np.stack([a, -b]), np.stack([a.max(0), -b.min(0)])),
         "huber_forward": (a, 0.4), "huber_backward": (a[:, 0].copy(), b, 0.4),
         "log_softmax_forward": (a,), "log_softmax_backward": (a, -a * a),
         "where": (a > b, a, 0.5),
@@ -494,6 +505,30 @@ def test_the_gradient_of_a_sum_need_not_be_stored(name: str, activation: str) ->
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("columns", [1, 3, 21])
+def test_extremes_of_infinities_and_nan(name: str, columns: int, dtype: Any) -> None:
+    """NaN is the extreme wherever it stands, and takes the slope; the infinities are numbers as any other."""
+    kernels, rng = module(name), np.random.default_rng(columns)
+    for numbers in (1, 2, 7, 16, 17, 40, 133):
+        for value in (np.nan, np.inf, -np.inf):
+            for place in {0, numbers // 3, numbers - 1}:
+                x = rng.standard_normal((2, numbers, columns)).astype(dtype)
+                x[1, place, columns // 2] = value
+                for largest, expected in ((True, x.max(1)), (False, x.min(1))):
+                    y = kernels.extreme_forward(x, largest)
+                    np.testing.assert_array_equal(y, expected)
+                    slopes = kernels.extreme_backward(np.full_like(y, 3), x, y)
+                    extreme = (x == expected[:, None]) | np.isnan(x)
+                    np.testing.assert_array_equal(slopes, np.where(extreme, dtype(3), 0))
+    for same in (np.nan, np.inf, -np.inf, -0.0):
+        x = np.full((1, 24, columns), same, dtype)
+        np.testing.assert_array_equal(kernels.extreme_forward(x, True), x[:, 0])
+        shared = np.full_like(x, dtype(1) * dtype(1 / 24))
+        np.testing.assert_array_equal(kernels.extreme_backward(np.ones((1, columns), dtype), x, x[:, 0]), shared)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ALL)
 def test_huber_of_numbers_that_are_not_ordinary(name: str, dtype: Any) -> None:
     kernels, inf, nan = module(name), np.inf, np.nan
     e = np.array([[2], [-0.5], [0], [inf], [-inf], [nan], [1e30]], dtype)
@@ -622,6 +657,13 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("sum_rows", (np.ones(3, int),), TypeError, "x must be float32 or float64"),
     ("sum_columns", (V,), ValueError, r"x needs two axes or more, got shape \(3,\)"),
     ("sum_columns", (np.ones((2, 3), int),), TypeError, "x must be float32 or float64"),
+    ("extreme_forward", (F, True), ValueError, r"shape \(matrices, numbers, columns\), got \(2, 3\)"),
+    ("extreme_forward", (np.ones((2, 0, 3)), True), ValueError, r"no extreme; the middle axis of x is 0 in"),
+    ("extreme_forward", (np.ones((2, 1, 3), int), True), TypeError, "x must be float32 or float64, got int64"),
+    ("extreme_forward", (np.ones((2, 1, 3)), "max"), TypeError, "largest must be True or False, got 'max'"),
+    ("extreme_backward", (V, F[None], V), ValueError, r"dy must have shape \(matrices, columns\) = \(1, 3\), got"),
+    ("extreme_backward", (V[None], F[None], F), ValueError, r"y must have shape \(matrices, columns\) = \(1, 3\), got"),
+    ("extreme_backward", (V[None].astype("f4"), F[None], V[None]), TypeError, "dy is float32 and x is float64"),
     *[("huber_forward", (F, d), e, m) for d, e, m in (
         (0, ValueError, r"huber_forward: delta must lie in \(0, inf\], got 0.0"), (float("nan"), ValueError, "got nan"),
         (-1.0, ValueError, "got -1.0"), ("1", TypeError, "delta must be a real number, got str"))],

@@ -149,6 +149,23 @@ def sum_columns(batch: int, classes: int) -> Step:
     return lambda: kernels.of(x).sum_columns(x)
 
 
+def _max(shape: tuple[int, int, int]) -> Step:
+    x = _uniform(*shape)
+    return lambda: kernels.of(x).extreme_forward(x, True)
+
+
+def max(n: int) -> Step:  # the name of the task
+    return _max((1, n, 1))
+
+
+def max_rows(batch: int, classes: int) -> Step:
+    return _max((batch, classes, 1))
+
+
+def max_columns(batch: int, classes: int) -> Step:
+    return _max((1, batch, classes))
+
+
 def softmax(batch: int, classes: int) -> Step:
     x = _uniform(batch, classes, scale=4)
     return lambda: kernels.of(x).softmax_forward(x)

@@ -47,6 +47,21 @@ def sum_columns(batch: int, classes: int) -> Step:
     return lambda: x.sum(0)
 
 
+def max(n: int) -> Step:
+    x = inputs.uniform(n)
+    return lambda: x.max()
+
+
+def max_rows(batch: int, classes: int) -> Step:
+    x = inputs.uniform(batch, classes)
+    return lambda: x.max(1)
+
+
+def max_columns(batch: int, classes: int) -> Step:
+    x = inputs.uniform(batch, classes)
+    return lambda: x.max(0)
+
+
 def where(n: int) -> Step:
     x, y = inputs.uniform(n), inputs.uniform(n, seed=1)
     condition = x > 0

@@ -186,6 +186,21 @@ def sum_columns(batch: int, classes: int) -> Step:
     return lambda: x.sum(0)
 
 
+def max(n: int) -> Step:
+    x = tensor(inputs.uniform(n))
+    return lambda: torch.amax(x, 0)
+
+
+def max_rows(batch: int, classes: int) -> Step:
+    x = tensor(inputs.uniform(batch, classes))
+    return lambda: torch.amax(x, 1)
+
+
+def max_columns(batch: int, classes: int) -> Step:
+    x = tensor(inputs.uniform(batch, classes))
+    return lambda: torch.amax(x, 0)
+
+
 def log_softmax(batch: int, classes: int) -> Step:
     x = tensor(inputs.uniform(batch, classes, scale=4))
     return lambda: torch.log_softmax(x, 1)

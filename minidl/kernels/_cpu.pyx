@@ -61,6 +61,11 @@ cdef extern from "dispatch.h" nogil:
         Py_ssize_t a_row, Py_ssize_t a_col, const void *b, Py_ssize_t b_row, Py_ssize_t b_col, void *c)
     int kernel_sum_rows(int bits, Py_ssize_t batch, Py_ssize_t n, const void *x, void *y)
     int kernel_sum_columns(int bits, Py_ssize_t batch, Py_ssize_t rows, Py_ssize_t n, const void *x, void *y)
+    int kernel_extreme_forward(
+        int bits, Py_ssize_t batch, Py_ssize_t n, Py_ssize_t columns, int largest, const void *x, void *y)
+    int kernel_extreme_backward(
+        int bits, Py_ssize_t batch, Py_ssize_t n, Py_ssize_t columns, const void *dy, const void *x, const void *y,
+        void *dx)
     int kernel_huber_forward(int bits, Py_ssize_t batch, Py_ssize_t columns, const void *e, double delta, void *y)
     int kernel_huber_backward(
         int bits, Py_ssize_t batch, Py_ssize_t columns, const void *dy, const void *e, double delta, void *de)

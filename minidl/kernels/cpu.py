@@ -276,6 +276,27 @@ def sum_columns(x: Array) -> Array:
     return y
 
 
+# ---- extremes ---------------------------------------------------------------------------
+
+
+def extreme_forward(x: Array, largest: bool) -> Array:
+    """y = max x over the middle axis, or min x."""
+    y = _cpu.extreme_forward(x, largest)
+    if y is None:
+        largest = validate.extreme("extreme_forward", x, largest)
+        y = _cpu.extreme_forward(_dense(x), largest)
+    return y
+
+
+def extreme_backward(dy: Array, x: Array, y: Array) -> Array:
+    """dx = dy where x = y, divided by how many are."""
+    dx = _cpu.extreme_backward(dy, x, y)
+    if dx is None:
+        validate.extreme("extreme_backward", x, dy=dy, y=y)
+        dx = _cpu.extreme_backward(_dense(dy), _dense(x), _dense(y))
+    return dx
+
+
 # ---- the cost of errors -----------------------------------------------------------------
 
 

@@ -470,6 +470,25 @@ def sum_columns(x: Array) -> Array:
     return _sum_columns(x)
 
 
+# ---- extremes ---------------------------------------------------------------------------
+
+
+def extreme_forward(x: Array, largest: bool) -> Array:
+    """y = max x over the middle axis, or min x. By CuPy."""
+    largest = validate.extreme("extreme_forward", x, largest)
+    x = _own(x)
+    return x.max(1) if largest else x.min(1)
+
+
+def extreme_backward(dy: Array, x: Array, y: Array) -> Array:
+    """dx = dy where x = y, divided by how many are. By CuPy."""
+    validate.extreme("extreme_backward", x, dy=dy, y=y)
+    ties = (_own(x) == _own(y)[:, None]) | (x != x)
+    share = filled(y.shape, 1, np.float64)
+    share /= ties.sum(1)
+    return np.where(ties, (_own(dy) * share.astype(dy.dtype))[:, None], filled((), 0, dy.dtype))
+
+
 # ---- the cost of errors -----------------------------------------------------------------
 
 

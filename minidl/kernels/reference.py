@@ -210,6 +210,23 @@ def sum_columns(x: Array) -> Array:
 # ---- the cost of errors -----------------------------------------------------------------
 
 
+def extreme_forward(x: Array, largest: bool) -> Array:
+    """y = max x over the middle axis, or min x. NaN is the extreme of what it is in.  (B, N, C) → (B, C)"""
+    largest = validate.extreme("extreme_forward", x, largest)
+    return x.max(1) if largest else x.min(1)
+
+
+def extreme_backward(dy: Array, x: Array, y: Array) -> Array:
+    """dx = dy where x = y, divided by how many are, as autograd and PyTorch's amax share it; else 0.
+
+    (B, C), (B, N, C), (B, C) → (B, N, C)
+    """
+    validate.extreme("extreme_backward", x, dy=dy, y=y)
+    ties = (x == y[:, None]) | np.isnan(x)  # a NaN equals nothing
+    share = dy * (1 / ties.sum(1)).astype(dy.dtype)
+    return np.where(ties, share[:, None], dy.dtype.type(0))
+
+
 def huber_forward(e: Array, delta: float) -> Array:
     """y = the mean over the last axis of e²/2 where |e| ≤ δ, of δ (|e| − δ/2) beyond.  (…, K) → (…,)
 

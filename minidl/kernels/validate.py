@@ -183,6 +183,19 @@ def axes(kernel: str, x: Any, least: int) -> None:
         raise ValueError(f"{kernel}: x needs {('one axis', 'two axes')[least - 1]} or more, got shape {x.shape}")
 
 
+def extreme(kernel: str, x: Any, largest: Any = True, **others: Any) -> bool:
+    """x (B, N, C) with N > 0, which extreme, and in a backward dy and y (B, C)."""
+    floats(kernel, x=x, **others)
+    rank(kernel, "x", x, 3, "(matrices, numbers, columns)")
+    if x.shape[1] == 0:
+        raise ValueError(f"{kernel}: of no numbers there is no extreme; the middle axis of x is 0 in {x.shape}")
+    for name, array in others.items():
+        expect(kernel, name, array, (x.shape[0], x.shape[2]), "(matrices, columns)")
+    if not isinstance(largest, (bool, np.bool_)):
+        raise TypeError(f"{kernel}: largest must be True or False, got {largest!r}")
+    return bool(largest)
+
+
 def huber(kernel: str, e: Any, delta: Any, **dy: Any) -> float:
     """e (…, K) with K > 0, and in a backward dy (…,); δ > 0."""
     floats(kernel, e=e, **dy)

@@ -59,30 +59,42 @@ class Mean(Sum):
 class Extreme(Op):
     """y = max x or min x over the axes; elements that tie share the gradient equally"""
 
+    makes_gradients = True
     reads_output = True
+    largest: bool
+    kernels: Any  # whose result it is, if it is one
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.axis, self.kept = axis, _kept_shape(x.shape, axis)
-        return self.reduce(x, axis, keepdims)
-
-    def reduce(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        raise NotImplementedError
+        self.axis, self.kept, self.kernels = axis, _kept_shape(x.shape, axis), None
+        place = _place(x.ndim, axis)
+        # Of what does not lie dense the kernel would need a copy, and NumPy goes along with the strides.
+        if place is None or x.dtype not in FLOATS or not x.flags.c_contiguous or not x.size:
+            return (x.max if self.largest else x.min)(axis, keepdims=keepdims)
+        self.kernels, (first, end) = kernels.of(x), place
+        self.matrices = math.prod(x.shape[:first]), math.prod(x.shape[first:end]), math.prod(x.shape[end:])
+        y = self.kernels.extreme_forward(x.reshape(self.matrices), self.largest)
+        return y.reshape(self.kept if keepdims else (*x.shape[:first], *x.shape[end:]))
 
     def backward(self, dy: Any) -> Any:
+        x, y = self.inputs[0], self.output
+        if self.kernels is None or isinstance(dy, Tensor):
+            return dy.reshape(self.kept) * self._shares().astype(dy.dtype)
+        before, _, after = self.matrices
+        dy, x, y = dy.reshape(before, after), x.reshape(self.matrices), y.reshape(before, after)
+        return self.kernels.extreme_backward(dy, x, y).reshape(self.inputs[0].shape)
+
+    def _shares(self) -> Any:
         x = constant(self.inputs[0])
         ties = (x == constant(self.output).reshape(self.kept)) | np.isnan(x)  # a NaN is the extreme, and equals nothing
-        share = ties / ties.sum(self.axis, keepdims=True)
-        return dy.reshape(self.kept) * share.astype(dy.dtype)
+        return ties / ties.sum(self.axis, keepdims=True)
 
 
 class Max(Extreme):
-    def reduce(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        return x.max(axis, keepdims=keepdims)
+    largest = True
 
 
 class Min(Extreme):
-    def reduce(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        return x.min(axis, keepdims=keepdims)
+    largest = False
 
 
 class Norm(Op):

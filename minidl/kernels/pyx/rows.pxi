@@ -55,6 +55,55 @@ def sum_columns(x):
     return y
 
 
+# ---- extremes -----------------------------------------------------------------------------
+
+
+cdef int matrices_of(array, const void **data) noexcept:
+    """Look at an array: 32 or 64 if it is matrices of dense reals, in each column at least one; else 0."""
+    cdef Py_ssize_t n
+    cdef int bits = dense(array, data, &n)
+    if bits == 0 or PyArray_NDIM(<ndarray>array) != 3 or PyArray_DIMS(<ndarray>array)[1] == 0:
+        return 0
+    return bits
+
+
+def extreme_forward(x, largest):
+    cdef const void *px
+    cdef int bits = matrices_of(x, &px), status
+    if bits == 0 or type(largest) is not bool:
+        return None
+    cdef const npy_intp *shape = PyArray_DIMS(<ndarray>x)
+    cdef int which = largest
+    cdef ndarray y = reals(bits, 2, shape[0], shape[2])
+    with nogil:
+        status = kernel_extreme_forward(bits, shape[0], shape[1], shape[2], which, px, PyArray_DATA(y))
+    check(status)
+    return y
+
+
+def extreme_backward(dy, x, y):
+    cdef const void *pdy
+    cdef const void *px
+    cdef const void *py
+    cdef Py_ssize_t n
+    cdef int bits = matrices_of(x, &px), status
+    if bits == 0 or bits != dense(dy, &pdy, &n) or bits != dense(y, &py, &n):
+        return None
+    cdef const npy_intp *shape = PyArray_DIMS(<ndarray>x)
+    for array in (dy, y):
+        if (
+            PyArray_NDIM(<ndarray>array) != 2
+            or PyArray_DIMS(<ndarray>array)[0] != shape[0]
+            or PyArray_DIMS(<ndarray>array)[1] != shape[2]
+        ):
+            return None
+    cdef ndarray dx = like(x)
+    with nogil:
+        status = kernel_extreme_backward(bits, shape[0], shape[1], shape[2], pdy, px, py, PyArray_DATA(dx))
+    check(status)
+    return dx
+
+
 # ---- the cost of errors -------------------------------------------------------------------
 
 
