@@ -265,3 +265,32 @@ def test_log_softmax_over_axes_of_all_kinds(axis: Any) -> None:
     x = np.random.default_rng(0).normal(size=(3, 4))
     np.testing.assert_allclose(md.log_softmax(x, axis).numpy(), x - np.log(np.exp(x).sum(axis, keepdims=True)))
     assert md.log_softmax(3.0, None).item() == 0
+
+
+@pytest.mark.parametrize("function", [md.softmax, md.log_softmax, md.logsumexp])
+def test_over_another_axis_it_is_what_it_is_over_the_last(function: Any, kernels: str) -> None:
+    """With a slope each way, and where infinities and NaN stand; large numbers lose no digits."""
+    inf, nan = np.inf, np.nan
+    rows = [[-inf, 0, 1], [2, -inf, 3], [inf, 1, 2], [nan, 0, 0], [1e4, 1e4 - 1, 0], [-inf, -inf, -inf], [0.3, -2, 0.7]]
+    x = np.array([rows, rows[::-1]], np.float32)
+
+    def run(data: Any, axis: int) -> tuple[Any, Any]:
+        leaf = md.Tensor(data, requires_grad=True)
+        with np.errstate(all="ignore"):
+            y = function(leaf, axis)
+            y.backward(md.ones(y.shape))
+        return y.numpy(), leaf.grad.numpy()
+
+    y, slope = run(x, -1)
+    across, slope_across = run(np.moveaxis(x, -1, 0).copy(), 0)
+    moved = across if across.ndim < x.ndim else np.moveaxis(across, 0, -1)
+    np.testing.assert_allclose(moved, y, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(np.moveaxis(slope_across, 0, -1), slope, atol=2e-6)
+
+
+@pytest.mark.parametrize("function", [md.exp, md.softmax, md.log_softmax, md.logsumexp])
+def test_exponentials_of_half_precision_stay_in_it(function: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float16)
+    y = function(x).numpy()
+    assert y.dtype == np.float16
+    np.testing.assert_allclose(y, function(x.astype(np.float64)).numpy(), rtol=4e-3, atol=2e-3)

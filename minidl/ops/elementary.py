@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minidl import kernels
+from minidl.kernels.validate import FLOATS
 from minidl.ops.coercion import floating
 from minidl.tensors import FUNCTIONS, UFUNCS, Op, Tensor, as_tensor
 
@@ -24,7 +25,7 @@ class Exp(Op):
     reads_output = True
 
     def forward(self, x: Any) -> Any:
-        return kernels.of(x).exp(x)
+        return kernels.of(x).exp(x) if x.dtype in FLOATS else np.exp(x)
 
     def backward(self, dy: Any) -> Any:
         return dy * self.output

@@ -12,8 +12,7 @@ from minidl.kernels.validate import FLOATS
 from minidl.ops.activations import softplus
 from minidl.ops.coercion import constant, constant_beside, floating, of_one_type, operands
 from minidl.ops.elementary import Exp, exp
-from minidl.ops.reductions import Mean, mean, sum
-from minidl.ops.shapes import swapaxes
+from minidl.ops.reductions import Max, Mean, Sum, mean, sum
 from minidl.tensors import Op, Tensor
 
 
@@ -35,6 +34,24 @@ class Softmax(Op):
         return exp(log_softmax(x))
 
 
+class SoftmaxAcross(Op):
+    """y = eˣ / Σ eˣ over an axis that is not the last, whose numbers lie apart, or in a precision of no kernel"""
+
+    reads_inputs = False
+    reads_output = True
+
+    def forward(self, x: Any, axis: int) -> Any:
+        self.axis = axis
+        with np.errstate(invalid="ignore"):
+            y = Exp.apply(x - Max.apply(x, axis=axis, keepdims=True))
+            y /= Sum.apply(y, axis=axis, keepdims=True)
+        return y
+
+    def backward(self, dy: Any) -> Any:
+        y = self.output
+        return y * (dy - Sum.apply(dy * y, axis=self.axis, keepdims=True))
+
+
 class LogSoftmax(Op):
     """y = x − ln Σ eˣ over the last axis;  dx = dy − eʸ Σ dy"""
 
@@ -53,16 +70,33 @@ class LogSoftmax(Op):
         return x - logsumexp(x, keepdims=True)
 
 
+class LogSoftmaxAcross(Op):
+    """y = x − ln Σ eˣ over an axis that is not the last"""
+
+    reads_inputs = False
+    reads_output = True
+
+    def forward(self, x: Any, axis: int) -> Any:
+        self.axis = axis
+        with np.errstate(invalid="ignore"):
+            y = x - Max.apply(x, axis=axis, keepdims=True)
+            y -= np.log(Sum.apply(Exp.apply(y), axis=axis, keepdims=True))
+        return y
+
+    def backward(self, dy: Any) -> Any:
+        return dy - Exp.apply(self.output) * Sum.apply(dy, axis=self.axis, keepdims=True)
+
+
 class Logsumexp(Op):
     """y = ln Σ eˣ = max x + ln Σ e^(x − max x);  dx = dy e^(x − y)"""
 
     reads_output = True
 
     def forward(self, x: Any, axis: int) -> Any:
-        top = x.max(axis, keepdims=True)
+        top = Max.apply(x, axis=axis, keepdims=True)
         top = np.where(np.isfinite(top), top, x.dtype.type(0))
         with np.errstate(divide="ignore", under="ignore"):
-            return top + np.log(np.exp(x - top).sum(axis, keepdims=True))
+            return top + np.log(Sum.apply(Exp.apply(x - top), axis=axis, keepdims=True))
 
     def backward(self, dy: Any) -> Any:
         return dy * Exp.apply(self.inputs[0] - self.output)
@@ -160,8 +194,8 @@ class MeanSigmoidCrossEntropy(SigmoidCrossEntropy):
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """eˣ / Σ eˣ along the axis. A cross-entropy of the result goes back to x, which is stable."""
     x = floating(x)
-    if normalize_axis_index(axis, x.ndim) != x.ndim - 1:
-        return swapaxes(softmax(swapaxes(x, axis, -1)), axis, -1)
+    if normalize_axis_index(axis, x.ndim) != x.ndim - 1 or x.dtype not in FLOATS:
+        return SoftmaxAcross.apply(x, axis=axis)
     y = Softmax.apply(x)
     y._logits = "softmax", x, x._version()
     return y
@@ -190,7 +224,7 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
     if x.ndim == 0 or not isinstance(axis, int) or x.dtype not in FLOATS:
         return x - logsumexp(x, axis, keepdims=True)
     if normalize_axis_index(axis, x.ndim) != x.ndim - 1:
-        return swapaxes(log_softmax(swapaxes(x, axis, -1)), axis, -1)
+        return LogSoftmaxAcross.apply(x, axis=axis)
     return LogSoftmax.apply(x)
 
 

@@ -104,7 +104,7 @@ class Norm(Op):
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
         self.kept = _kept_shape(x.shape, axis)
-        return np.sqrt((x * x).sum(axis, keepdims=keepdims))
+        return np.sqrt(Sum.apply(x * x, axis=axis, keepdims=keepdims))
 
     def backward(self, dy: Any) -> Any:
         (x,) = self.inputs
