@@ -67,6 +67,20 @@ def test_a_step_of_the_document_waits_for_its_ids_and_its_loss() -> None:
     assert watched(lambda: model.train_on_batch(*sentences())) == ([IDS, LOSS], [])
 
 
+def test_a_lookup_that_fails_waits_for_the_answer_about_its_ids(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on its way into memory that goes back to CuPy, who might give it to somebody else before it has come."""
+
+    def without_memory(*arguments: Any) -> None:
+        raise MemoryError("Out of memory allocating 1,000 bytes")
+
+    monkeypatch.setattr(md.kernels.cuda, "_gather", without_memory)
+    table, ids = cp.zeros((4, 2), np.float32), cp.asarray(np.array([0, 1]))
+    cupy_stand_in.waited.clear()
+    with pytest.raises(MemoryError, match="1,000 bytes"):
+        md.kernels.cuda.embedding_forward(table, ids)
+    assert cupy_stand_in.waited == [IDS]
+
+
 def test_a_step_of_the_document_needs_no_scipy(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """CuPy imports it where an array meets a number that is not in place, and a process would start a second later."""
     met: list[str] = []

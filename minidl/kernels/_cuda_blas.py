@@ -32,20 +32,21 @@ def product(a: Array, b: Array) -> Array:
     """c = a b of matrices (M, K) and (K, N) of one type, in full precision unless CUPY_TF32=1."""
     c = _empty((len(a), b.shape[1]), a.dtype)
     if c.size and len(b):
-        product_into(c, a, b)()
+        product_into(c, _laid_out(a), _laid_out(b))()
     else:
         c[...] = 0
     return c
 
 
 def product_into(c: Array, a: Array, b: Array) -> Callable[[], None]:
-    """Computes c = a b each time that it is called, of what is in their memory then. None of them is empty.
+    """Computes c = a b each time that it is called, of what is in their memory then.
 
-    A call takes the host a third of the time that it takes to get ready for it.
+    c is dense, a and b are so or transposed, and none of them is empty. A call takes the host a third of the time that
+    it takes to get ready for it.
     """
     (m, k), n = a.shape, b.shape[1]
     kind, compute, one, zero = _types()[a.dtype.char]
-    (a, a_form, a_step), (b, b_form, b_step) = _form(a), _form(b)
+    (a_form, a_step), (b_form, b_step) = _form(a), _form(b)
     # cuBLAS counts down columns: it sees cᵀ (N, M) = bᵀ aᵀ.
     handle = Handle.current()
     arguments = (
@@ -65,12 +66,17 @@ def rounds() -> bool:
     return os.environ.get("CUPY_TF32") == "1"
 
 
-def _form(matrix: Array) -> tuple[Array, int, int]:
-    """The matrix, dense; whether it lies in the order of its columns; and how far its rows or columns are apart."""
-    flags = matrix.flags
-    if not flags.c_contiguous and flags.f_contiguous:
-        return matrix, TRANSPOSED, matrix.shape[0]
-    return _dense(matrix), AS_IT_IS, matrix.shape[1]
+def _laid_out(matrix: Array) -> Array:
+    """The matrix where it is dense in the order of its rows or of its columns, else a copy."""
+    return matrix if matrix.flags.f_contiguous else _dense(matrix)
+
+
+def _form(matrix: Array) -> tuple[int, int]:
+    """Whether the matrix lies in the order of its columns, and how far its rows or columns are apart."""
+    if matrix.flags.c_contiguous:
+        return AS_IT_IS, matrix.shape[1]
+    assert matrix.flags.f_contiguous, f"a matrix of shape {matrix.shape} and strides {matrix.strides} is not dense"
+    return TRANSPOSED, matrix.shape[0]
 
 
 @functools.cache

@@ -207,7 +207,8 @@ class Recording:
 def asked(wrong: Array) -> Callable[[], bool]:
     """Ask whether the one element is true. The host waits for the answer when it is called for, not for later work.
 
-    While a graph is recorded there is no answer but later: see `doubt`.
+    It must be called for: the GPU writes it into memory that is given back with the question. While a graph is recorded
+    there is no answer but later: see `doubt`.
     """
     if now := recording():
         now.doubt(wrong)

@@ -216,8 +216,8 @@ class Form:
         definitions = REAL[self.dtype], f"UNITS={self.units}", f"BLOCKS={self.blocks}"
         family, stem = ("lstm_wide", "wide") if self.wide else ("lstm", "persistent")
         kernel = _kernel(family, f"{stem}_{'backward' if self.backward else 'forward'}", definitions)
-        if self.shared > UNASKED:
-            kernel.max_dynamic_shared_size_bytes = max(self.shared, kernel.max_dynamic_shared_size_bytes)
+        if self.shared > UNASKED:  # the same for all forms of a kernel, in whatever order they are made
+            kernel.max_dynamic_shared_size_bytes = _gpu().shared
         return kernel
 
     def queue(self, *arguments: Any) -> None:

@@ -620,7 +620,11 @@ def embedding_forward(table: Array, ids: Array) -> Array:
     def outside(ids: Array, limit: int) -> bool:
         """Looks at the ids, and has the rows fetched before it waits for the answer, which is there earlier."""
         question = _look(ids, limit)
-        made.append(_gather(table, ids))
+        try:
+            made.append(_gather(table, ids))
+        except BaseException:
+            question()  # until the answer has come its memory must not serve others
+            raise
         return _answer(question, ids, limit)
 
     validate.embedding(table, ids, outside if check_ids else _outside)
