@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,6 +42,7 @@ def main() -> None:
         for name in NAMES + ON_GPU:
             print(f"{name:14}{_module(name).__doc__}")
         return
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # by way of what closes the contestants
     threads, peers = _threads(arguments.threads), _split(arguments.peers)
     setting = Setting(arguments.quick, arguments.rounds, threads, peers, arguments.output)
     for name in NAMES if "all" in arguments.names else arguments.names:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -170,6 +173,27 @@ def test_a_process_that_does_not_answer_is_ended() -> None:
         pytest.raises(EndedError, match="status -9 for want of an answer in 0.01 s"),
     ):
         contestants["minidl"].ask(run=1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed by Linux")
+def test_a_run_that_is_told_to_end_leaves_no_process_behind(tmp_path: Path) -> None:
+    """A contestant is stopped between its turns, so it does not end by itself when nobody is there any more."""
+    command = [sys.executable, "-m", "benchmarks", "overhead", "--quick", "--peers", "none", "--output", str(tmp_path)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    run = subprocess.Popen(command, cwd=Path(__file__).parent.parent, **quiet)  # type: ignore[call-overload]
+    listed = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+
+    def stopped(pid: str) -> bool:
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        return False
+
+    while not any(map(stopped, children := listed.read_text().split())):
+        assert run.poll() is None, "it ended before it had a contestant"
+        time.sleep(0.005)
+    run.terminate()
+    assert run.wait(60) == 128 + signal.SIGTERM
+    assert not any(map(stopped, children))
 
 
 def test_calls_that_are_queued_share_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
