@@ -149,21 +149,20 @@ def sum_columns(batch: int, classes: int) -> Step:
     return lambda: kernels.of(x).sum_columns(x)
 
 
-def _max(shape: tuple[int, int, int]) -> Step:
-    x = _uniform(*shape)
+def _max(x: Array) -> Step:
     return lambda: kernels.of(x).extreme_forward(x, True)
 
 
 def max(n: int) -> Step:  # the name of the task
-    return _max((1, n, 1))
+    return _max(_uniform(n)[None, :, None])
 
 
 def max_rows(batch: int, classes: int) -> Step:
-    return _max((batch, classes, 1))
+    return _max(_uniform(batch, classes)[:, :, None])
 
 
 def max_columns(batch: int, classes: int) -> Step:
-    return _max((1, batch, classes))
+    return _max(_uniform(batch, classes)[None])
 
 
 def softmax(batch: int, classes: int) -> Step:
