@@ -28,8 +28,8 @@
 // blocks. In a cluster that is one store which counts itself in (st.async), a few hundred cycles: a fence or the
 // cluster's own barrier would wait for everything that is on its way to global memory. In global memory it is a release
 // by one thread, a counter and the way back, some 2000. These cycles come from counting instructions. The whole step of
-// one row a group, measured on an H200: 0.83 µs at 128 units, 1.03 at 256, 1.98 at 512 and 2.49 at 1024, of 1980 cycles
-// each, and backward as much.
+// one row a group, measured on an H200: 0.83 µs at 128 units, 1.03 at 256, and before there were shifts 1.98 at 512 and
+// 2.49 at 1024, of 1980 cycles each, and backward as much.
 //
 // Long states, the `step` kernels: cuBLAS makes h R, or dz Rᵀ, one step at a time and one kernel does the rest. A model
 // plays its steps as graphs (_cuda_graph.py), which spares it the launches from Python.
@@ -143,6 +143,7 @@ extern "C" __global__ void GROUPED __launch_bounds__(512) persistent_forward(
         __syncthreads();
     }
 }
+
 // dz of each step, dh ← dz Rᵀ, and dh and dc before the first.
 //
 // The same blocks, but nobody hands on dz: a block keeps its units' own and multiplies it by their columns of R, in the
