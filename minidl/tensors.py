@@ -438,8 +438,10 @@ class Op:
         for x in inputs:
             if isinstance(x, Tensor):
                 tensors = True
-                wanted = wanted or x._needs
-                touched = touched or x._memory is not None
+                if x._needs:
+                    wanted = True
+                if x._memory is not None:
+                    touched = True
                 x = x._array
             arrays.append(x)
         try:
@@ -519,17 +521,23 @@ def _result(array: Any, op: Op | None, slot: int, inputs: Sequence[Any], arrays:
             f"keep real and imaginary parts in two tensors, or detach()"
         )
     base = array.base
-    view = base is not None and not devices.owns(base)
-    if not view:
+    if base is None or devices.owns(base):
         for x in arrays:
             if x is array:
                 break
         else:
             return t
     for x in inputs:  # a view of an input, or the input itself, shares its fate
-        if isinstance(x, Tensor) and np.may_share_memory(x._array, array):
+        if isinstance(x, Tensor) and _share_memory(x._array, array, base):
             t._memory = x._shared_memory()
     return t
+
+
+def _share_memory(x: Array, y: Array, base: Any) -> bool:
+    """Whether y, which looks at the memory of `base`, may look at that of x."""
+    if type(base) is np.ndarray and base.base is None and x.base is None:  # each has memory of its own; nearly always
+        return base is x
+    return np.may_share_memory(x, y)
 
 
 def _outputs(op: Op, result: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from numbers import Number
@@ -36,11 +37,12 @@ class Transpose(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axes: tuple[int, ...]) -> Any:
-        self.axes = [a % x.ndim for a in axes]
-        return x.transpose(axes)
+        self.axes = axes  # none of them: reversed, and that is its own inverse
+        return x.transpose(*axes)
 
     def backward(self, dy: Any) -> Any:
-        return dy.transpose(sorted(range(len(self.axes)), key=self.axes.__getitem__))
+        n = len(self.axes)
+        return dy.transpose(*sorted(range(n), key=[a % n for a in self.axes].__getitem__))
 
 
 class BroadcastTo(Op):
@@ -92,17 +94,31 @@ class Concatenate(Op):
     reads_inputs = False
 
     def forward(self, *arrays: Any, axis: int) -> Any:
-        y = np.concatenate(arrays, axis)
-        self.before = (slice(None),) * (axis % y.ndim)
-        self.ends = np.cumsum([a.shape[axis] for a in arrays]).tolist()
-        return y
+        self.axis, self.lengths = axis % arrays[0].ndim, [a.shape[axis] for a in arrays]
+        return np.concatenate(arrays, axis)
 
     def backward(self, dy: Any) -> Any:
-        starts = [0, *self.ends[:-1]]
+        before, ends = (slice(None),) * self.axis, itertools.accumulate(self.lengths)
         return tuple(
-            dy[(*self.before, slice(a, b))] if need else None
-            for a, b, need in zip(starts, self.ends, self.needs, strict=True)
+            [
+                dy[(*before, slice(end - n, end))] if need else None
+                for end, n, need in zip(ends, self.lengths, self.needs, strict=True)
+            ]
         )
+
+
+class Stack(Op):
+    """The arrays side by side along a new axis;  each gets its place of dy back"""
+
+    reads_inputs = False
+
+    def forward(self, *arrays: Any, axis: int) -> Any:
+        self.before = (slice(None),) * normalize_axis_index(axis, arrays[0].ndim + 1)
+        new = (*self.before, None)
+        return np.concatenate(tuple([a[new] for a in arrays]), len(self.before))
+
+    def backward(self, dy: Any) -> Any:
+        return tuple([dy[(*self.before, i)] if need else None for i, need in enumerate(self.needs)])
 
 
 def reshape(x: Any, *shape: Any) -> Tensor:
@@ -122,7 +138,7 @@ def transpose(x: Any, *axes: Any) -> Tensor:
     x = as_tensor(x)
     if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
         axes = tuple(axes[0] or ())
-    return Transpose.apply(x, axes=tuple(axes) or tuple(range(x.ndim))[::-1])
+    return Transpose.apply(x, axes=axes)
 
 
 def swapaxes(x: Any, a: int, b: int) -> Tensor:
@@ -200,7 +216,11 @@ def concatenate(tensors: Sequence[Any], axis: int = 0) -> Tensor:
 
 def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """The tensors side by side along a new axis."""
-    return concatenate([expand_dims(t, axis) for t in _alike("stack", tensors)], axis)
+    tensors = _alike("stack", tensors)
+    for i, t in enumerate(tensors):
+        if t.shape != tensors[0].shape:
+            raise ValueError(f"stack: tensor 0 has shape {tensors[0].shape} and tensor {i} {t.shape}; they must agree")
+    return Stack.apply(*tensors, axis=axis)
 
 
 def split(x: Any, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
@@ -219,6 +239,8 @@ def _alike(function: str, tensors: Sequence[Any]) -> list[Tensor]:
     """All as tensors of one type, by the rules of arithmetic."""
     if not len(tensors):
         raise ValueError(f"{function} needs at least one tensor")
+    if all(isinstance(t, Tensor) for t in tensors) and len({t._array.dtype for t in tensors}) == 1:  # nearly always
+        return list(tensors)
     leader = next((t for t in tensors if isinstance(t, Tensor)), None)
     device = None if leader is None else leader.device
     given = [t if isinstance(t, Tensor) else as_tensor(t, device=device) for t in tensors]
@@ -242,8 +264,13 @@ def _check_joinable(shapes: list[tuple[int, ...]], axis: int) -> None:
             raise ValueError(f"{text}; they must agree in all axes but axis {axis}, along which they are joined")
 
 
+_PLAIN = {int, slice, type(None), type(Ellipsis)}  # of parts of a key that need no look, on any device
+
+
 def _usable(key: Any, x: Tensor) -> Any:
     """A key that x's array takes, and refuses where NumPy's would."""
+    if _PLAIN.issuperset(map(type, key)) if type(key) is tuple else type(key) in _PLAIN:
+        return key
     key = _frozen(key, x)
     if x.device == "cuda":
         _check_indices(key, x.shape)
