@@ -32,6 +32,22 @@ class Matmul(Op):
         )
 
 
+class MatmulOfRows(Matmul):
+    """y = a b for a b of one or two axes, as one product of matrices: a is rows, and b is a column if it is a vector"""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return _product(_rows(a), _columns(b)).reshape(a.shape[:-1] + b.shape[1:])
+
+    def backward(self, dy: Any) -> Any:
+        (a, b), needs = self.inputs, self.needs
+        rows, columns = _rows(a), _columns(b)
+        dy = dy.reshape(rows.shape[0], columns.shape[1])
+        return (
+            Matmul.apply(dy, columns.swapaxes(0, 1)).reshape(a.shape) if needs[0] else None,
+            Matmul.apply(rows.swapaxes(0, 1), dy).reshape(b.shape) if needs[1] else None,
+        )
+
+
 class Affine(Op):
     """y = x W + b, over the last axis of x;  dx = dy Wᵀ, dW = Σ xᵀ dy, db = Σ dy"""
 
@@ -62,6 +78,10 @@ def _rows(x: Any) -> Any:
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
+def _columns(x: Any) -> Any:
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
 def _product(a: Any, b: Any) -> Any:
     return kernels.of(a).matmul(a, b) if a.dtype.kind == "f" else np.matmul(a, b)
 
@@ -70,20 +90,17 @@ def matmul(a: Any, b: Any) -> Tensor:
     """a b. Vectors are rows on the left and columns on the right, stacks of matrices broadcast, as in NumPy."""
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype == b.dtype):
         a, b = of_one_type(*operands(*beside_each_other(a, b)))
-    if a.ndim == 0 or b.ndim == 0:
-        raise ValueError(f"matmul needs vectors or matrices, got shapes {a.shape} and {b.shape}; use * for a number")
-    if a.shape[-1] != b.shape[0 if b.ndim == 1 else -2]:
+    of_a, of_b = a._array.shape, b._array.shape
+    if not of_a or not of_b:
+        raise ValueError(f"matmul needs vectors or matrices, got shapes {of_a} and {of_b}; use * for a number")
+    if of_a[-1] != of_b[0 if len(of_b) == 1 else -2]:
         raise ValueError(
-            f"matmul: the last axis of a and the {'only' if b.ndim == 1 else 'second last'} axis of b must agree, "
-            f"got shapes {a.shape} and {b.shape}"
+            f"matmul: the last axis of a and the {'only' if len(of_b) == 1 else 'second last'} axis of b must agree, "
+            f"got shapes {of_a} and {of_b}"
         )
-    if a.ndim == 1:
-        return _without_axis(matmul(a.reshape(1, -1), b), -1 if b.ndim == 1 else -2)
-    if b.ndim == 1:
-        return _without_axis(matmul(a, b.reshape(-1, 1)), -1)
-    if a.ndim > 2 and b.ndim == 2:  # one large product instead of a stack, forward and backward
-        return Matmul.apply(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
-    return Matmul.apply(a, b)
+    if len(of_b) > 2 and len(of_a) == 1:
+        return matmul(a.reshape(1, -1), b).reshape(*of_b[:-2], of_b[-1])
+    return Matmul.apply(a, b) if len(of_b) > 2 or len(of_a) == len(of_b) == 2 else MatmulOfRows.apply(a, b)
 
 
 def affine(x: Any, W: Any, b: Any) -> Tensor:
@@ -102,12 +119,6 @@ def affine(x: Any, W: Any, b: Any) -> Tensor:
             f"affine: expected x (…, rows, D), W (D, U) and b (U,), got shapes {rows}, {weights} and {bias}"
         )
     return Affine.apply(x, W, b)
-
-
-def _without_axis(x: Tensor, axis: int) -> Tensor:
-    shape = list(x.shape)
-    del shape[axis]
-    return x.reshape(tuple(shape))
 
 
 METHODS = {"__matmul__": matmul, "__rmatmul__": lambda b, a: matmul(a, b), "matmul": matmul}
