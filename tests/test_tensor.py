@@ -579,7 +579,7 @@ def test_a_number_has_no_axes(f: Callable[..., Any]) -> None:
         (lambda x: md.take_along_axis(x, [0], 0), "indices have 1 axes and x has 2"),
         (lambda x: md.take(x, [6]), "out of bounds"),
         (lambda x: np.linalg.norm(x, 1), "the root of the sum of squares only, got ord=1"),
-        (lambda x: md.stack([x, x[0]]), "same number of dimensions"),
+        (lambda x: md.stack([x, x[0]]), r"tensor 0 has shape \(2, 3\) and tensor 1 \(3,\); they must agree"),
         (lambda x: md.concatenate([x, x[:, 1:]]), r"\(2, 3\) and tensor 1 \(2, 2\); they must agree in all axes but"),
         (lambda x: md.concatenate([x, x[:1]], -1), r"\(2, 3\) and tensor 1 \(1, 3\); they must .* but axis 1"),
         (lambda x: md.mean(x[:0]), r"mean of no elements: shape \(0, 3\), axis None"),
@@ -595,6 +595,16 @@ def test_a_number_has_no_axes(f: Callable[..., Any]) -> None:
 def test_mistakes_are_explained(wrong: Callable[[Any], Any], message: str, kernels: str) -> None:
     with pytest.raises((ValueError, IndexError), match=message):
         wrong(md.Tensor(np.ones((2, 3)), requires_grad=True))
+
+
+@pytest.mark.parametrize("axis", [[0, 1], 1.0, (1.0,), "1"])
+@pytest.mark.parametrize("reduce", [md.sum, md.mean, md.max, md.var])
+def test_an_axis_is_an_integer(reduce: Callable[..., Any], axis: Any, kernels: str) -> None:
+    x = md.Tensor(np.ones((2, 3)))
+    for known in (1, (1,), (0, 1)):  # what they make of the array is remembered
+        reduce(x, known)
+    with pytest.raises(TypeError, match="integer"):
+        reduce(x, axis)
 
 
 @pytest.mark.parametrize("wrong", [lambda x: md.sparse_cross_entropy(x, [0.0, 1.0]), lambda x: md.embedding(x, [0.5])])

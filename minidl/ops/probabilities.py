@@ -12,7 +12,7 @@ from minidl.kernels.validate import FLOATS
 from minidl.ops.activations import softplus
 from minidl.ops.coercion import constant, constant_beside, floating, of_one_type, operands
 from minidl.ops.elementary import Exp, exp
-from minidl.ops.reductions import Max, Mean, Sum, mean, sum
+from minidl.ops.reductions import Mean, Sum, extreme_of, mean, sum, sum_of
 from minidl.tensors import Op, Tensor
 
 
@@ -43,8 +43,8 @@ class SoftmaxAcross(Op):
     def forward(self, x: Any, axis: int) -> Any:
         self.axis = axis
         with np.errstate(invalid="ignore"):
-            y = Exp.apply(x - Max.apply(x, axis=axis, keepdims=True))
-            y /= Sum.apply(y, axis=axis, keepdims=True)
+            y = Exp.apply(x - extreme_of(x, axis, keepdims=True, largest=True))
+            y /= sum_of(y, axis, keepdims=True)
         return y
 
     def backward(self, dy: Any) -> Any:
@@ -79,8 +79,8 @@ class LogSoftmaxAcross(Op):
     def forward(self, x: Any, axis: int) -> Any:
         self.axis = axis
         with np.errstate(invalid="ignore"):
-            y = x - Max.apply(x, axis=axis, keepdims=True)
-            y -= np.log(Sum.apply(Exp.apply(y), axis=axis, keepdims=True))
+            y = x - extreme_of(x, axis, keepdims=True, largest=True)
+            y -= np.log(sum_of(Exp.apply(y), axis, keepdims=True))
         return y
 
     def backward(self, dy: Any) -> Any:
@@ -92,14 +92,18 @@ class Logsumexp(Op):
 
     reads_output = True
 
-    def forward(self, x: Any, axis: int) -> Any:
-        top = Max.apply(x, axis=axis, keepdims=True)
-        top = np.where(np.isfinite(top), top, x.dtype.type(0))
+    def forward(self, x: Any, axis: int, keepdims: bool) -> Any:
+        top = extreme_of(x, axis, keepdims=True, largest=True)
+        self.kept = top.shape
+        most = float(np.finfo(x.dtype).max)
+        top = np.maximum(-most, np.minimum(most, top))  # of an infinity the difference to itself would be NaN
         with np.errstate(divide="ignore", under="ignore"):
-            return top + np.log(Sum.apply(Exp.apply(x - top), axis=axis, keepdims=True))
+            y = np.log(sum_of(Exp.apply(x - top), axis, keepdims=True))
+        y += top
+        return y if keepdims else y.squeeze(axis)
 
     def backward(self, dy: Any) -> Any:
-        return dy * Exp.apply(self.inputs[0] - self.output)
+        return dy.reshape(self.kept) * Exp.apply(self.inputs[0] - self.output.reshape(self.kept))
 
 
 class Logits(Op):
@@ -213,9 +217,7 @@ def logits_of(p: Any, made_by: str) -> Tensor | None:
 
 def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Tensor:
     """ln Σ eˣ along the axis, without overflow."""
-    x = floating(x)
-    y = Logsumexp.apply(x, axis=axis)
-    return y if keepdims else y.reshape(tuple(n for i, n in enumerate(x.shape) if i != axis % x.ndim))
+    return Logsumexp.apply(floating(x), axis=axis, keepdims=keepdims)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import operator
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
 from minidl.kernels.validate import FLOATS
-from minidl.ops.arithmetic import Where, square
+from minidl.ops.arithmetic import Where
 from minidl.ops.coercion import constant, floating
 from minidl.ops.shapes import BroadcastTo
 from minidl.tensors import FUNCTIONS, Op, Tensor, as_tensor, wrap
 
 Axis = int | tuple[int, ...] | None
+
+
+class Layout(NamedTuple):
+    """An array as a reduction sees it."""
+
+    n: int  # how many elements make one of the result
+    kept: tuple[int, ...]  # the result's shape, with axes of length 1 for those that go
+    left: tuple[int, ...]  # and without them
+    matrices: tuple[int, int, int] | None  # so many, of n rows and so many columns; None if the axes lie apart
 
 
 class Sum(Op):
@@ -24,23 +35,25 @@ class Sum(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        shape = self.shape = x.shape
-        place = _place(len(shape), axis)
-        # Of columns that do not lie dense the kernel would need a copy, and NumPy goes along with the strides.
-        if place is None or x.dtype not in FLOATS or (place[1] < len(shape) and not x.flags.c_contiguous):
-            self.kept = _kept_shape(shape, axis)
-            return x.sum(axis, keepdims=keepdims)
-        first, end = place
-        self.kept = (*shape[:first], *(1,) * (end - first), *shape[end:])
-        before, summed, after = shape[:first], math.prod(shape[first:end]), shape[end:]
-        if after:
-            y = kernels.of(x).sum_columns(x.reshape(*before, summed, math.prod(after)))
-        else:
-            y = kernels.of(x).sum_rows(x.reshape(*before, summed))
-        return y.reshape(self.kept if keepdims else (*before, *after))
+        self.shape, self.layout = x.shape, _layout(x, axis)
+        return sum_of(x, axis, keepdims)
 
     def backward(self, dy: Any) -> Any:
-        return BroadcastTo.apply(dy.reshape(self.kept), shape=self.shape)
+        return BroadcastTo.apply(dy.reshape(self.layout.kept), shape=self.shape)
+
+
+def sum_of(x: Any, axis: Axis, keepdims: bool) -> Any:
+    """Σ x of an array over the axes."""
+    n, kept, left, matrices = _layout(x, axis)
+    # Of columns that do not lie dense the kernel would need a copy, and NumPy goes along with the strides.
+    if matrices is None or x.dtype not in FLOATS or (matrices[2] != 1 and not x.flags.c_contiguous):
+        return x.sum(axis, keepdims=keepdims)
+    if matrices[2] == 1:
+        y = kernels.of(x).sum_rows(x.reshape(*left, n))
+    else:
+        y = kernels.of(x).sum_columns(x.reshape(matrices))
+    shape = kept if keepdims else left
+    return y if y.shape == shape else y.reshape(shape)
 
 
 class Mean(Sum):
@@ -48,12 +61,45 @@ class Mean(Sum):
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
         y = super().forward(x, axis, keepdims)
-        self.n = x.size // y.size if x.size else _count("mean", x, axis)
-        y /= self.n
+        y /= _divisor(self, x, self.layout.n, axis)
         return y
 
     def backward(self, dy: Any) -> Any:
-        return super().backward(devices.divided(dy, self.n))
+        return super().backward(devices.divided(dy, self.layout.n))
+
+
+class Var(Op):
+    """y = Σ (x − mean x)² / (n − ddof) over the axes;  dx = 2 dy (x − mean x) / (n − ddof)"""
+
+    def forward(self, x: Any, axis: Axis, keepdims: bool, ddof: int) -> Any:
+        layout = _layout(x, axis)
+        self.axis, self.kept = axis, layout.kept
+        self.divisor = _divisor(self, x, layout.n, axis, ddof)
+        d = self._deviations(x)
+        d *= d
+        y = sum_of(d, axis, keepdims)
+        y /= self.divisor
+        return y
+
+    def backward(self, dy: Any) -> Any:
+        return dy.reshape(self.kept) * (2 / self.divisor) * self._deviations(self.inputs[0])
+
+    def _deviations(self, x: Any) -> Any:
+        return x - Mean.apply(x, axis=self.axis, keepdims=True)
+
+
+class Std(Var):
+    """y = √var;  dx = dy (x − mean x) / ((n − ddof) y), 0 where y = 0"""
+
+    reads_output = True
+
+    def forward(self, x: Any, axis: Axis, keepdims: bool, ddof: int) -> Any:
+        return np.sqrt(super().forward(x, axis, keepdims, ddof))
+
+    def backward(self, dy: Any) -> Any:
+        y = self.output.reshape(self.kept)
+        slope = dy.reshape(self.kept) / (self.divisor * Where.apply(constant(y) == 0, 1.0, y))
+        return slope * self._deviations(self.inputs[0])
 
 
 class Extreme(Op):
@@ -62,31 +108,38 @@ class Extreme(Op):
     makes_gradients = True
     reads_output = True
     largest: bool
-    kernels: Any  # whose result it is, if it is one
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.axis, self.kept, self.kernels = axis, _kept_shape(x.shape, axis), None
-        place = _place(x.ndim, axis)
-        # Of what does not lie dense the kernel would need a copy, and NumPy goes along with the strides.
-        if place is None or x.dtype not in FLOATS or not x.flags.c_contiguous or not x.size:
-            return (x.max if self.largest else x.min)(axis, keepdims=keepdims)
-        self.kernels, (first, end) = kernels.of(x), place
-        self.matrices = math.prod(x.shape[:first]), math.prod(x.shape[first:end]), math.prod(x.shape[end:])
-        y = self.kernels.extreme_forward(x.reshape(self.matrices), self.largest)
-        return y.reshape(self.kept if keepdims else (*x.shape[:first], *x.shape[end:]))
+        self.axis, self.layout = axis, _layout(x, axis)
+        self.matrices = self.layout.matrices if _takes_extreme(x, self.layout) else None
+        return extreme_of(x, axis, keepdims, self.largest)
 
     def backward(self, dy: Any) -> Any:
         x, y = self.inputs[0], self.output
-        if self.kernels is None or isinstance(dy, Tensor):
-            return dy.reshape(self.kept) * self._shares().astype(dy.dtype)
+        if self.matrices is None or isinstance(dy, Tensor):
+            return dy.reshape(self.layout.kept) * self._shares().astype(dy.dtype)
         before, _, after = self.matrices
         dy, x, y = dy.reshape(before, after), x.reshape(self.matrices), y.reshape(before, after)
-        return self.kernels.extreme_backward(dy, x, y).reshape(self.inputs[0].shape)
+        return kernels.of(x).extreme_backward(dy, x, y).reshape(self.inputs[0].shape)
 
     def _shares(self) -> Any:
-        x = constant(self.inputs[0])
-        ties = (x == constant(self.output).reshape(self.kept)) | np.isnan(x)  # a NaN is the extreme, and equals nothing
+        x, y = constant(self.inputs[0]), constant(self.output).reshape(self.layout.kept)
+        ties = (x == y) | np.isnan(x)  # a NaN is the extreme, and equals nothing
         return ties / ties.sum(self.axis, keepdims=True)
+
+
+def extreme_of(x: Any, axis: Axis, keepdims: bool, largest: bool) -> Any:
+    """max x or min x of an array over the axes."""
+    layout = _layout(x, axis)
+    if not _takes_extreme(x, layout):
+        return (x.max if largest else x.min)(axis, keepdims=keepdims)
+    y = kernels.of(x).extreme_forward(x.reshape(layout.matrices), largest)
+    return y.reshape(layout.kept if keepdims else layout.left)
+
+
+def _takes_extreme(x: Any, layout: Layout) -> bool:
+    """Whether a kernel does it. What does not lie dense it would copy, and NumPy goes along with the strides."""
+    return layout.matrices is not None and x.dtype in FLOATS and x.flags.c_contiguous and x.size > 0
 
 
 class Max(Extreme):
@@ -103,8 +156,8 @@ class Norm(Op):
     reads_output = True
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.kept = _kept_shape(x.shape, axis)
-        return np.sqrt(Sum.apply(x * x, axis=axis, keepdims=keepdims))
+        self.kept = _layout(x, axis).kept
+        return np.sqrt(sum_of(x * x, axis, keepdims))
 
     def backward(self, dy: Any) -> Any:
         (x,) = self.inputs
@@ -163,16 +216,12 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """Σ (x − mean x)² / (n − ddof) over the axes; divides by n unless told otherwise, as NumPy does."""
-    x = floating(x)
-    n = _count("var", x, axis, ddof)
-    return sum(square(x - mean(x, axis, keepdims=True)), axis, keepdims) / (n - ddof)
+    return Var.apply(floating(x), axis=axis, keepdims=keepdims, ddof=ddof)
 
 
 def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """√var. The gradient where all elements are equal is 0."""
-    x = floating(x)
-    n = _count("std", x, axis, ddof)
-    return norm(x - mean(x, axis, keepdims=True), axis, keepdims) / math.sqrt(n - ddof)
+    return Std.apply(floating(x), axis=axis, keepdims=keepdims, ddof=ddof)
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -233,38 +282,33 @@ def _norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) ->
     raise ValueError(f"norm: minidl knows the root of the sum of squares only, got ord={ord!r}")
 
 
-def _count(function: str, x: Tensor, axis: Axis, ddof: int = 0) -> int:
-    shape = x.shape
-    n = x.size if axis is None else math.prod([shape[a] for a in _axes(len(shape), axis)])
+def _divisor(op: Op, x: Any, n: int, axis: Axis, ddof: int = 0) -> int:
     if n <= ddof:
         few = "no elements" if n == 0 else f"{n} elements with ddof={ddof}"
-        raise ValueError(f"{function} of {few}: shape {x.shape}, axis {axis}")
-    return n
+        raise ValueError(f"{op.name()} of {few}: shape {x.shape}, axis {axis}")
+    return n - ddof
 
 
-def _axes(ndim: int, axis: Axis) -> tuple[int, ...]:
-    if axis is None:
-        return tuple(range(ndim))
-    return tuple([normalize_axis_index(a, ndim) for a in (axis if isinstance(axis, tuple) else (axis,))])
+def _layout(x: Any, axis: Axis) -> Layout:
+    if isinstance(axis, tuple):
+        axis = tuple(map(operator.index, axis))  # (1.0,) would else be found where (1,) is remembered
+    elif isinstance(axis, list):
+        raise TypeError(f"axis must be an integer, a tuple of integers or None, got the list {axis}")
+    return _layout_of(x.shape, axis)
 
 
-def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
-    if axis is None:
-        return (1,) * len(shape)
-    axes = _axes(len(shape), axis)
-    return tuple([1 if i in axes else n for i, n in enumerate(shape)])
-
-
-def _place(ndim: int, axis: Axis) -> tuple[int, int] | None:
-    """Where the axes of a sum begin and end, if they stand side by side."""
-    if axis is None:
-        return 0, ndim
-    if not isinstance(axis, tuple):
-        axis = normalize_axis_index(axis, ndim)
-        return axis, axis + 1
-    axes = sorted(_axes(ndim, axis))
-    side_by_side = axes and axes == list(range(axes[0], axes[0] + len(axes)))
-    return (axes[0], axes[-1] + 1) if side_by_side else None
+@lru_cache(4096, typed=True)  # to find it out takes as long as a short sum
+def _layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
+    every = range(len(shape))
+    given = every if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = sorted([normalize_axis_index(a, len(shape)) for a in given])
+    n = math.prod([shape[a] for a in axes])
+    kept = tuple([1 if a in axes else shape[a] for a in every])
+    left = tuple([shape[a] for a in every if a not in axes])
+    matrices = None
+    if axes and axes == list(range(axes[0], axes[0] + len(axes))):
+        matrices = math.prod(shape[: axes[0]]), n, math.prod(shape[axes[-1] + 1 :])
+    return Layout(n, kept, left, matrices)
 
 
 METHODS = {f.__name__: f for f in (sum, mean, var, std, max, min, prod, cumsum, argmax, argmin, any, all)}
