@@ -60,8 +60,8 @@ class _Lent(_Memory):
 
 # Of the device's arrays, as of NumPy's: what they return lives on the device.
 METHODS = {
-    "all", "any", "argmax", "argmin", "astype", "copy", "max", "min", "prod", "ravel", "reshape", "squeeze", "sum",
-    "swapaxes", "transpose", "view",
+    "all", "any", "argmax", "argmin", "astype", "clip", "copy", "max", "min", "prod", "ravel", "reshape", "squeeze",
+    "sum", "swapaxes", "transpose", "view",
 }  # fmt: skip
 
 
@@ -86,7 +86,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         if name == "T":
             return self.transpose()
         if name in METHODS:
-            return lambda *arguments, **options: self._made(lambda: getattr(self._host, name)(*arguments, **options))
+            method = getattr(self._host, name)
+            return lambda *arguments, **options: self._made(lambda: method(*map(_bare, arguments), **options))
         raise AttributeError(f"CuPy's stand-in has no ndarray.{name}; add it if CuPy's ndarray does")
 
     def _made(self, compute: Callable[[], Any]) -> ndarray:

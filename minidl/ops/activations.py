@@ -28,8 +28,8 @@ class Activation(Op):
     def of(cls, x: Any, *numbers: float) -> Tensor:
         """f(x): by the kernel, or by the formula for another type of x, and for a tensor in place of a number."""
         x = floating(x)
-        by_kernel = x.dtype in FLOATS and {float, int}.issuperset(map(type, numbers))
-        return cls.apply(x, numbers=numbers) if by_kernel else cls.formula(x, *numbers)
+        plain = not numbers or {float, int}.issuperset(map(type, numbers))
+        return cls.apply(x, numbers=numbers) if plain and x._array.dtype in FLOATS else cls.formula(x, *numbers)
 
     def forward(self, x: Any, numbers: tuple[float, ...]) -> Any:
         self.kernels, self.numbers = kernels.of(x), numbers

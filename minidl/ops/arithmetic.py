@@ -68,6 +68,9 @@ class Divide(Op):
 
     def forward(self, a: Any, b: Any) -> Any:
         y = a / b
+        dtype = y.dtype
+        if dtype is getattr(a, "dtype", None) or dtype is getattr(b, "dtype", None):  # nearly always
+            return y
         integers = all(np.result_type(x).kind in "iub" for x in (a, b))
         return y.astype(np.float32) if integers else y
 
@@ -207,10 +210,17 @@ class Where(Op):
 
 def _of_one_shape(condition: Any, a: Any, b: Any) -> bool:
     """Whether the kernel takes them: booleans, and beside them floats of one type, of which one may be a number."""
-    arrays = [x for x in (a, b) if type(x) not in (float, int, bool)]
-    types = {getattr(x, "dtype", None) for x in arrays}
-    same = len(types) == 1 and types.issubset(FLOATS) and condition.dtype == bool
-    return same and all(x.shape == condition.shape for x in arrays)
+    shape, dtype = condition.shape, None
+    if condition.dtype != bool:
+        return False
+    for x in (a, b):
+        if type(x) in (float, int, bool):
+            continue
+        found = getattr(x, "dtype", None)
+        if found not in FLOATS or x.shape != shape or (dtype is not None and found != dtype):
+            return False
+        dtype = found
+    return dtype is not None
 
 
 class Clip(Op):
@@ -218,7 +228,7 @@ class Clip(Op):
 
     def forward(self, x: Any, low: float | None, high: float | None) -> Any:
         self.low, self.high = low, high
-        return np.clip(x, low, high)
+        return x.clip(low, high)
 
     def backward(self, dy: Any) -> Any:
         x = constant(self.inputs[0])
@@ -330,8 +340,11 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
         x = x if low is None else maximum(x, low)
         return as_tensor(x) if high is None else minimum(x, high)
     x = as_tensor(floating(x) if isinstance(low, float) or isinstance(high, float) else x)
-    low, high = (b if b is None or isinstance(b, Number) else constant_beside("clip", b, x) for b in (low, high))
-    return Clip.apply(x, low=low, high=high)
+    return Clip.apply(x, low=_bound(low, x), high=_bound(high, x))
+
+
+def _bound(b: Any, x: Tensor) -> Any:
+    return b if type(b) in (float, int) or b is None or isinstance(b, Number) else constant_beside("clip", b, x)
 
 
 def astype(x: Any, dtype: Any) -> Tensor:
