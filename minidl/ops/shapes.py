@@ -78,7 +78,7 @@ class AddAt(Op):
 
     def forward(self, x: Any, shape: tuple[int, ...], key: Any) -> Any:
         self.key = key
-        if _may_repeat(key) and x.dtype.kind == "f":
+        if not _is_plain(key) and _may_repeat(key) and x.dtype.kind == "f":
             return _added_up(x, shape, key)
         y = devices.full(shape, 0, x)
         y[key] = x
@@ -264,12 +264,17 @@ def _check_joinable(shapes: list[tuple[int, ...]], axis: int) -> None:
             raise ValueError(f"{text}; they must agree in all axes but axis {axis}, along which they are joined")
 
 
-_PLAIN = {int, slice, type(None), type(Ellipsis)}  # of parts of a key that need no look, on any device
+_PLAIN = {int, slice, type(None), type(Ellipsis)}
+
+
+def _is_plain(key: Any) -> bool:
+    """Whether it names each place once, and needs no look on any device: nearly always."""
+    return _PLAIN.issuperset(map(type, key)) if type(key) is tuple else type(key) in _PLAIN
 
 
 def _usable(key: Any, x: Tensor) -> Any:
     """A key that x's array takes, and refuses where NumPy's would."""
-    if _PLAIN.issuperset(map(type, key)) if type(key) is tuple else type(key) in _PLAIN:
+    if _is_plain(key):
         return key
     key = _frozen(key, x)
     if x.device == "cuda":
