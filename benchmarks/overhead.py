@@ -1,9 +1,10 @@
-"""What is around the arithmetic: one tiny op, many in a chain and in a network, and the step of a small MLP."""
+"""What is around the arithmetic: one tiny op of each kind, many in a chain and in a network, a step of a small MLP."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from benchmarks import small_ops
 from benchmarks.process import Field, check_agreement, race
 from benchmarks.result import Result
 from benchmarks.setting import Setting
@@ -24,9 +25,18 @@ def run(setting: Setting) -> Result:
         for task, case in cases.items():
             check_agreement(contestants, task, **_with("sgd", task))
             result.add_race(case, race(contestants, task, setting.rounds, **_with("adam", task)))
+        for name in small_ops.OPS:
+            check_agreement(contestants, "small_op", steps=1, name=name)
+            result.add_race(_small(name), race(contestants, "small_op", setting.rounds, name=name))
     for case, limit in zip(cases.values(), (1.0, 1.0, 1.0, 0.7), strict=True):
         result.aim(f"{case}, of the fastest", limit, result.ratio_to_fastest(case))
+    small = map(_small, small_ops.OPS)
+    result.aim_all("one op on 8 × 8 numbers, forward and backward, of the fastest", small, 1.0, mean=1.0)
     return result
+
+
+def _small(name: str) -> str:
+    return f"{name} of 8 × 8 numbers, forward and backward"
 
 
 def _with(optimizer: str, task: str) -> dict[str, Any]:

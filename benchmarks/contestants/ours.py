@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import minidl as md
-from benchmarks import inputs, scalars
+from benchmarks import inputs, scalars, small_ops
 from benchmarks.peers import DEVICE
 from minidl import devices, kernels
 from minidl.layers import LSTM, Dense, Dropout, Embedding
@@ -226,6 +226,10 @@ def tiny_op() -> Step:
         return a.grad
 
     return step
+
+
+def small_op(name: str) -> Step:
+    return small_ops.step_of(name, md, partial(md.Tensor, requires_grad=True))
 
 
 def op_chain() -> Step:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks import inputs, scalars
+from benchmarks import inputs, scalars, small_ops
 from benchmarks.peers import DEVICE
 
 Step = Callable[[], Any]
@@ -268,6 +268,10 @@ def tiny_op() -> Step:
         return a.grad
 
     return step
+
+
+def small_op(name: str) -> Step:
+    return small_ops.step_of(name, torch, lambda array: tensor(array).requires_grad_())
 
 
 def op_chain() -> Step:
