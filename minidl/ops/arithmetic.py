@@ -232,11 +232,9 @@ class Clip(Op):
 
     def backward(self, dy: Any) -> Any:
         x = constant(self.inputs[0])
-        inside = np.ones_like(x, bool)
-        if self.low is not None:
-            inside &= x >= self.low
-        if self.high is not None:
-            inside &= x <= self.high
+        if self.low is None and self.high is None:
+            return dy
+        inside = (self.low is None or x >= self.low) & (self.high is None or x <= self.high)
         return Where.apply(inside, dy, 0.0)
 
 

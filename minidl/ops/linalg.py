@@ -27,8 +27,8 @@ class Matmul(Op):
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
         return (
-            Matmul.apply(dy, b.swapaxes(-1, -2)) if self.needs[0] else None,
-            Matmul.apply(a.swapaxes(-1, -2), dy) if self.needs[1] else None,
+            _times(dy, b.swapaxes(-1, -2)) if self.needs[0] else None,
+            _times(a.swapaxes(-1, -2), dy) if self.needs[1] else None,
         )
 
 
@@ -43,8 +43,8 @@ class MatmulOfRows(Matmul):
         rows, columns = _rows(a), _columns(b)
         dy = dy.reshape(rows.shape[0], columns.shape[1])
         return (
-            Matmul.apply(dy, columns.swapaxes(0, 1)).reshape(a.shape) if needs[0] else None,
-            Matmul.apply(rows.swapaxes(0, 1), dy).reshape(b.shape) if needs[1] else None,
+            _times(dy, columns.swapaxes(0, 1)).reshape(a.shape) if needs[0] else None,
+            _times(rows.swapaxes(0, 1), dy).reshape(b.shape) if needs[1] else None,
         )
 
 
@@ -80,6 +80,11 @@ def _rows(x: Any) -> Any:
 
 def _columns(x: Any) -> Any:
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+def _times(a: Any, b: Any) -> Any:
+    """a b in a backward pass, of arrays or of tensors"""
+    return Matmul.apply(a, b) if isinstance(a, Tensor) else _product(a, b)
 
 
 def _product(a: Any, b: Any) -> Any:

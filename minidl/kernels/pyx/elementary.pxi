@@ -95,15 +95,21 @@ cdef struct Choice:
 
 
 cdef bint choice_of(x, condition, int bits, Choice *choice) except -1:
-    """Look at what where() may choose: dense reals of so many bits in the shape of the condition, or a number."""
+    """Look at what where() may choose: reals of so many bits in the shape of the condition, or a number."""
     cdef Py_ssize_t n
+    choice.step = 0
     if type(x) is float or type(x) is int or type(x) is bool:
         choice.f64 = x
         choice.f32 = <float>choice.f64
-        choice.data, choice.step = <void *>&choice.f32 if bits == 32 else <void *>&choice.f64, 0
+        choice.data = <void *>&choice.f32 if bits == 32 else <void *>&choice.f64
+        return True
+    if bits_of(x) != bits or not alike(x, condition):
+        return False
+    if is_one_number(x):
+        choice.data = PyArray_DATA(<ndarray>x)
         return True
     choice.step = 1
-    return dense(x, &choice.data, &n) == bits and alike(x, condition)
+    return dense(x, &choice.data, &n) == bits
 
 
 def where(condition, a, b):
