@@ -363,6 +363,17 @@ def test_where_chooses_bits_by_any_byte_that_is_not_0(name: str, dtype: Any) -> 
         assert y.tobytes() == np.where(condition, *sides).tobytes()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ALL)
+def test_where_takes_what_repeats_numbers(name: str, dtype: Any) -> None:
+    condition = np.arange(77).reshape(7, 11) % 3 == 0
+    other = np.arange(77, dtype=dtype).reshape(7, 11)
+    row, column = np.arange(11, dtype=dtype), np.arange(7, dtype=dtype)[:, None]
+    for repeated in (np.broadcast_to(x, (7, 11)) for x in (dtype(5), row, column)):  # one number as a sum's gradient is
+        for sides in ((repeated, other), (other, repeated), (repeated, 0.5), (repeated, repeated)):
+            np.testing.assert_array_equal(module(name).where(condition, *sides), np.where(condition, *sides))
+
+
 SPECIAL = [
     0.0,
     -0.0,
