@@ -33,6 +33,8 @@ typedef struct {
     {                                                                                                     \
         const Activation of = *(const Activation *)context;                                               \
         FOR_VECTORS(begin, end, {                                                                         \
+            FETCH_AHEAD(of.x + i);                                                                        \
+            FETCH_AHEAD(of.dy + of.dy_step * i);                                                          \
             const vec x = vload_n(of.x + i, n), dy = of.dy_step ? vload_n(of.dy + i, n) : vset(*of.dy);   \
             vstore_n(of.y + i, gradient, n);                                                              \
         });                                                                                               \

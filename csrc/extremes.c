@@ -58,6 +58,7 @@ INLINE real extreme_of_row(const int largest, ptrdiff_t n, const real *x)
     ptrdiff_t at = 0;
     for (; at + CHAINS * LANES <= n; at += CHAINS * LANES)
         UNROLL for (int chain = 0; chain < CHAINS; chain++) {
+            FETCH_AHEAD(x + at + chain * LANES);
             const vec next = vload(x + at + chain * LANES);
             most[chain] = further(largest, next, most[chain]);
             doubt[chain] = vfma(next, zero, doubt[chain]);
@@ -82,6 +83,7 @@ INLINE void extremes_of_columns(const int largest, const int vecs, ptrdiff_t n, 
         most[v] = vset(largest ? -(real)INFINITY : (real)INFINITY), doubt[v] = vset(0);
     for (ptrdiff_t i = 0; i < numbers; i++)
         UNROLL for (int v = 0; v < vecs; v++) {
+            FETCH_AHEAD(x + i * columns + v * LANES);
             const vec next = vload_n(x + i * columns + v * LANES, v == vecs - 1 ? n : LANES);
             most[v] = further(largest, next, most[v]);
             doubt[v] = vfma(next, vset(0), doubt[v]);

@@ -25,8 +25,10 @@ static double sum_of_piece(ptrdiff_t n, const real *x)
     vec sum[CHAINS] = {vset(0), vset(0), vset(0), vset(0)};
     ptrdiff_t at = 0;
     for (; at + CHAINS * LANES <= n; at += CHAINS * LANES)
-        for (int chain = 0; chain < CHAINS; chain++)
+        for (int chain = 0; chain < CHAINS; chain++) {
+            FETCH_AHEAD(x + at + chain * LANES);
             sum[chain] += vload(x + at + chain * LANES);
+        }
     FOR_VECTORS(at, n, sum[0] += vload_n(x + i, n););
     return vsum((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
@@ -77,8 +79,10 @@ INLINE void add_rows(const int vecs, ptrdiff_t n, ptrdiff_t rows, ptrdiff_t colu
             sum[chain][v] = vset(0);
     for (; rows >= CHAINS; rows -= CHAINS)
         UNROLL for (int chain = 0; chain < CHAINS; chain++, x += columns)
-            UNROLL for (int v = 0; v < vecs; v++)
+            UNROLL for (int v = 0; v < vecs; v++) {
+                FETCH_AHEAD(x + v * LANES);
                 sum[chain][v] += vload_n(x + v * LANES, v == vecs - 1 ? n : LANES);
+            }
     for (; rows > 0; rows--, x += columns)
         UNROLL for (int v = 0; v < vecs; v++)
             sum[0][v] += vload_n(x + v * LANES, v == vecs - 1 ? n : LANES);

@@ -65,6 +65,9 @@ typedef int64_t flag;
 #define FETCH_TO_WRITE(address) ((void)(address))
 #endif
 
+/* For what mostly reads, and reads two streams or computes in between: the processor does not look so far by itself. */
+#define FETCH_AHEAD(address) FETCH((const char *)(address) + 4096)
+
 /* ---- the vector type ---------------------------------------------------------------------------- */
 
 #if defined(__AVX512F__)
