@@ -1,8 +1,8 @@
 // exp, tanh, sigmoid, log1p, expm1 and erf from additions, multiplications, divisions and fused multiply-adds, each of
 // which is rounded to nearest on every device: what is proved of them on a processor holds on a GPU. They are the
-// functions of csrc/simd.h, with its polynomials. The bounds of CUDA's own are "generated from extensive but not exhaustive
-// tests, so they are not guaranteed" (CUDA C++ Programming Guide, Mathematical Functions), and CuPy's -ftz=true takes
-// their denormal results.
+// functions of csrc/simd.h, with its polynomials, but for the table that AVX-512 has of tanh. The bounds of CUDA's own
+// are "generated from extensive but not exhaustive tests, so they are not guaranteed" (CUDA C++ Programming Guide,
+// Mathematical Functions), and CuPy's -ftz=true takes their denormal results.
 //
 // Largest errors in ulp, denormal results included: exp 1.1, tanh 2.0 (float32) and 2.2, sigmoid 1.8 and 1.7. All are
 // monotone, right at 0 and at the infinities, and give NaN for NaN. No denormal number takes part in arithmetic. Of erf
