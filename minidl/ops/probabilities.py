@@ -95,9 +95,9 @@ class Logsumexp(Op):
     def forward(self, x: Any, axis: int, keepdims: bool) -> Any:
         top = extreme_of(x, axis, keepdims=True, largest=True)
         self.kept = top.shape
-        most = float(np.finfo(x.dtype).max)
+        most = np.finfo(x.dtype).max
         top = np.maximum(-most, np.minimum(most, top))  # of an infinity the difference to itself would be NaN
-        with np.errstate(divide="ignore", under="ignore"):
+        with np.errstate(divide="ignore", under="ignore", over="ignore"):
             y = np.log(sum_of(Exp.apply(x - top), axis, keepdims=True))
         y += top
         return y if keepdims else y.squeeze(axis)

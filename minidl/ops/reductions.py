@@ -35,16 +35,16 @@ class Sum(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.shape, self.layout = x.shape, _layout(x, axis)
+        self.shape, self.axis = x.shape, axis
         return sum_of(x, axis, keepdims)
 
     def backward(self, dy: Any) -> Any:
-        return BroadcastTo.apply(dy.reshape(self.layout.kept), shape=self.shape)
+        return BroadcastTo.apply(dy.reshape(_layout(self.shape, self.axis).kept), shape=self.shape)
 
 
 def sum_of(x: Any, axis: Axis, keepdims: bool) -> Any:
     """Σ x of an array over the axes."""
-    n, kept, left, matrices = _layout(x, axis)
+    n, kept, left, matrices = _layout(x.shape, axis)
     # Of columns that do not lie dense the kernel would need a copy, and NumPy goes along with the strides.
     if matrices is None or x.dtype not in FLOATS or (matrices[2] != 1 and not x.flags.c_contiguous):
         return x.sum(axis, keepdims=keepdims)
@@ -61,30 +61,37 @@ class Mean(Sum):
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
         y = super().forward(x, axis, keepdims)
-        y /= _divisor(self, x, self.layout.n, axis)
+        self.n = _divisor(self, x, axis)
+        y /= self.n
         return y
 
     def backward(self, dy: Any) -> Any:
-        return super().backward(devices.divided(dy, self.layout.n))
+        return super().backward(devices.divided(dy, self.n))
 
 
 class Var(Op):
     """y = Σ (x − mean x)² / (n − ddof) over the axes;  dx = 2 dy (x − mean x) / (n − ddof)"""
 
     def forward(self, x: Any, axis: Axis, keepdims: bool, ddof: int) -> Any:
-        layout = _layout(x, axis)
-        self.axis, self.kept = axis, layout.kept
-        self.divisor = _divisor(self, x, layout.n, axis, ddof)
-        d = self._deviations(x)
-        d *= d
-        y = sum_of(d, axis, keepdims)
+        y = self._sum_of_squares(x, axis, keepdims, ddof)
         y /= self.divisor
         return y
 
     def backward(self, dy: Any) -> Any:
-        return dy.reshape(self.kept) * (2 / self.divisor) * self._deviations(self.inputs[0])
+        return self._along(dy) * (2 / self.divisor)
 
-    def _deviations(self, x: Any) -> Any:
+    def _sum_of_squares(self, x: Any, axis: Axis, keepdims: bool, ddof: int) -> Any:
+        self.axis, self.kept = axis, _layout(x.shape, axis).kept
+        self.divisor = _divisor(self, x, axis, ddof)
+        d = self._centred(x)
+        d *= d
+        return sum_of(d, axis, keepdims)
+
+    def _along(self, dy: Any) -> Any:
+        """dy (x − mean x). Of a mean that was rounded something is left in all of them alike, and goes here."""
+        return dy.reshape(self.kept) * self._centred(self._centred(self.inputs[0]))
+
+    def _centred(self, x: Any) -> Any:
         return x - Mean.apply(x, axis=self.axis, keepdims=True)
 
 
@@ -94,12 +101,12 @@ class Std(Var):
     reads_output = True
 
     def forward(self, x: Any, axis: Axis, keepdims: bool, ddof: int) -> Any:
-        return np.sqrt(super().forward(x, axis, keepdims, ddof))
+        root = np.sqrt(self._sum_of_squares(x, axis, keepdims, ddof))
+        return devices.divided(root, math.sqrt(self.divisor))
 
     def backward(self, dy: Any) -> Any:
         y = self.output.reshape(self.kept)
-        slope = dy.reshape(self.kept) / (self.divisor * Where.apply(constant(y) == 0, 1.0, y))
-        return slope * self._deviations(self.inputs[0])
+        return self._along(dy) / Where.apply(constant(y) == 0, 1.0, y) * (1 / self.divisor)
 
 
 class Extreme(Op):
@@ -110,27 +117,27 @@ class Extreme(Op):
     largest: bool
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.axis, self.layout = axis, _layout(x, axis)
-        self.matrices = self.layout.matrices if _takes_extreme(x, self.layout) else None
+        self.axis = axis
         return extreme_of(x, axis, keepdims, self.largest)
 
     def backward(self, dy: Any) -> Any:
         x, y = self.inputs[0], self.output
-        if self.matrices is None or isinstance(dy, Tensor):
-            return dy.reshape(self.layout.kept) * self._shares().astype(dy.dtype)
-        before, _, after = self.matrices
-        dy, x, y = dy.reshape(before, after), x.reshape(self.matrices), y.reshape(before, after)
-        return kernels.of(x).extreme_backward(dy, x, y).reshape(self.inputs[0].shape)
+        layout = _layout(x.shape, self.axis)
+        if layout.matrices is None or isinstance(dy, Tensor) or not _takes_extreme(x, layout):
+            return dy.reshape(layout.kept) * self._shares(layout).astype(dy.dtype)
+        before, _, after = layout.matrices
+        dy, y = dy.reshape(before, after), y.reshape(before, after)
+        return kernels.of(x).extreme_backward(dy, x.reshape(layout.matrices), y).reshape(x.shape)
 
-    def _shares(self) -> Any:
-        x, y = constant(self.inputs[0]), constant(self.output).reshape(self.layout.kept)
+    def _shares(self, layout: Layout) -> Any:
+        x, y = constant(self.inputs[0]), constant(self.output).reshape(layout.kept)
         ties = (x == y) | np.isnan(x)  # a NaN is the extreme, and equals nothing
         return ties / ties.sum(self.axis, keepdims=True)
 
 
 def extreme_of(x: Any, axis: Axis, keepdims: bool, largest: bool) -> Any:
     """max x or min x of an array over the axes."""
-    layout = _layout(x, axis)
+    layout = _layout(x.shape, axis)
     if not _takes_extreme(x, layout):
         return (x.max if largest else x.min)(axis, keepdims=keepdims)
     y = kernels.of(x).extreme_forward(x.reshape(layout.matrices), largest)
@@ -156,7 +163,7 @@ class Norm(Op):
     reads_output = True
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.kept = _layout(x, axis).kept
+        self.kept = _layout(x.shape, axis).kept
         return np.sqrt(sum_of(x * x, axis, keepdims))
 
     def backward(self, dy: Any) -> Any:
@@ -282,22 +289,22 @@ def _norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) ->
     raise ValueError(f"norm: minidl knows the root of the sum of squares only, got ord={ord!r}")
 
 
-def _divisor(op: Op, x: Any, n: int, axis: Axis, ddof: int = 0) -> int:
+def _divisor(op: Op, x: Any, axis: Axis, ddof: Any = 0) -> Any:
+    """n − ddof, as a number of Python's, which changes no type."""
+    n = _layout(x.shape, axis).n
     if n <= ddof:
         few = "no elements" if n == 0 else f"{n} elements with ddof={ddof}"
         raise ValueError(f"{op.name()} of {few}: shape {x.shape}, axis {axis}")
-    return n - ddof
+    return n - (ddof.item() if hasattr(ddof, "item") else ddof)
 
 
-def _layout(x: Any, axis: Axis) -> Layout:
+def _layout(shape: tuple[int, ...], axis: Axis) -> Layout:
     if isinstance(axis, tuple):
-        axis = tuple(map(operator.index, axis))  # (1.0,) would else be found where (1,) is remembered
-    elif isinstance(axis, list):
-        raise TypeError(f"axis must be an integer, a tuple of integers or None, got the list {axis}")
-    return _layout_of(x.shape, axis)
+        axis = tuple(map(operator.index, axis))
+    return _layout_of(shape, axis if axis is None or isinstance(axis, tuple) else operator.index(axis))
 
 
-@lru_cache(4096, typed=True)  # to find it out takes as long as a short sum
+@lru_cache(4096)  # to find it out takes as long as a short sum
 def _layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
     every = range(len(shape))
     given = every if axis is None else axis if isinstance(axis, tuple) else (axis,)
