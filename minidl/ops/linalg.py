@@ -35,6 +35,10 @@ class Matmul(Op):
 class MatmulOfRows(Matmul):
     """y = a b for a b of one or two axes, as one product of matrices: a is rows, and b is a column if it is a vector"""
 
+    @classmethod
+    def name(cls) -> str:
+        return Matmul.name()
+
     def forward(self, a: Any, b: Any) -> Any:
         return _product(_rows(a), _columns(b)).reshape(a.shape[:-1] + b.shape[1:])
 
@@ -84,7 +88,7 @@ def _columns(x: Any) -> Any:
 
 def _times(a: Any, b: Any) -> Any:
     """a b in a backward pass, of arrays or of tensors"""
-    return Matmul.apply(a, b) if isinstance(a, Tensor) else _product(a, b)
+    return Matmul.apply(a, b) if isinstance(a, Tensor) or isinstance(b, Tensor) else _product(a, b)
 
 
 def _product(a: Any, b: Any) -> Any:

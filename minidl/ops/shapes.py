@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from numbers import Number
 from typing import Any
@@ -94,8 +95,9 @@ class Concatenate(Op):
     reads_inputs = False
 
     def forward(self, *arrays: Any, axis: int) -> Any:
-        self.axis, self.lengths = axis % arrays[0].ndim, [a.shape[axis] for a in arrays]
-        return np.concatenate(arrays, axis)
+        y = np.concatenate(arrays, axis)
+        self.axis, self.lengths = axis % y.ndim, [a.shape[axis] for a in arrays]
+        return y
 
     def backward(self, dy: Any) -> Any:
         before, ends = (slice(None),) * self.axis, itertools.accumulate(self.lengths)
@@ -138,7 +140,7 @@ def transpose(x: Any, *axes: Any) -> Tensor:
     x = as_tensor(x)
     if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
         axes = tuple(axes[0] or ())
-    return Transpose.apply(x, axes=axes)
+    return Transpose.apply(x, axes=tuple(map(operator.index, axes)))
 
 
 def swapaxes(x: Any, a: int, b: int) -> Tensor:
