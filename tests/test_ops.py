@@ -240,6 +240,90 @@ def test_an_axis_that_is_named_twice_is_refused(axis: tuple[int, ...]) -> None:
         md.sum(np.ones((2, 2, 2, 2), np.float32), axis)
 
 
+@pytest.mark.parametrize("reduce", [md.sum, md.mean, md.max, md.var, md.std])
+def test_an_axis_may_be_any_integer_and_is_read_at_each_call(reduce: Any) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+    for axis in (np.int64(1), np.array(1), md.Tensor(1), True):
+        np.testing.assert_array_equal(reduce(x, axis).numpy(), reduce(x, 1).numpy())
+    axis = md.Tensor(0)
+    assert reduce(x, axis).shape == (3,)
+    axis.data = 1
+    assert reduce(x, axis).shape == (2,)
+
+
+@pytest.mark.parametrize("value", [123.456, 0.1, 1e-20, -3e7])
+def test_what_is_equal_has_no_slope_of_var_and_std(value: float, kernels: str) -> None:
+    """Its mean may have been rounded, and then no deviation is 0; but all are the same."""
+    for n in range(2, 40):
+        for f in (md.var, md.std):
+            x = md.Tensor(np.full((n, 3), value, np.float32), requires_grad=True)
+            f(x, 0).sum().backward()
+            assert np.abs(x.grad.numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize(("f", "most"), [(md.var, 1e-5), (md.std, 1e-3)])  # std's value has the mean's rounding in it
+def test_slopes_of_var_and_std_far_from_0(f: Any, most: float, kernels: str) -> None:
+    x = (1e3 + 0.01 * np.random.default_rng(0).standard_normal((64, 5))).astype(np.float32)
+    slopes = []
+    for dtype in (np.float32, np.float64):
+        t = md.Tensor(x, dtype=dtype, requires_grad=True)
+        f(t, 0).sum().backward()
+        slopes.append(t.grad.numpy())
+    assert np.abs(slopes[0] - slopes[1]).max() < most * np.abs(slopes[1]).max()
+
+
+def test_std_of_half_precision_keeps_within_its_range() -> None:
+    many = md.Tensor(np.tile(np.array([0.01, -0.01], np.float16), 35_000))  # more than the largest float16
+    with np.errstate(over="ignore"):  # their mean, 0, is divided by their number
+        assert abs(float(md.std(many)) - 0.01) < 1e-4
+    x = md.Tensor(np.array([0, 5e-4], np.float16), requires_grad=True)
+    md.std(x).backward(md.Tensor(np.float16(256), dtype="float16"))
+    np.testing.assert_allclose(x.grad.numpy(), [-128, 128], rtol=0.05)
+
+
+@pytest.mark.parametrize("ddof", [np.int64(1), np.float32(1), md.Tensor(1)])
+@pytest.mark.parametrize("f", [md.var, md.std])
+def test_a_number_of_numpys_for_ddof_changes_no_type(f: Any, ddof: Any) -> None:
+    for dtype in (np.float16, np.float32):
+        assert f(md.Tensor(np.arange(6, dtype=dtype).reshape(2, 3)), ddof=ddof).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_logsumexp_of_infinities(dtype: Any, axis: int, kernels: str) -> None:
+    inf, most = np.inf, np.finfo(dtype).max
+    rows = [[inf, -100], [-inf, -inf], [inf, -inf], [most, -most], [-inf, 2], [np.nan, inf], [inf, inf]]
+    x = np.array(rows, dtype)
+    y = md.logsumexp(x if axis else x.T, axis).numpy()
+    np.testing.assert_array_equal(y, np.array([inf, -inf, inf, most, 2, np.nan, inf], dtype))
+
+
+def test_where_of_what_its_kernel_does_not_take(kernels: str) -> None:
+    a, b = np.arange(4, dtype=np.float32), -np.arange(4, dtype=np.float64)
+    for condition in (np.array([0, 2, 1, 0]), np.array([0.0, 0.5, 1.0, np.nan]), a > 1):
+        for other in (a[::-1].copy(), b):
+            y = md.where(condition, md.Tensor(a), md.Tensor(other))
+            np.testing.assert_array_equal(y.numpy(), np.where(condition, a, other))
+            assert y.dtype == other.dtype
+
+
+def test_clip_without_bounds_passes_everything_on(kernels: str) -> None:
+    x = md.Tensor([-1.0, 0.0, 5.0], requires_grad=True)
+    md.clip(x).backward(md.Tensor([1.0, 2.0, 3.0]))
+    np.testing.assert_array_equal(x.grad.numpy(), [1, 2, 3])
+
+
+@pytest.mark.parametrize("join", [md.stack, md.concatenate])
+def test_joins_of_two_types(join: Any, kernels: str) -> None:
+    assert join([md.Tensor([1, 2]), md.Tensor([0.5, 1.5])]).dtype == np.float32
+    a = md.Tensor(np.ones(2, np.float32), requires_grad=True)
+    b = md.Tensor(np.full(2, 1 / 3), requires_grad=True)
+    y = join([a, b])
+    assert y.dtype == np.float64 and y.numpy().reshape(-1)[2] == 1 / 3
+    y.sum().backward()
+    assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
+
+
 @pytest.mark.parametrize("axis", [0, 1, (0, 1), (1, 2)])
 def test_sums_of_views_are_those_of_their_copies(axis: Any) -> None:
     x = np.random.default_rng(0).integers(-9, 9, (7, 6, 5)).astype(np.float32)

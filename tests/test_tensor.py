@@ -582,6 +582,9 @@ def test_a_number_has_no_axes(f: Callable[..., Any]) -> None:
         (lambda x: md.stack([x, x[0]]), r"tensor 0 has shape \(2, 3\) and tensor 1 \(3,\); they must agree"),
         (lambda x: md.concatenate([x, x[:, 1:]]), r"\(2, 3\) and tensor 1 \(2, 2\); they must agree in all axes but"),
         (lambda x: md.concatenate([x, x[:1]], -1), r"\(2, 3\) and tensor 1 \(1, 3\); they must .* but axis 1"),
+        (lambda x: md.concatenate([x, x], 2), "axis 2 is out of bounds for array of dimension 2"),
+        (lambda x: md.concatenate([x[0, 0]]), "zero-dimensional arrays cannot be concatenated"),
+        (lambda x: md.transpose(x, 0), "axes don't match array"),
         (lambda x: md.mean(x[:0]), r"mean of no elements: shape \(0, 3\), axis None"),
         (lambda x: md.max(x[:0]), "zero-size array"),
         (lambda x: md.dropout(x, 1.5), r"rate must lie in \[0, 1\], got 1.5"),
@@ -597,7 +600,7 @@ def test_mistakes_are_explained(wrong: Callable[[Any], Any], message: str, kerne
         wrong(md.Tensor(np.ones((2, 3)), requires_grad=True))
 
 
-@pytest.mark.parametrize("axis", [[0, 1], 1.0, (1.0,), "1"])
+@pytest.mark.parametrize("axis", [[0, 1], 1.0, (1.0,), "1", {0, 1}, np.array([0, 1]), slice(1)])
 @pytest.mark.parametrize("reduce", [md.sum, md.mean, md.max, md.var])
 def test_an_axis_is_an_integer(reduce: Callable[..., Any], axis: Any, kernels: str) -> None:
     x = md.Tensor(np.ones((2, 3)))
@@ -605,6 +608,12 @@ def test_an_axis_is_an_integer(reduce: Callable[..., Any], axis: Any, kernels: s
         reduce(x, known)
     with pytest.raises(TypeError, match="integer"):
         reduce(x, axis)
+
+
+@pytest.mark.parametrize("axes", [np.array([1, 0]), range(2), (1, 0.0), md.Tensor([1, 0])])
+def test_transpose_takes_integers(axes: Any) -> None:
+    with pytest.raises(TypeError, match="integer"):
+        md.transpose(np.ones((2, 3)), *(axes if isinstance(axes, tuple) else (axes,)))
 
 
 @pytest.mark.parametrize("wrong", [lambda x: md.sparse_cross_entropy(x, [0.0, 1.0]), lambda x: md.embedding(x, [0.5])])
