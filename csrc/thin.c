@@ -30,8 +30,11 @@ INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, con
             entry[r * depth + k] = a[r * g->a_row + k * g->a_col];
     FOR_VECTORS(0, columns, {
         vec row[ABREAST];
-        UNROLL for (int k = 0; k < depth; k++)
+        UNROLL for (int k = 0; k < depth; k++) {
+            if (rows <= 2) /* of more the sums take so long that the rows come by themselves */
+                FETCH(b + (k + depth) * b_row + i);
             row[k] = vload_n(b + k * b_row + i, n);
+        }
         UNROLL for (int r = 0; r < rows; r++) {
             vec total = vload_n(sum + r * (SUMS / rows) + i, n);
             UNROLL for (int k = 0; k < depth; k++)
