@@ -245,10 +245,12 @@ def test_an_axis_may_be_any_integer_and_is_read_at_each_call(reduce: Any) -> Non
     x = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
     for axis in (np.int64(1), np.array(1), md.Tensor(1), True):
         np.testing.assert_array_equal(reduce(x, axis).numpy(), reduce(x, 1).numpy())
-    axis = md.Tensor(0)
-    assert reduce(x, axis).shape == (3,)
+    axis, t = md.Tensor(0), md.Tensor(x, requires_grad=True)
+    y = reduce(t, axis)
+    assert y.shape == (3,)
     axis.data = 1
-    assert reduce(x, axis).shape == (2,)
+    y.sum().backward()  # along the axis that it was
+    assert t.grad.shape == (2, 3) and reduce(x, axis).shape == (2,)
 
 
 @pytest.mark.parametrize("value", [123.456, 0.1, 1e-20, -3e7])

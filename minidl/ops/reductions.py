@@ -35,7 +35,7 @@ class Sum(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.shape, self.axis = x.shape, axis
+        self.shape, self.axis = x.shape, _index(axis)
         return sum_of(x, axis, keepdims)
 
     def backward(self, dy: Any) -> Any:
@@ -81,7 +81,7 @@ class Var(Op):
         return self._along(dy) * (2 / self.divisor)
 
     def _sum_of_squares(self, x: Any, axis: Axis, keepdims: bool, ddof: int) -> Any:
-        self.axis, self.kept = axis, _layout(x.shape, axis).kept
+        self.axis, self.kept = _index(axis), _layout(x.shape, axis).kept
         self.divisor = _divisor(self, x, axis, ddof)
         d = self._centred(x)
         d *= d
@@ -117,7 +117,7 @@ class Extreme(Op):
     largest: bool
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.axis = axis
+        self.axis = _index(axis)
         return extreme_of(x, axis, keepdims, self.largest)
 
     def backward(self, dy: Any) -> Any:
@@ -299,9 +299,14 @@ def _divisor(op: Op, x: Any, axis: Axis, ddof: Any = 0) -> Any:
 
 
 def _layout(shape: tuple[int, ...], axis: Axis) -> Layout:
-    if isinstance(axis, tuple):
-        axis = tuple(map(operator.index, axis))
-    return _layout_of(shape, axis if axis is None or isinstance(axis, tuple) else operator.index(axis))
+    return _layout_of(shape, _index(axis))
+
+
+def _index(axis: Axis) -> Axis:
+    """An axis as an integer, several as a tuple of such. An array, or a tensor, may hold another one later."""
+    if axis is None or type(axis) is int:
+        return axis
+    return tuple(map(operator.index, axis)) if isinstance(axis, tuple) else operator.index(axis)
 
 
 @lru_cache(4096)  # to find it out takes as long as a short sum
