@@ -31,7 +31,7 @@ INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, con
     FOR_VECTORS(0, columns, {
         vec row[ABREAST];
         UNROLL for (int k = 0; k < depth; k++) {
-            if (rows <= 2) /* of more the sums take so long that the rows come by themselves */
+            if (rows <= 2) /* of more it costs more than it brings */
                 FETCH(b + (k + depth) * b_row + i);
             row[k] = vload_n(b + k * b_row + i, n);
         }

@@ -26,10 +26,7 @@ class Matmul(Op):
 
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
-        return (
-            _times(dy, b.swapaxes(-1, -2)) if self.needs[0] else None,
-            _times(a.swapaxes(-1, -2), dy) if self.needs[1] else None,
-        )
+        return _gradients(dy, a, b, self.needs)
 
 
 class MatmulOfRows(Matmul):
@@ -43,13 +40,10 @@ class MatmulOfRows(Matmul):
         return _product(_rows(a), _columns(b)).reshape(a.shape[:-1] + b.shape[1:])
 
     def backward(self, dy: Any) -> Any:
-        (a, b), needs = self.inputs, self.needs
+        a, b = self.inputs
         rows, columns = _rows(a), _columns(b)
-        dy = dy.reshape(rows.shape[0], columns.shape[1])
-        return (
-            _times(dy, columns.swapaxes(0, 1)).reshape(a.shape) if needs[0] else None,
-            _times(rows.swapaxes(0, 1), dy).reshape(b.shape) if needs[1] else None,
-        )
+        da, db = _gradients(dy.reshape(rows.shape[0], columns.shape[1]), rows, columns, self.needs)
+        return None if da is None else da.reshape(a.shape), None if db is None else db.reshape(b.shape)
 
 
 class Affine(Op):
@@ -84,6 +78,14 @@ def _rows(x: Any) -> Any:
 
 def _columns(x: Any) -> Any:
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+def _gradients(dy: Any, a: Any, b: Any, needs: tuple[bool, ...]) -> tuple[Any, Any]:
+    """dy bᵀ and aᵀ dy; None in place of what is not needed."""
+    return (
+        _times(dy, b.swapaxes(-1, -2)) if needs[0] else None,
+        _times(a.swapaxes(-1, -2), dy) if needs[1] else None,
+    )
 
 
 def _times(a: Any, b: Any) -> Any:

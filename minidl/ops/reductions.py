@@ -36,7 +36,7 @@ class Sum(Op):
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
         self.shape, self.axis = x.shape, _index(axis)
-        return sum_of(x, axis, keepdims)
+        return sum_of(x, self.axis, keepdims)
 
     def backward(self, dy: Any) -> Any:
         return BroadcastTo.apply(dy.reshape(_layout(self.shape, self.axis).kept), shape=self.shape)
@@ -85,7 +85,7 @@ class Var(Op):
         self.divisor = _divisor(self, x, axis, ddof)
         d = self._centred(x)
         d *= d
-        return sum_of(d, axis, keepdims)
+        return sum_of(d, self.axis, keepdims)
 
     def _along(self, dy: Any) -> Any:
         """dy (x − mean x). Of a mean that was rounded something is left in all of them alike, and goes here."""
@@ -118,7 +118,7 @@ class Extreme(Op):
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
         self.axis = _index(axis)
-        return extreme_of(x, axis, keepdims, self.largest)
+        return extreme_of(x, self.axis, keepdims, self.largest)
 
     def backward(self, dy: Any) -> Any:
         x, y = self.inputs[0], self.output
