@@ -17,6 +17,9 @@
 /* Activations. Two of them take numbers: leaky_relu its slope, as alpha, and elu its alpha and scale. */
 enum { RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU };
 
+/* Arithmetic. */
+enum { ADD, SUBTRACT, MULTIPLY, DIVIDE };
+
 /* flags of the kernel gemm */
 #define GEMM_ACCUMULATE 1 /* c += a b, not c = a b */
 #define GEMM_FLUSH 2      /* denormals count as zero */
@@ -35,6 +38,12 @@ enum { RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU };
       (ptrdiff_t n, int which, double alpha, double scale, const real *dy, ptrdiff_t dy_step,             \
        const real *x, real *dx),                                                                          \
       (n, which, alpha, scale, dy, dy_step, x, dx))                                                       \
+    /* ---- arithmetic.c: y of three sizes, and along each of them steps of a and b, the last ones 0 or 1; which: ADD and \
+       so on; raised: whether there is something that NumPy warns of */                                   \
+    K(arithmetic,                                                                                         \
+      (int which, const ptrdiff_t *sizes, const real *a, const ptrdiff_t *a_steps, const real *b,         \
+       const ptrdiff_t *b_steps, real *y, int *raised),                                                   \
+      (which, sizes, a, a_steps, b, b_steps, y, raised))                                                  \
     /* ---- select.c: condition, y, and a and b (n), or one number where their step is 0 and not 1 */      \
     K(where,                                                                                              \
       (ptrdiff_t n, const uint8_t *condition, const real *a, ptrdiff_t a_step, const real *b,             \

@@ -12,6 +12,7 @@
 #ifndef MINIDL_SIMD_H
 #define MINIDL_SIMD_H
 
+#include <fenv.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -325,6 +326,16 @@ LANES_IN_ONE(vsum, add, SUM_OF)
 LANES_IN_ONE(vmax_lane, max, LARGER_OF)
 
 /* ---- denormals ---------------------------------------------------------------------------------- */
+
+/* Whether since exceptions_clear this thread made something invalid, divided by zero, or came beyond the largest number. */
+#if defined(__SSE2__) || defined(_M_X64)
+INLINE void exceptions_clear(void) { _mm_setcsr(_mm_getcsr() & ~0x3fu); }
+INLINE int exceptions_raised(void) { return (_mm_getcsr() & 0x0d) != 0; }
+#else
+#define EXCEPTIONS (FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)
+INLINE void exceptions_clear(void) { feclearexcept(EXCEPTIONS); }
+INLINE int exceptions_raised(void) { return fetestexcept(EXCEPTIONS) != 0; }
+#endif
 
 /* From here to denormals_restore this thread takes denormal numbers for 0 and makes none: on most
    processors each costs a hundred cycles. For state that decays towards 0 step by step: a recurrent

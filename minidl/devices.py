@@ -119,7 +119,7 @@ def broadcast_to(array: Array, shape: tuple[int, ...]) -> Array:
 def divided(y: Any, n: float) -> Any:
     """y / n, of an array or a tensor. An array of CuPy goes there by way of NumPy, and for that it imports SciPy."""
     if not on_gpu(y):
-        return y / n
+        return kernels.divide(y, n)
     quotient = y.copy()
     quotient /= n
     return quotient

@@ -79,6 +79,10 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "tanh": lambda: cpu.tanh(x),
         "sigmoid": lambda: cpu.sigmoid(x),
         "erf": lambda: cpu.erf(x),
+        "add": lambda: cpu.add(dy, dy[0]),
+        "subtract": lambda: cpu.subtract(x, y),
+        "multiply": lambda: cpu.multiply(dy[:, :1], dy),
+        "divide": lambda: cpu.divide(np.stack([dy, -dy]), np.abs(dy[:, :1]) + 1),
         "relu_forward": lambda: cpu.relu_forward(x),
         "relu_backward": lambda: cpu.relu_backward(y, x),
         "leaky_relu_forward": lambda: cpu.leaky_relu_forward(x, 0.2),
@@ -427,6 +431,7 @@ def test_c_never_sees_an_array_that_it_would_misread(x: Array) -> None:
     good = np.zeros(3, np.float32)
     assert cpu._cpu.sigmoid_cross_entropy_forward(good, x) is None
     assert cpu._cpu.sigmoid_cross_entropy_backward(good, good, x) is None
+    assert cpu._cpu.add(good, x) is None and cpu._cpu.divide(x, good) is None
     with pytest.raises(ValueError, match="expected"):
         cpu._cpu.sgd_step(good, x, 0.1)
     with pytest.raises(ValueError, match="expected"):

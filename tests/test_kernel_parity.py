@@ -135,6 +135,10 @@ PRODUCTS = [
     ((3, 2, 0), (3, 0, 2)),
 ]  # fmt: skip
 AFFINE = [(1, 1, 1), (4, 3, 5), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 70, 33), (65, 33, 70), (130, 5, 1)]
+BROADCASTS = [(s, s) for s in SHAPES] + [
+    ((3, 5), (5,)), ((5,), (3, 5)), ((3, 5), (3, 1)), ((3, 1), (1, 5)), ((2, 3, 4), (2, 1, 4)), ((2, 3, 4), (3, 1)),
+    ((2, 1, 3, 1), (4, 1, 5)), ((2, 3, 2, 3, 2), (3, 1, 3, 1)), ((), (3, 5)), ((0, 3), (1, 3)), ((33, 17), (1, 1)),
+]  # fmt: skip
 NEEDS = list(itertools.product((True, False), repeat=3))
 LSTMS = [
     (2, 3, 3, 2),
@@ -185,6 +189,11 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "tanh": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-20.0, high=20.0),)],
     "sigmoid": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
     "erf": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-7.0, high=7.0),)],
+    **{
+        kernel: [(draw(*a), draw(*b, low=0.5)) for a, b in BROADCASTS]
+        + [sides for s in SHAPES for sides in ((draw(*s), 0.3), (-3, draw(*s, low=0.5)))]
+        for kernel in ("add", "subtract", "multiply", "divide")
+    },
     "relu_forward": [(draw(*s),) for s in SHAPES],
     "relu_backward": [(draw(*s), draw(*s)) for s in SHAPES],
     "leaky_relu_forward": [(draw(*s), 0.2) for s in SHAPES],
@@ -239,7 +248,8 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
 # Kernels that move numbers, round each once, or add them in order (of an id's gradients, 127): not a bit may differ.
 EXACT = {
     "relu_forward", "relu_backward", "leaky_relu_forward", "leaky_relu_backward", "embedding_forward",
-    "embedding_backward", "random_bits", "dropout", "where", "extreme_forward", "extreme_backward",
+    "embedding_backward", "random_bits", "dropout", "where", "extreme_forward", "extreme_backward", "add", "subtract",
+    "multiply", "divide",
 }  # fmt: skip
 
 
@@ -322,7 +332,8 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
     a, b = (draw(300, 257).astype(dtype) for _ in range(2))
     labels = ids(257, 300)
     large = {
-        "exp": (a,), "tanh": (a,), "sigmoid": (a,), "erf": (a,), "relu_forward": (a,), "relu_backward": (a, b),
+        "exp": (a,), "tanh": (a,), "sigmoid": (a,), "erf": (a,), "add": (a, b), "subtract": (a, b[0]),
+        "multiply": (2.5, b), "divide": (a[:, :1], abs(b) + 1), "relu_forward": (a,), "relu_backward": (a, b),
         "leaky_relu_forward": (a, 0.2), "leaky_relu_backward": (a, b, 0.2), "elu_forward": (a, 0.7, 1.5),
         "elu_backward": (a, b, 0.7, 1.5), "softplus_forward": (a,), "softplus_backward": (a, b),
         "silu_forward": (a,), "silu_backward": (a, b), "gelu_forward": (a,), "gelu_backward": (a, b),

@@ -16,9 +16,10 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from minidl import devices
+from minidl import devices, kernels
 from minidl.autograd import anomaly
 from minidl.autograd.modes import enable_grad, modes
+from minidl.kernels.axes import sum_of
 
 if TYPE_CHECKING:
     from minidl.tensors import Op, Tensor
@@ -83,7 +84,7 @@ class Gradients:
         """Never in place: a rule may hand the same array to several inputs, and one that is kept to others too."""
         sums = self.sums
         if key in sums:
-            sums[key] = sums[key] + dx
+            sums[key] = kernels.add(sums[key], dx)
             self.own.add(key)
         else:
             sums[key] = dx
@@ -266,7 +267,8 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     """Sum the axes along which an array of this shape was broadcast. The adjoint of broadcasting."""
     extra = len(x.shape) - len(shape)
     stretched = tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
-    return x.sum(tuple(range(extra)) + stretched).reshape(shape)
+    axes = tuple(range(extra)) + stretched
+    return (x.sum(axes) if hasattr(x, "_array") else sum_of(x, axes, keepdims=False)).reshape(shape)
 
 
 _FREED = (

@@ -4,12 +4,18 @@ Ops ask `of(array)` for the module that serves an array and call the kernel by i
 CuPy's arrays are served by `cuda`, NumPy's by the one of the others that `use` selects. Nothing
 falls back: a kernel that a module lacks is an error, and where no compiler was found when minidl
 was installed, or where there is no GPU, `use("cpu")` and `use("cuda")` say so.
+
+Arithmetic comes so often, and with so little to do, that asking would take as long as computing:
+`add`, `subtract`, `multiply` and `divide` stand here, as the module has them that serves NumPy's
+arrays. They take anything that has the operator, and are it for what no C kernel takes: CuPy's
+arrays, and tensors.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +37,22 @@ except ImportError as error:  # installed without a C compiler
 MODULES = ("reference", "cpu", "cuda")
 
 _NUMPYS = (np.ndarray, np.generic)
-_serving: ModuleType = reference if cpu is None else cpu
-_active: ModuleType = _serving
+_serving: ModuleType
+_active: ModuleType
+add: Callable[[Any, Any], Any]
+subtract: Callable[[Any, Any], Any]
+multiply: Callable[[Any, Any], Any]
+divide: Callable[[Any, Any], Any]
+
+
+def _select(active: ModuleType, serving: ModuleType) -> None:
+    """From now on one module computes with new tensors, and one serves NumPy's arrays."""
+    global _active, _serving, add, subtract, multiply, divide
+    _active, _serving = active, serving
+    add, subtract, multiply, divide = serving.add, serving.subtract, serving.multiply, serving.divide
+
+
+_select(*[reference if cpu is None else cpu] * 2)
 
 
 def _for_gpu() -> ModuleType:
@@ -121,18 +141,15 @@ class use:
     """
 
     def __init__(self, name: str) -> None:
-        global _active, _serving
         self._before = _active, _serving
-        _active = check_usable(name)
-        if name != "cuda":
-            _serving = _active
+        active = check_usable(name)
+        _select(active, _serving if name == "cuda" else active)
 
     def __enter__(self) -> use:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        global _active, _serving
-        _active, _serving = self._before
+        _select(*self._before)
 
 
 def check_usable(name: str) -> ModuleType:

@@ -7,6 +7,9 @@ function returns None, but those of the optimizers, which raise. The caller then
 patience what is wrong with it, and if nothing is, comes again with a copy.
 """
 
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
+from libc.math cimport isinf
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 from numpy cimport (
@@ -40,6 +43,8 @@ cdef extern from "dispatch.h" nogil:
     int GEMM_ACCUMULATE
     cpdef enum:
         RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU
+    enum:
+        ADD, SUBTRACT, MULTIPLY, DIVIDE
 
     int kernel_exp(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_tanh(int bits, Py_ssize_t n, const void *x, void *y)
@@ -50,6 +55,9 @@ cdef extern from "dispatch.h" nogil:
     int kernel_activation_backward(
         int bits, Py_ssize_t n, int which, double alpha, double scale, const void *dy, Py_ssize_t dy_step,
         const void *x, void *dx)
+    int kernel_arithmetic(
+        int bits, int which, const Py_ssize_t *sizes, const void *a, const Py_ssize_t *a_steps, const void *b,
+        const Py_ssize_t *b_steps, void *y, int *raised)
     int kernel_where(
         int bits, Py_ssize_t n, const uint8_t *condition, const void *a, Py_ssize_t a_step, const void *b,
         Py_ssize_t b_step, void *y)
@@ -155,6 +163,7 @@ def get_num_threads():
 
 include "pyx/arrays.pxi"
 include "pyx/elementary.pxi"
+include "pyx/arithmetic.pxi"
 include "pyx/products.pxi"
 include "pyx/rows.pxi"
 include "pyx/layers.pxi"

@@ -131,6 +131,33 @@ def _map(kernel: Callable[[Array], Array], x: Array) -> Array:
     return y
 
 
+# ---- arithmetic -------------------------------------------------------------------------
+
+
+def add(a: Array | float, b: Array | float) -> Array:
+    """y = a + b, broadcasting as in NumPy"""
+    y = _cpu.add(a, b)
+    return a + b if y is None else y
+
+
+def subtract(a: Array | float, b: Array | float) -> Array:
+    """y = a − b, broadcasting as in NumPy"""
+    y = _cpu.subtract(a, b)
+    return a - b if y is None else y
+
+
+def multiply(a: Array | float, b: Array | float) -> Array:
+    """y = a b, broadcasting as in NumPy"""
+    y = _cpu.multiply(a, b)
+    return a * b if y is None else y
+
+
+def divide(a: Array | float, b: Array | float) -> Array:
+    """y = a / b, broadcasting as in NumPy"""
+    y = _cpu.divide(a, b)
+    return a / b if y is None else y
+
+
 # ---- activations ------------------------------------------------------------------------
 
 

@@ -322,6 +322,29 @@ def _map(kernel: str, x: Array) -> Array:
     return y
 
 
+# ---- arithmetic ------------------------------------------------------------------------
+
+
+def add(a: Array | float, b: Array | float) -> Array:
+    """y = a + b, broadcasting as in NumPy"""
+    return a + b
+
+
+def subtract(a: Array | float, b: Array | float) -> Array:
+    """y = a − b, broadcasting as in NumPy"""
+    return a - b
+
+
+def multiply(a: Array | float, b: Array | float) -> Array:
+    """y = a b, broadcasting as in NumPy"""
+    return a * b
+
+
+def divide(a: Array | float, b: Array | float) -> Array:
+    """y = a / b, broadcasting as in NumPy"""
+    return a / b
+
+
 # ---- activations ------------------------------------------------------------------------
 
 

@@ -57,6 +57,29 @@ def erf(x: Array) -> Array:
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has none, and this one is exact to the last bits
 
 
+# ---- arithmetic ------------------------------------------------------------------------
+
+
+def add(a: Array | float, b: Array | float) -> Array:
+    """y = a + b, broadcasting as in NumPy"""
+    return a + b
+
+
+def subtract(a: Array | float, b: Array | float) -> Array:
+    """y = a − b, broadcasting as in NumPy"""
+    return a - b
+
+
+def multiply(a: Array | float, b: Array | float) -> Array:
+    """y = a b, broadcasting as in NumPy"""
+    return a * b
+
+
+def divide(a: Array | float, b: Array | float) -> Array:
+    """y = a / b, broadcasting as in NumPy"""
+    return a / b
+
+
 # ---- activations ------------------------------------------------------------------------
 
 

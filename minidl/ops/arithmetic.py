@@ -23,7 +23,7 @@ class Add(Op):
     reads_inputs = False
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a + b
+        return kernels.add(a, b)
 
     def backward(self, dy: Any) -> Any:
         return dy, dy
@@ -36,7 +36,7 @@ class Subtract(Op):
     reads_inputs = False
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a - b
+        return kernels.subtract(a, b)
 
     def backward(self, dy: Any) -> Any:
         return dy, -dy if self.needs[1] else None
@@ -51,11 +51,11 @@ class Multiply(Op):
         return needs[1 - i]
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a * b
+        return kernels.multiply(a, b)
 
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
-        return dy * b if self.needs[0] else None, dy * a if self.needs[1] else None
+        return kernels.multiply(dy, b) if self.needs[0] else None, kernels.multiply(dy, a) if self.needs[1] else None
 
 
 class Divide(Op):
@@ -67,7 +67,7 @@ class Divide(Op):
         return i == 1 or needs[1]
 
     def forward(self, a: Any, b: Any) -> Any:
-        y = a / b
+        y = kernels.divide(a, b)
         dtype = y.dtype
         if dtype is getattr(a, "dtype", None) or dtype is getattr(b, "dtype", None):  # nearly always
             return y
@@ -76,7 +76,8 @@ class Divide(Op):
 
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
-        return dy / b if self.needs[0] else None, -dy * a / (b * b) if self.needs[1] else None
+        da = kernels.divide(dy, b)
+        return da if self.needs[0] else None, -kernels.divide(kernels.multiply(da, a), b) if self.needs[1] else None
 
 
 class FloorDivide(Op):

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
+from minidl.kernels.axes import extreme_of, sum_of
 from minidl.kernels.validate import FLOATS
 from minidl.ops.activations import softplus
 from minidl.ops.coercion import constant, constant_beside, floating, of_one_type, operands
 from minidl.ops.elementary import Exp, exp
-from minidl.ops.reductions import Mean, Sum, extreme_of, mean, sum, sum_of
+from minidl.ops.reductions import Mean, Sum, mean, sum
 from minidl.tensors import Op, Tensor
 
 
@@ -43,13 +44,13 @@ class SoftmaxAcross(Op):
     def forward(self, x: Any, axis: int) -> Any:
         self.axis = axis
         with np.errstate(invalid="ignore"):
-            y = Exp.apply(x - extreme_of(x, axis, keepdims=True, largest=True))
-            y /= sum_of(y, axis, keepdims=True)
-        return y
+            y = Exp.apply(kernels.subtract(x, extreme_of(x, axis, keepdims=True, largest=True)))
+            return kernels.divide(y, sum_of(y, axis, keepdims=True))
 
     def backward(self, dy: Any) -> Any:
         y = self.output
-        return y * (dy - Sum.apply(dy * y, axis=self.axis, keepdims=True))
+        total = Sum.apply(kernels.multiply(dy, y), axis=self.axis, keepdims=True)
+        return kernels.multiply(y, kernels.subtract(dy, total))
 
 
 class LogSoftmax(Op):
@@ -79,12 +80,12 @@ class LogSoftmaxAcross(Op):
     def forward(self, x: Any, axis: int) -> Any:
         self.axis = axis
         with np.errstate(invalid="ignore"):
-            y = x - extreme_of(x, axis, keepdims=True, largest=True)
-            y -= np.log(sum_of(Exp.apply(y), axis, keepdims=True))
-        return y
+            y = kernels.subtract(x, extreme_of(x, axis, keepdims=True, largest=True))
+            return kernels.subtract(y, np.log(sum_of(Exp.apply(y), axis, keepdims=True)))
 
     def backward(self, dy: Any) -> Any:
-        return dy - Exp.apply(self.output) * Sum.apply(dy, axis=self.axis, keepdims=True)
+        total = Sum.apply(dy, axis=self.axis, keepdims=True)
+        return kernels.subtract(dy, kernels.multiply(Exp.apply(self.output), total))
 
 
 class Logsumexp(Op):
@@ -98,12 +99,13 @@ class Logsumexp(Op):
         most = np.finfo(x.dtype).max
         top = np.maximum(-most, np.minimum(most, top))  # of an infinity the difference to itself would be NaN
         with np.errstate(divide="ignore", under="ignore", over="ignore"):
-            y = np.log(sum_of(Exp.apply(x - top), axis, keepdims=True))
+            y = np.log(sum_of(Exp.apply(kernels.subtract(x, top)), axis, keepdims=True))
         y += top
         return y if keepdims else y.squeeze(axis)
 
     def backward(self, dy: Any) -> Any:
-        return dy.reshape(self.kept) * Exp.apply(self.inputs[0] - self.output.reshape(self.kept))
+        share = Exp.apply(kernels.subtract(self.inputs[0], self.output.reshape(self.kept)))
+        return kernels.multiply(dy.reshape(self.kept), share)
 
 
 class Logits(Op):

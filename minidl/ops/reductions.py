@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import math
-import operator
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
-from minidl.kernels.validate import FLOATS
+from minidl.kernels.axes import Axis, extreme_of, index_of, layout_of, sum_of, takes_extreme
 from minidl.ops.arithmetic import Where
 from minidl.ops.coercion import constant, floating
 from minidl.ops.shapes import BroadcastTo
 from minidl.tensors import FUNCTIONS, Op, Tensor, as_tensor, wrap
-
-Axis = int | tuple[int, ...] | None
-
-
-class Layout(NamedTuple):
-    """An array as a reduction sees it."""
-
-    n: int  # how many elements make one of the result
-    kept: tuple[int, ...]  # the result's shape, with axes of length 1 for those that go
-    left: tuple[int, ...]  # and without them
-    matrices: tuple[int, int, int] | None  # so many, of n rows and so many columns; None if the axes lie apart
-
 
 class Sum(Op):
     """y = Σ x over the axes;  dx = dy, broadcast back"""
@@ -35,25 +21,11 @@ class Sum(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.shape, self.axis = x.shape, _index(axis)
+        self.shape, self.axis = x.shape, index_of(axis)
         return sum_of(x, self.axis, keepdims)
 
     def backward(self, dy: Any) -> Any:
-        return BroadcastTo.apply(dy.reshape(_layout(self.shape, self.axis).kept), shape=self.shape)
-
-
-def sum_of(x: Any, axis: Axis, keepdims: bool) -> Any:
-    """Σ x of an array over the axes."""
-    n, kept, left, matrices = _layout(x.shape, axis)
-    # Of columns that do not lie dense the kernel would need a copy, and NumPy goes along with the strides.
-    if matrices is None or x.dtype not in FLOATS or (matrices[2] != 1 and not x.flags.c_contiguous):
-        return x.sum(axis, keepdims=keepdims)
-    if matrices[2] == 1:
-        y = kernels.of(x).sum_rows(x.reshape(*left, n))
-    else:
-        y = kernels.of(x).sum_columns(x.reshape(matrices))
-    shape = kept if keepdims else left
-    return y if y.shape == shape else y.reshape(shape)
+        return BroadcastTo.apply(dy.reshape(layout_of(self.shape, self.axis).kept), shape=self.shape)
 
 
 class Mean(Sum):
@@ -62,8 +34,7 @@ class Mean(Sum):
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
         y = super().forward(x, axis, keepdims)
         self.n = _divisor(self, x, axis)
-        y /= self.n
-        return y
+        return devices.divided(y, self.n)
 
     def backward(self, dy: Any) -> Any:
         return super().backward(devices.divided(dy, self.n))
@@ -74,25 +45,23 @@ class Var(Op):
 
     def forward(self, x: Any, axis: Axis, keepdims: bool, ddof: int) -> Any:
         y = self._sum_of_squares(x, axis, keepdims, ddof)
-        y /= self.divisor
-        return y
+        return devices.divided(y, self.divisor)
 
     def backward(self, dy: Any) -> Any:
-        return self._along(dy) * (2 / self.divisor)
+        return kernels.multiply(self._along(dy), 2 / self.divisor)
 
     def _sum_of_squares(self, x: Any, axis: Axis, keepdims: bool, ddof: int) -> Any:
-        self.axis, self.kept = _index(axis), _layout(x.shape, axis).kept
+        self.axis, self.kept = index_of(axis), layout_of(x.shape, axis).kept
         self.divisor = _divisor(self, x, axis, ddof)
         d = self._centred(x)
-        d *= d
-        return sum_of(d, self.axis, keepdims)
+        return sum_of(kernels.multiply(d, d), self.axis, keepdims)
 
     def _along(self, dy: Any) -> Any:
         """dy (x − mean x). Of a mean that was rounded something is left in all of them alike, and goes here."""
-        return dy.reshape(self.kept) * self._centred(self._centred(self.inputs[0]))
+        return kernels.multiply(dy.reshape(self.kept), self._centred(self._centred(self.inputs[0])))
 
     def _centred(self, x: Any) -> Any:
-        return x - Mean.apply(x, axis=self.axis, keepdims=True)
+        return kernels.subtract(x, Mean.apply(x, axis=self.axis, keepdims=True))
 
 
 class Std(Var):
@@ -106,7 +75,8 @@ class Std(Var):
 
     def backward(self, dy: Any) -> Any:
         y = self.output.reshape(self.kept)
-        return self._along(dy) / Where.apply(constant(y) == 0, 1.0, y) * (1 / self.divisor)
+        dx = kernels.divide(self._along(dy), Where.apply(constant(y) == 0, 1.0, y))
+        return kernels.multiply(dx, 1 / self.divisor)
 
 
 class Extreme(Op):
@@ -117,13 +87,13 @@ class Extreme(Op):
     largest: bool
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.axis = _index(axis)
+        self.axis = index_of(axis)
         return extreme_of(x, self.axis, keepdims, self.largest)
 
     def backward(self, dy: Any) -> Any:
         x, y = self.inputs[0], self.output
-        layout = _layout(x.shape, self.axis)
-        if layout.matrices is None or isinstance(dy, Tensor) or not _takes_extreme(x, layout):
+        layout = layout_of(x.shape, self.axis)
+        if layout.matrices is None or isinstance(dy, Tensor) or not takes_extreme(x, layout):
             return dy.reshape(layout.kept) * self._shares(layout).astype(dy.dtype)
         before, _, after = layout.matrices
         dy, y = dy.reshape(before, after), y.reshape(before, after)
@@ -133,20 +103,6 @@ class Extreme(Op):
         x, y = constant(self.inputs[0]), constant(self.output).reshape(layout.kept)
         ties = (x == y) | np.isnan(x)  # a NaN is the extreme, and equals nothing
         return ties / ties.sum(self.axis, keepdims=True)
-
-
-def extreme_of(x: Any, axis: Axis, keepdims: bool, largest: bool) -> Any:
-    """max x or min x of an array over the axes."""
-    layout = _layout(x.shape, axis)
-    if not _takes_extreme(x, layout):
-        return (x.max if largest else x.min)(axis, keepdims=keepdims)
-    y = kernels.of(x).extreme_forward(x.reshape(layout.matrices), largest)
-    return y.reshape(layout.kept if keepdims else layout.left)
-
-
-def _takes_extreme(x: Any, layout: Layout) -> bool:
-    """Whether a kernel does it. What does not lie dense it would copy, and NumPy goes along with the strides."""
-    return layout.matrices is not None and x.dtype in FLOATS and x.flags.c_contiguous and x.size > 0
 
 
 class Max(Extreme):
@@ -163,13 +119,13 @@ class Norm(Op):
     reads_output = True
 
     def forward(self, x: Any, axis: Axis, keepdims: bool) -> Any:
-        self.kept = _layout(x.shape, axis).kept
-        return np.sqrt(sum_of(x * x, axis, keepdims))
+        self.kept = layout_of(x.shape, axis).kept
+        return np.sqrt(sum_of(kernels.multiply(x, x), axis, keepdims))
 
     def backward(self, dy: Any) -> Any:
         (x,) = self.inputs
         y = self.output.reshape(self.kept)
-        return dy.reshape(self.kept) * x / Where.apply(constant(y) == 0, 1.0, y)
+        return kernels.divide(kernels.multiply(dy.reshape(self.kept), x), Where.apply(constant(y) == 0, 1.0, y))
 
 
 class Cumsum(Op):
@@ -291,36 +247,11 @@ def _norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) ->
 
 def _divisor(op: Op, x: Any, axis: Axis, ddof: Any = 0) -> Any:
     """n − ddof, as a number of Python's, which changes no type."""
-    n = _layout(x.shape, axis).n
+    n = layout_of(x.shape, axis).n
     if n <= ddof:
         few = "no elements" if n == 0 else f"{n} elements with ddof={ddof}"
         raise ValueError(f"{op.name()} of {few}: shape {x.shape}, axis {axis}")
     return n - (ddof.item() if hasattr(ddof, "item") else ddof)
-
-
-def _layout(shape: tuple[int, ...], axis: Axis) -> Layout:
-    return _layout_of(shape, _index(axis))
-
-
-def _index(axis: Axis) -> Axis:
-    """An axis as an integer, several as a tuple of such. An array, or a tensor, may hold another one later."""
-    if axis is None or type(axis) is int:
-        return axis
-    return tuple(map(operator.index, axis)) if isinstance(axis, tuple) else operator.index(axis)
-
-
-@lru_cache(4096)  # to find it out takes as long as a short sum
-def _layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
-    every = range(len(shape))
-    given = every if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = sorted([normalize_axis_index(a, len(shape)) for a in given])
-    n = math.prod([shape[a] for a in axes])
-    kept = tuple([1 if a in axes else shape[a] for a in every])
-    left = tuple([shape[a] for a in every if a not in axes])
-    matrices = None
-    if axes and axes == list(range(axes[0], axes[0] + len(axes))):
-        matrices = math.prod(shape[: axes[0]]), n, math.prod(shape[axes[-1] + 1 :])
-    return Layout(n, kept, left, matrices)
 
 
 METHODS = {f.__name__: f for f in (sum, mean, var, std, max, min, prod, cumsum, argmax, argmin, any, all)}

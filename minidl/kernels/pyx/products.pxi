@@ -47,7 +47,7 @@ cdef inline Matrix transposed(Matrix a) noexcept:
     return Matrix(a.data, a.columns, a.rows, a.column, a.row)
 
 
-cdef int multiply(int bits, Matrix a, Matrix b, c, const void *row=NULL) except -1:
+cdef int multiply_matrices(int bits, Matrix a, Matrix b, c, const void *row=NULL) except -1:
     """c = a b, or where there is a row a b plus this row."""
     cdef Py_ssize_t length = b.columns * bits // 8, i
     cdef char *pc = <char *>changed(c, bits, a.rows * b.columns)
@@ -134,7 +134,7 @@ def product(a, b):
     memcpy(stack.shape, PyArray_DIMS(<ndarray>a), (axes - 1) * sizeof(npy_intp))
     stack.shape[axes - 1] = mb.columns
     c = new(PyArray_TYPE(<ndarray>a), axes, stack.shape, bits // 8)
-    multiply(bits, ma, mb, c)
+    multiply_matrices(bits, ma, mb, c)
     return c
 
 
@@ -149,7 +149,7 @@ def affine_forward(x, w, b):
     if bits != dense(b, &row, &n) or n != mw.columns or PyArray_NDIM(<ndarray>b) != 1:
         return None
     y = reals(bits, 2, mx.rows, mw.columns)
-    multiply(bits, mx, mw, y, row)
+    multiply_matrices(bits, mx, mw, y, row)
     return y
 
 
@@ -164,11 +164,11 @@ def affine_backward(dy, x, w, needs):
     dx = dw = db = None
     if needs[0]:
         dx = reals(bits, 2, mx.rows, mx.columns)
-        multiply(bits, mdy, transposed(mw), dx)
+        multiply_matrices(bits, mdy, transposed(mw), dx)
     if needs[1]:
         dw = reals(bits, 2, mw.rows, mw.columns)
-        multiply(bits, transposed(mx), mdy, dw)
+        multiply_matrices(bits, transposed(mx), mdy, dw)
     if needs[2]:
         db = reals(bits, 1, mdy.columns)
-        multiply(bits, row_of_ones(bits, mdy.rows), mdy, db)
+        multiply_matrices(bits, row_of_ones(bits, mdy.rows), mdy, db)
     return dx, dw, db

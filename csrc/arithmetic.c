@@ -1,0 +1,83 @@
+/* a + b, a - b, a b and a / b of arrays that broadcast: y (three sizes) is dense, and along each of its axes an operand
+   has a step from number to number, which is 0 where the operand is broadcast, and along the last axis else 1.
+
+   What NumPy warns of is left to it: a number that is invalid, infinite by overflow or by a division by zero raises a
+   flag of the processor, the kernel passes on that it did, and its caller comes to NumPy with the same operands. */
+
+#include "simd.h"
+
+#include "kernels.h"
+#include "parallel.h"
+
+#define GRAIN 16384
+
+#if defined(__GNUC__)
+#define RAISE(flag) __atomic_store_n(flag, 1, __ATOMIC_RELAXED) /* by any of the threads */
+#else
+#define RAISE(flag) (*(flag) = 1)
+#endif
+
+typedef struct {
+    const ptrdiff_t *sizes, *a_steps, *b_steps;
+    const real *a, *b;
+    real *y;
+    int *raised;
+} Arithmetic;
+
+/* n numbers of a row. Lanes beyond them hold a zero over a one. */
+#define ROW(operator)                                                                                     \
+    if (a_step && b_step)                                                                                 \
+        FOR_VECTORS(0, count, {                                                                           \
+            FETCH_AHEAD(a + i);                                                                           \
+            FETCH_AHEAD(b + i);                                                                           \
+            vstore_n(y + i, vload_n(a + i, n) operator vload_or(b + i, n, vset(1)), n);                   \
+        });                                                                                               \
+    else if (a_step) {                                                                                    \
+        const vec same = vset(*b);                                                                        \
+        FOR_VECTORS(0, count, vstore_n(y + i, vload_n(a + i, n) operator same, n););                      \
+    } else {                                                                                              \
+        const vec same = vset(*a);                                                                        \
+        FOR_VECTORS(0, count, vstore_n(y + i, same operator vload_or(b + i, n, vset(1)), n););            \
+    }
+
+#define ARITHMETIC(name, operator)                                                                        \
+    static void name##_range(void *context, ptrdiff_t begin, ptrdiff_t end)                               \
+    {                                                                                                     \
+        const Arithmetic job = *(const Arithmetic *)context;                                              \
+        const ptrdiff_t middle = job.sizes[1], length = job.sizes[2];                                     \
+        const ptrdiff_t a_step = job.a_steps[2], b_step = job.b_steps[2];                                 \
+        ptrdiff_t column = begin % length, j = begin / length % middle, k = begin / length / middle;      \
+        exceptions_clear();                                                                               \
+        while (begin < end) {                                                                             \
+            const ptrdiff_t count = length - column < end - begin ? length - column : end - begin;        \
+            const real *a = job.a + k * job.a_steps[0] + j * job.a_steps[1] + column * a_step;            \
+            const real *b = job.b + k * job.b_steps[0] + j * job.b_steps[1] + column * b_step;            \
+            real *y = job.y + begin;                                                                      \
+            ROW(operator)                                                                                 \
+            begin += count;                                                                               \
+            column = 0;                                                                                   \
+            if (++j == middle) {                                                                          \
+                j = 0;                                                                                    \
+                k++;                                                                                      \
+            }                                                                                             \
+        }                                                                                                 \
+        if (exceptions_raised())                                                                          \
+            RAISE(job.raised);                                                                            \
+    }
+
+ARITHMETIC(add, +)
+ARITHMETIC(subtract, -)
+ARITHMETIC(multiply, *)
+ARITHMETIC(divide, /)
+
+static const range_fn ranges[] = {
+    [ADD] = add_range, [SUBTRACT] = subtract_range, [MULTIPLY] = multiply_range, [DIVIDE] = divide_range};
+
+int NAME(arithmetic)(int which, const ptrdiff_t *sizes, const real *a, const ptrdiff_t *a_steps, const real *b,
+                     const ptrdiff_t *b_steps, real *y, int *raised)
+{
+    *raised = 0;
+    parallel_for(sizes[0] * sizes[1] * sizes[2], GRAIN, ranges[which],
+                 &(Arithmetic){sizes, a_steps, b_steps, a, b, y, raised});
+    return 0;
+}

@@ -1,0 +1,77 @@
+"""Axes: the kernels reduce rows and columns of matrices, and this brings an array of any axes to them."""
+
+from __future__ import annotations
+
+import math
+import operator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from numpy.lib.array_utils import normalize_axis_index
+
+from minidl import kernels
+from minidl.kernels.validate import FLOATS
+
+Axis = int | tuple[int, ...] | None
+
+
+class Layout(NamedTuple):
+    """An array as a reduction sees it."""
+
+    n: int  # how many elements make one of the result
+    kept: tuple[int, ...]  # the result's shape, with axes of length 1 for those that go
+    left: tuple[int, ...]  # and without them
+    matrices: tuple[int, int, int] | None  # so many, of n rows and so many columns; None if the axes lie apart
+
+
+def layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
+    return _layout_of(shape, index_of(axis))
+
+
+def index_of(axis: Axis) -> Axis:
+    """An axis as an integer, several as a tuple of such. An array, or a tensor, may hold another one later."""
+    if axis is None or type(axis) is int:
+        return axis
+    return tuple(map(operator.index, axis)) if isinstance(axis, tuple) else operator.index(axis)
+
+
+@lru_cache(4096)  # to find it out takes as long as a short sum
+def _layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
+    every = range(len(shape))
+    given = every if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = sorted([normalize_axis_index(a, len(shape)) for a in given])
+    n = math.prod([shape[a] for a in axes])
+    kept = tuple([1 if a in axes else shape[a] for a in every])
+    left = tuple([shape[a] for a in every if a not in axes])
+    matrices = None
+    if axes and axes == list(range(axes[0], axes[0] + len(axes))):
+        matrices = math.prod(shape[: axes[0]]), n, math.prod(shape[axes[-1] + 1 :])
+    return Layout(n, kept, left, matrices)
+
+
+def sum_of(x: Any, axis: Axis, keepdims: bool) -> Any:
+    """Σ x of an array over the axes."""
+    n, kept, left, matrices = layout_of(x.shape, axis)
+    # Of columns that do not lie dense the kernel would need a copy, and NumPy goes along with the strides.
+    if matrices is None or x.dtype not in FLOATS or (matrices[2] != 1 and not x.flags.c_contiguous):
+        return x.sum(axis, keepdims=keepdims)
+    if matrices[2] == 1:
+        y = kernels.of(x).sum_rows(x.reshape(*left, n))
+    else:
+        y = kernels.of(x).sum_columns(x.reshape(matrices))
+    shape = kept if keepdims else left
+    return y if y.shape == shape else y.reshape(shape)
+
+
+def extreme_of(x: Any, axis: Axis, keepdims: bool, largest: bool) -> Any:
+    """max x or min x of an array over the axes."""
+    layout = layout_of(x.shape, axis)
+    if not takes_extreme(x, layout):
+        return (x.max if largest else x.min)(axis, keepdims=keepdims)
+    y = kernels.of(x).extreme_forward(x.reshape(layout.matrices), largest)
+    return y.reshape(layout.kept if keepdims else layout.left)
+
+
+def takes_extreme(x: Any, layout: Layout) -> bool:
+    """Whether a kernel does it. What does not lie dense it would copy, and NumPy goes along with the strides."""
+    return layout.matrices is not None and x.dtype in FLOATS and x.flags.c_contiguous and x.size > 0

@@ -1,0 +1,119 @@
+# a + b, a − b, a b and a / b of what broadcasts. None for what NumPy is to do, or to warn of.
+
+cdef enum:
+    WALK = 3  # axes of the kernel: those of two arrays come down to so many, or to fewer, nearly always
+    ALONE = 4096  # numbers, for which no other thread of Python's is let in
+
+
+cdef struct Operand:
+    const void *data
+    int axes
+    const npy_intp *shape
+    bint repeats  # one number, or an array of a single one
+    float f32
+    double f64
+
+
+cdef struct Walk:
+    int axes
+    npy_intp[MOST_AXES] shape
+    Py_ssize_t[WALK] sizes, a_steps, b_steps
+
+
+cdef bint number_of(x, double *value) noexcept:
+    """Look at a Python number; one that not both precisions hold exactly, if it is an integer, is NumPy's to refuse."""
+    cdef int overflow = 0
+    cdef long integer
+    if PyFloat_CheckExact(x):
+        value[0] = PyFloat_AS_DOUBLE(x)
+        return True
+    if not PyLong_CheckExact(x):
+        return False
+    integer = PyLong_AsLongAndOverflow(x, &overflow)
+    value[0] = integer
+    return overflow == 0 and -(1 << 24) <= integer <= 1 << 24
+
+
+cdef bint operand_of(x, int bits, Operand *operand) noexcept:
+    """Look at a number, or at dense reals of so many bits."""
+    operand.axes, operand.repeats = 0, True
+    if number_of(x, &operand.f64):
+        operand.f32 = <float>operand.f64
+        operand.data = <void *>&operand.f32 if bits == 32 else <void *>&operand.f64
+        return bits == 64 or isinf(operand.f32) == isinf(operand.f64)
+    if bits_of(x) != bits:
+        return False
+    operand.data = PyArray_DATA(<ndarray>x)
+    operand.axes = PyArray_NDIM(<ndarray>x)
+    operand.shape = PyArray_DIMS(<ndarray>x)
+    operand.repeats = not PyArray_ISCARRAY_RO(<ndarray>x)
+    return not operand.repeats or is_one_number(<ndarray>x)
+
+
+cdef bint walk_of(const Operand *a, const Operand *b, Walk *walk) noexcept:
+    """How to go through both at once. Neighbouring axes are one where both go on through the next as through this."""
+    cdef int axes = max(a.axes, b.axes), axis, last = WALK
+    cdef npy_intp n, of_a, of_b
+    cdef Py_ssize_t a_next = not a.repeats, b_next = not b.repeats, a_step, b_step
+    walk.axes = axes
+    for axis in range(WALK):
+        walk.sizes[axis], walk.a_steps[axis], walk.b_steps[axis] = 1, 0, 0
+    for axis in range(axes - 1, -1, -1):
+        of_a = a.shape[axis - axes + a.axes] if axis >= axes - a.axes else 1
+        of_b = b.shape[axis - axes + b.axes] if axis >= axes - b.axes else 1
+        n = of_b if of_a == 1 else of_a
+        walk.shape[axis] = n
+        if n == 0 or (of_b != n and of_b != 1):
+            return False
+        a_step = a_next if of_a != 1 else 0
+        b_step = b_next if of_b != 1 else 0
+        a_next *= of_a
+        b_next *= of_b
+        if n == 1:
+            continue
+        if (last < WALK and a_step == walk.a_steps[last] * walk.sizes[last]
+                and b_step == walk.b_steps[last] * walk.sizes[last]):
+            walk.sizes[last] *= n
+            continue
+        if last == 0 or (last == WALK and a_step == b_step == 0):
+            return False
+        last -= 1
+        walk.sizes[last], walk.a_steps[last], walk.b_steps[last] = n, a_step, b_step
+    return True
+
+
+cdef combine(int which, a, b):
+    cdef int bits = bits_of(a) or bits_of(b), raised = 0, status
+    cdef Operand of_a, of_b
+    cdef Walk walk
+    if bits == 0 or not operand_of(a, bits, &of_a) or not operand_of(b, bits, &of_b):
+        return None
+    if not walk_of(&of_a, &of_b, &walk):
+        return None
+    cdef ndarray y = new(NPY_FLOAT if bits == 32 else NPY_DOUBLE, walk.axes, walk.shape, bits // 8)
+    cdef void *py = PyArray_DATA(y)
+    if PyArray_SIZE(y) <= ALONE:
+        status = kernel_arithmetic(
+            bits, which, walk.sizes, of_a.data, walk.a_steps, of_b.data, walk.b_steps, py, &raised)
+    else:
+        with nogil:
+            status = kernel_arithmetic(
+                bits, which, walk.sizes, of_a.data, walk.a_steps, of_b.data, walk.b_steps, py, &raised)
+    check(status)
+    return None if raised else y
+
+
+def add(a, b):
+    return combine(ADD, a, b)
+
+
+def subtract(a, b):
+    return combine(SUBTRACT, a, b)
+
+
+def multiply(a, b):
+    return combine(MULTIPLY, a, b)
+
+
+def divide(a, b):
+    return combine(DIVIDE, a, b)
