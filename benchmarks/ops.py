@@ -51,11 +51,12 @@ def passes(n: int) -> Iterator[Case]:
     far = n == SIZES[-1]
     for task in ("exp", "tanh", "sigmoid", "gelu", "dropout"):
         yield Case(f"{task} {n}", task, {"n": n}, 8 * n, "scale_gbs" if far else None)
+    yield Case(f"multiply {n}", "multiply", {"n": n}, 12 * n)
     yield Case(f"where {n}", "where", {"n": n}, 13 * n)
     yield Case(f"sum {n}", "sum", {"n": n}, 4 * n, "read_gbs" if far else None)
     yield Case(f"adam {n}", "adam", {"n": n}, 28 * n, "update_gbs" if far else None)
     yield Case(f"max {n}", "max", {"n": n}, 4 * n, "read_gbs" if far else None)
-    for task in ("sum_columns", "max_rows", "max_columns", "softmax", "log_softmax", "softmax_cross_entropy"):
+    for task in ("add_row", "divide_by_column", "sum_columns", "max_rows", "max_columns", "softmax", "log_softmax", "softmax_cross_entropy"):
         yield Case(f"{task} ({n // 128}, 128)", task, {"batch": n // 128, "classes": 128})
     for task in ("embedding_forward", "embedding_backward"):
         yield Case(f"{task} of {n // 64} × 64", task, {"rows": 5000, "units": 64, "n": n // 64})

@@ -133,6 +133,21 @@ exp, tanh, sigmoid = _elementwise("exp"), _elementwise("tanh"), _elementwise("si
 gelu = _elementwise("gelu_forward")
 
 
+def multiply(n: int) -> Step:
+    x, y = _uniform(n), _uniform(n, seed=1)
+    return lambda: kernels.of(x).multiply(x, y)
+
+
+def add_row(batch: int, classes: int) -> Step:
+    x, y = _uniform(batch, classes), _uniform(classes, seed=1)
+    return lambda: kernels.of(x).add(x, y)
+
+
+def divide_by_column(batch: int, classes: int) -> Step:
+    x, y = _uniform(batch, classes), 2 + _uniform(batch, 1, seed=1)
+    return lambda: kernels.of(x).divide(x, y)
+
+
 def where(n: int) -> Step:
     x, y = _uniform(n), _uniform(n, seed=1)
     condition = x > 0

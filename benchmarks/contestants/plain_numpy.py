@@ -62,6 +62,21 @@ def max_columns(batch: int, classes: int) -> Step:
     return lambda: x.max(0)
 
 
+def multiply(n: int) -> Step:
+    x, y = inputs.uniform(n), inputs.uniform(n, seed=1)
+    return lambda: x * y
+
+
+def add_row(batch: int, classes: int) -> Step:
+    x, y = inputs.uniform(batch, classes), inputs.uniform(classes, seed=1)
+    return lambda: x + y
+
+
+def divide_by_column(batch: int, classes: int) -> Step:
+    x, y = inputs.uniform(batch, classes), 2 + inputs.uniform(batch, 1, seed=1)
+    return lambda: x / y
+
+
 def where(n: int) -> Step:
     x, y = inputs.uniform(n), inputs.uniform(n, seed=1)
     condition = x > 0

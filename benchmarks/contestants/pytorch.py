@@ -170,6 +170,21 @@ exp, tanh, sigmoid = _elementwise(torch.exp), _elementwise(torch.tanh), _element
 gelu = _elementwise(nn.functional.gelu)
 
 
+def multiply(n: int) -> Step:
+    x, y = tensor(inputs.uniform(n)), tensor(inputs.uniform(n, seed=1))
+    return lambda: x * y
+
+
+def add_row(batch: int, classes: int) -> Step:
+    x, y = tensor(inputs.uniform(batch, classes)), tensor(inputs.uniform(classes, seed=1))
+    return lambda: x + y
+
+
+def divide_by_column(batch: int, classes: int) -> Step:
+    x, y = tensor(inputs.uniform(batch, classes)), 2 + tensor(inputs.uniform(batch, 1, seed=1))
+    return lambda: x / y
+
+
 def where(n: int) -> Step:
     x, y = tensor(inputs.uniform(n)), tensor(inputs.uniform(n, seed=1))
     condition = x > 0

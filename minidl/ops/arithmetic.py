@@ -128,7 +128,7 @@ class Power(Op):
     reads_output = True
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a**b
+        return kernels.multiply(a, a) if type(b) is int and b == 2 else a**b
 
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
@@ -136,7 +136,10 @@ class Power(Op):
 
     def _base(self, dy: Any, a: Any, b: Any) -> Any:
         if isinstance(b, (int, float)):
-            return dy * b * a ** (b - 1) if b != 0 else dy * 0.0
+            if b == 0:
+                return dy * 0.0
+            slope = kernels.multiply(b, a if b == 2 else a ** (b - 1))
+            return kernels.multiply(dy, slope)
         at_zero = constant(b) == 0
         return dy * b * a ** Where.apply(at_zero, 1.0, b - 1)
 
