@@ -56,7 +56,10 @@ def passes(n: int) -> Iterator[Case]:
     yield Case(f"sum {n}", "sum", {"n": n}, 4 * n, "read_gbs" if far else None)
     yield Case(f"adam {n}", "adam", {"n": n}, 28 * n, "update_gbs" if far else None)
     yield Case(f"max {n}", "max", {"n": n}, 4 * n, "read_gbs" if far else None)
-    for task in ("add_row", "divide_by_column", "sum_columns", "max_rows", "max_columns", "softmax", "log_softmax", "softmax_cross_entropy"):
+    for task in (
+        "add_row", "divide_by_column", "sum_columns", "max_rows", "max_columns", "softmax", "log_softmax",
+        "softmax_cross_entropy",
+    ):  # fmt: skip
         yield Case(f"{task} ({n // 128}, 128)", task, {"batch": n // 128, "classes": 128})
     for task in ("embedding_forward", "embedding_backward"):
         yield Case(f"{task} of {n // 64} × 64", task, {"rows": 5000, "units": 64, "n": n // 64})

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
-from minidl.kernels.axes import Axis, extreme_of, index_of, layout_of, sum_of, takes_extreme
+from minidl.kernels.axes import Axis, Layout, extreme_of, index_of, layout_of, sum_of, takes_extreme
 from minidl.ops.arithmetic import Where
 from minidl.ops.coercion import constant, floating
 from minidl.ops.shapes import BroadcastTo
 from minidl.tensors import FUNCTIONS, Op, Tensor, as_tensor, wrap
+
 
 class Sum(Op):
     """y = Σ x over the axes;  dx = dy, broadcast back"""
