@@ -413,6 +413,12 @@ def test_arrays_at_odd_addresses_are_copied_and_foreign_byte_orders_refused() ->
         cpu.exp(draw(9).astype(foreign))
 
 
+STEPS = {  # how many arrays they take, and which numbers
+    "sgd_step": (2, 0.1), "momentum_step": (3, 0.1, 0.9, True), "adam_step": (4, 0.1, 0.9, 0.99, 1e-7),
+    "rmsprop_step": (3, 0.1, 0.9, 1e-7), "adagrad_step": (3, 0.1, 1e-7),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "x",
     [
@@ -432,14 +438,16 @@ def test_c_never_sees_an_array_that_it_would_misread(x: Array) -> None:
     assert cpu._cpu.sigmoid_cross_entropy_forward(good, x) is None
     assert cpu._cpu.sigmoid_cross_entropy_backward(good, good, x) is None
     assert cpu._cpu.add(good, x) is None and cpu._cpu.divide(x, good) is None
-    with pytest.raises(ValueError, match="expected"):
-        cpu._cpu.sgd_step(good, x, 0.1)
-    with pytest.raises(ValueError, match="expected"):
-        cpu._cpu.sgd_step(x, good, 0.1)
     read_only = good.copy()
     read_only.flags.writeable = False
-    with pytest.raises(ValueError, match="expected"):
-        cpu._cpu.sgd_step(read_only, good, 0.1)
+    for name, (count, *numbers) in STEPS.items():
+        step = getattr(cpu._cpu, name)
+        arrays = [good.copy() for _ in range(count)]
+        for i in range(count):
+            wrong = [x, arrays[i - 1], *([read_only] if i != 1 else [])]
+            assert all(step(*arrays[:i], bad, *arrays[i + 1 :], *numbers) is None for bad in wrong)
+        assert step(*arrays, *[np.float32(n) for n in numbers[:1]], *numbers[1:]) is None
+        assert not np.any(arrays) and step(*arrays, *numbers) is True
 
 
 # ---- memory ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ among threads such that the results are the same bits for any number of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -547,45 +547,42 @@ def _lstm_cache_shapes(x: Array, units: int) -> list[tuple[int, ...]]:
 
 def sgd_step(w: Array, g: Array, lr: float) -> None:
     """w ← w − lr g"""
-    _step(_cpu.sgd_step, {"w": w, "g": g}, {"lr": lr})
+    if not _cpu.sgd_step(w, g, lr):
+        _step(_cpu.sgd_step, {"w": w, "g": g}, {"lr": lr})
 
 
 def momentum_step(w: Array, g: Array, v: Array, lr: float, momentum: float, nesterov: bool) -> None:
     """v ← μ v − lr g;  w ← w + v,  or with nesterov  w ← w + μ v − lr g"""
-    _step(_cpu.momentum_step, {"w": w, "g": g, "v": v}, {"lr": lr, "momentum": momentum}, nesterov)
+    if not _cpu.momentum_step(w, g, v, lr, momentum, nesterov):
+        _step(_cpu.momentum_step, {"w": w, "g": g, "v": v}, {"lr": lr, "momentum": momentum}, nesterov)
 
 
 def adam_step(
     w: Array, g: Array, m: Array, v: Array, rate: float, beta_1: float, beta_2: float, epsilon: float
 ) -> None:
     """m ← m + (1−β₁)(g − m);  v ← v + (1−β₂)(g² − v);  w ← w − rate m / (√v + ε)"""
-    scalars = {"rate": rate, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
-    _step(_cpu.adam_step, {"w": w, "g": g, "m": m, "v": v}, scalars)
+    if not _cpu.adam_step(w, g, m, v, rate, beta_1, beta_2, epsilon):
+        scalars = {"rate": rate, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+        _step(_cpu.adam_step, {"w": w, "g": g, "m": m, "v": v}, scalars)
 
 
 def rmsprop_step(w: Array, g: Array, v: Array, lr: float, rho: float, epsilon: float) -> None:
     """v ← ρ v + (1−ρ) g²;  w ← w − lr g / √(v + ε)"""
-    _step(_cpu.rmsprop_step, {"w": w, "g": g, "v": v}, {"lr": lr, "rho": rho, "epsilon": epsilon})
+    if not _cpu.rmsprop_step(w, g, v, lr, rho, epsilon):
+        _step(_cpu.rmsprop_step, {"w": w, "g": g, "v": v}, {"lr": lr, "rho": rho, "epsilon": epsilon})
 
 
 def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> None:
     """a ← a + g²;  w ← w − lr g / √(a + ε)"""
-    _step(_cpu.adagrad_step, {"w": w, "g": g, "a": a}, {"lr": lr, "epsilon": epsilon})
+    if not _cpu.adagrad_step(w, g, a, lr, epsilon):
+        _step(_cpu.adagrad_step, {"w": w, "g": g, "a": a}, {"lr": lr, "epsilon": epsilon})
 
 
-def _step(kernel: Callable[..., None], arrays: dict[str, Array], scalars: dict[str, float], *flags: bool) -> None:
-    """Run a step on the arrays themselves, or on dense copies that are written back."""
-    as_they_are = _cpu.apart(*arrays.values())
-    if not as_they_are:  # what is wrong, if anything, is found with more patience
-        validate.step(kernel.__name__, **arrays)
-    numbers: Iterable[float] = scalars.values()
-    if set(map(type, numbers)) != {float}:
-        numbers = validate.numbers(kernel.__name__, **scalars)
-    if as_they_are:
-        kernel(*arrays.values(), *numbers, *flags)
-        return
+def _step(kernel: Callable[..., Any], arrays: dict[str, Array], scalars: dict[str, float], *flags: bool) -> None:
+    """The same on dense copies, which are written back, if nothing is wrong with what C did not take as it was."""
+    validate.step(kernel.__name__, **arrays)
     dense = [_dense(array) for array in arrays.values()]
-    kernel(*dense, *numbers, *flags)
+    kernel(*dense, *validate.numbers(kernel.__name__, **scalars), *flags)
     for (name, array), copy in zip(arrays.items(), dense, strict=True):
         if name != "g" and copy is not array:
             array[...] = copy

@@ -112,23 +112,6 @@ cdef made_dense(array):
     return array.copy() if PyArray_CheckExact(array) and not PyArray_ISCARRAY_RO(<ndarray>array) else array
 
 
-cdef const void *read(array, int bits, Py_ssize_t n) except NULL:
-    """Where n dense reals lie. The caller holds their array for as long as it uses them."""
-    cdef const void *data
-    cdef Py_ssize_t size
-    if bits == 0 or dense(array, &data, &size) != bits or size != n:
-        raise ValueError(f"expected {n} dense reals of {bits} bits, got {array.dtype} {array.shape}")
-    return data
-
-
-cdef void *changed(array, int bits, Py_ssize_t n) except NULL:
-    """The same of an array that a kernel changes."""
-    cdef const void *data = read(array, bits, n)
-    if not PyArray_ISWRITEABLE(<ndarray>array):
-        raise ValueError("expected an array to change, got one that is read-only")
-    return <void *>data
-
-
 # Whether one of n ids is not in [0, limit): then the id or its distance to the last one is negative. Bits are put
 # together faster than a maximum is found.
 

@@ -47,10 +47,10 @@ cdef inline Matrix transposed(Matrix a) noexcept:
     return Matrix(a.data, a.columns, a.rows, a.column, a.row)
 
 
-cdef int multiply_matrices(int bits, Matrix a, Matrix b, c, const void *row=NULL) except -1:
+cdef int multiply_matrices(int bits, Matrix a, Matrix b, ndarray c, const void *row=NULL) except -1:
     """c = a b, or where there is a row a b plus this row."""
     cdef Py_ssize_t length = b.columns * bits // 8, i
-    cdef char *pc = <char *>changed(c, bits, a.rows * b.columns)
+    cdef char *pc = <char *>PyArray_DATA(c)
     cdef int status, flags = 0 if row == NULL else GEMM_ACCUMULATE
     with nogil:
         if row != NULL:
