@@ -28,7 +28,33 @@ typedef struct {
         return 0;                                                                                         \
     }
 
+/* dx = dy times a slope in terms of y. Denormal numbers are kept, as in any product. */
+typedef struct {
+    const real *dy, *y;
+    ptrdiff_t dy_step; /* 1, or 0 where dy is one number for all y */
+    real *dx;
+} Slope;
+
+#define SLOPE(name, gradient)                                                                             \
+    static void name##_backward_range(void *context, ptrdiff_t begin, ptrdiff_t end)                      \
+    {                                                                                                     \
+        const Slope of = *(const Slope *)context;                                                         \
+        FOR_VECTORS(begin, end, {                                                                         \
+            FETCH_AHEAD(of.y + i);                                                                        \
+            FETCH_AHEAD(of.dy + of.dy_step * i);                                                          \
+            const vec y = vload_n(of.y + i, n), dy = of.dy_step ? vload_n(of.dy + i, n) : vset(*of.dy);   \
+            vstore_n(of.dx + i, gradient, n);                                                             \
+        });                                                                                               \
+    }                                                                                                     \
+    int NAME(name##_backward)(ptrdiff_t n, const real *dy, ptrdiff_t dy_step, const real *y, real *dx)    \
+    {                                                                                                     \
+        parallel_for(n, GRAIN, name##_backward_range, &(Slope){dy, y, dy_step, dx});                      \
+        return 0;                                                                                         \
+    }
+
 MAP(exp, vexp, 1)
 MAP(tanh, vtanh, 1)
+SLOPE(tanh, dy * (vset(1) - y * y))
 MAP(sigmoid, vsigmoid, 1)
+SLOPE(sigmoid, dy * y * (vset(1) - y))
 MAP(erf, verf, 0)

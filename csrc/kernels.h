@@ -25,10 +25,14 @@ enum { ADD, SUBTRACT, MULTIPLY, DIVIDE };
 #define GEMM_FLUSH 2      /* denormals count as zero */
 
 #define KERNELS(K, real)                                                                                  \
-    /* ---- elementary.c: x, y (n) */                                                                     \
+    /* ---- elementary.c: x, y, dx (n); dy (n) with dy_step 1, or one number with 0 */                    \
     K(exp, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
     K(tanh, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                             \
+    K(tanh_backward, (ptrdiff_t n, const real *dy, ptrdiff_t dy_step, const real *y, real *dx),           \
+      (n, dy, dy_step, y, dx))                                                                            \
     K(sigmoid, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                          \
+    K(sigmoid_backward, (ptrdiff_t n, const real *dy, ptrdiff_t dy_step, const real *y, real *dx),        \
+      (n, dy, dy_step, y, dx))                                                                            \
     K(erf, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
     /* ---- activations.c: x, y, dx (n); dy (n) with dy_step 1, or one number with 0; which: RELU and so on */ \
     K(activation_forward,                                                                                 \

@@ -77,7 +77,9 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
     return {
         "exp": lambda: cpu.exp(x),
         "tanh": lambda: cpu.tanh(x),
+        "tanh_backward": lambda: cpu.tanh_backward(y, t),
         "sigmoid": lambda: cpu.sigmoid(x),
+        "sigmoid_backward": lambda: cpu.sigmoid_backward(y, t),
         "erf": lambda: cpu.erf(x),
         "add": lambda: cpu.add(dy, dy[0]),
         "subtract": lambda: cpu.subtract(x, y),

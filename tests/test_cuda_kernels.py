@@ -76,7 +76,9 @@ def calls(dtype: Any) -> dict[str, Callable[[], Any]]:
     return {
         "exp": lambda: run.exp(x),
         "tanh": lambda: run.tanh(x),
+        "tanh_backward": lambda: run.tanh_backward(y, t),
         "sigmoid": lambda: run.sigmoid(x),
+        "sigmoid_backward": lambda: run.sigmoid_backward(y, t),
         "erf": lambda: run.erf(x),
         "add": lambda: run.add(logits, logits[0]),
         "subtract": lambda: run.subtract(x, y),

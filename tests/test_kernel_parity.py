@@ -187,7 +187,9 @@ STEP_SHAPES = [(7,), (3, 5), (0,), (130,), ()]
 CALLS: dict[str, list[tuple[Any, ...]]] = {
     "exp": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
     "tanh": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-20.0, high=20.0),)],
+    "tanh_backward": [(draw(*s), draw(*s, low=-1.0, high=1.0)) for s in SHAPES],
     "sigmoid": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-90.0, high=90.0),)],
+    "sigmoid_backward": [(draw(*s), draw(*s, low=0.0, high=1.0)) for s in SHAPES],
     "erf": [(draw(*s),) for s in SHAPES] + [(draw(40, low=-7.0, high=7.0),)],
     **{
         kernel: [(draw(*a), draw(*b, low=0.5)) for a, b in BROADCASTS]
@@ -332,7 +334,8 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
     a, b = (draw(300, 257).astype(dtype) for _ in range(2))
     labels = ids(257, 300)
     large = {
-        "exp": (a,), "tanh": (a,), "sigmoid": (a,), "erf": (a,), "add": (a, b), "subtract": (a, b[0]),
+        "exp": (a,), "tanh": (a,), "sigmoid": (a,), "erf": (a,), "tanh_backward": (a, b / 2), "add": (a, b),
+        "sigmoid_backward": (a, b / 4 + 0.5), "subtract": (a, b[0]),
         "multiply": (2.5, b), "divide": (a[:, :1], abs(b) + 1), "relu_forward": (a,), "relu_backward": (a, b),
         "leaky_relu_forward": (a, 0.2), "leaky_relu_backward": (a, b, 0.2), "elu_forward": (a, 0.7, 1.5),
         "elu_backward": (a, b, 0.7, 1.5), "softplus_forward": (a,), "softplus_backward": (a, b),
@@ -513,11 +516,11 @@ def test_the_numbers_of_an_activation_may_be_of_any_real_type(name: str, dtype: 
         assert_same(found, results[0])
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, "tanh", "sigmoid"])
 @pytest.mark.parametrize("name", ALL)
 def test_the_gradient_of_a_sum_need_not_be_stored(name: str, activation: str) -> None:
     """One number for all of x, or for each of its rows."""
-    x, numbers = draw(70, 33), ACTIVATIONS[activation]
+    x, numbers = draw(70, 33), ACTIVATIONS.get(activation, ())
     backward, reference_backward = (getattr(m, f"{activation}_backward") for m in (module(name), reference))
     for dy in (np.float64(1.75), draw(1, 33), draw(70, 1)):
         repeated = np.broadcast_to(dy, x.shape)
@@ -648,6 +651,10 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
       for arrays, error, m in (
         ((F, V), ValueError, r"x has shape \(3,\) and dy has \(2, 3\)"), ((V, 1.0), TypeError, "x must be an array"),
         ((F, F.astype(np.float32)), TypeError, "x is float32 and dy is float64; kernels do not mix precisions"))],
+    *[(f"{name}_backward", arrays, error, f"{name}_backward: {m}") for name in ("tanh", "sigmoid")
+      for arrays, error, m in (
+        ((F, V), ValueError, r"y has shape \(3,\) and dy has \(2, 3\)"), ((V, 1.0), TypeError, "y must be an array"),
+        ((F, F.astype(np.float32)), TypeError, "y is float32 and dy is float64; kernels do not mix precisions"))],
     ("leaky_relu_forward", (F, "0.2"), TypeError, "alpha must be a real number, got str"),
     ("leaky_relu_backward", (F, F, V), TypeError, "alpha must be a real number, got ndarray"),
     ("elu_forward", (F, None, 1.0), TypeError, "alpha must be a real number, got NoneType"),

@@ -48,7 +48,11 @@ cdef extern from "dispatch.h" nogil:
 
     int kernel_exp(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_tanh(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_tanh_backward(
+        int bits, Py_ssize_t n, const void *dy, Py_ssize_t dy_step, const void *y, void *dx)
     int kernel_sigmoid(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_sigmoid_backward(
+        int bits, Py_ssize_t n, const void *dy, Py_ssize_t dy_step, const void *y, void *dx)
     int kernel_erf(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_activation_forward(
         int bits, Py_ssize_t n, int which, double alpha, double scale, const void *x, void *y)

@@ -113,9 +113,19 @@ def tanh(x: Array) -> Array:
     return _map(_cpu.tanh, x)
 
 
+def tanh_backward(dy: Array, y: Array) -> Array:
+    """dx = dy (1 − y²)"""
+    return _slope(_cpu.tanh_backward, dy, y)
+
+
 def sigmoid(x: Array) -> Array:
     """y = 1 / (1 + e⁻ˣ)"""
     return _map(_cpu.sigmoid, x)
+
+
+def sigmoid_backward(dy: Array, y: Array) -> Array:
+    """dx = dy y (1 − y)"""
+    return _slope(_cpu.sigmoid_backward, dy, y)
 
 
 def erf(x: Array) -> Array:
@@ -129,6 +139,14 @@ def _map(kernel: Callable[[Array], Array], x: Array) -> Array:
         validate.floats(kernel.__name__, x=x)
         y = kernel(_dense(x))
     return y
+
+
+def _slope(kernel: Callable[[Array, Array], Array], dy: Array, y: Array) -> Array:
+    dx = kernel(dy, y)
+    if dx is None:
+        validate.elementwise(kernel.__name__, dy=dy, y=y)
+        dx = kernel(_dense(dy), _dense(y))
+    return dx
 
 
 # ---- arithmetic -------------------------------------------------------------------------

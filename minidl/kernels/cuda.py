@@ -304,10 +304,20 @@ def tanh(x: Array) -> Array:
     return _map("tanh", x)
 
 
+def tanh_backward(dy: Array, y: Array) -> Array:
+    """dx = dy (1 − y²)"""
+    return _slope("tanh_backward", dy, y)
+
+
 def sigmoid(x: Array) -> Array:
     """y = 1 / (1 + e⁻ˣ)"""
     validate.floats("sigmoid", x=x)
     return _map("sigmoid", x)
+
+
+def sigmoid_backward(dy: Array, y: Array) -> Array:
+    """dx = dy y (1 − y)"""
+    return _slope("sigmoid_backward", dy, y)
 
 
 def erf(x: Array) -> Array:
@@ -320,6 +330,13 @@ def _map(kernel: str, x: Array) -> Array:
     y = _empty(x.shape, x.dtype)
     _each("elementary", kernel, _dense(x), y)
     return y
+
+
+def _slope(kernel: str, dy: Array, y: Array) -> Array:
+    validate.elementwise(kernel, dy=dy, y=y)
+    dx = _empty(y.shape, y.dtype)
+    _each("elementary", kernel, _dense(dy), _dense(y), dx)
+    return dx
 
 
 # ---- arithmetic ------------------------------------------------------------------------

@@ -40,12 +40,24 @@ def tanh(x: Array) -> Array:
     return np.tanh(x)
 
 
+def tanh_backward(dy: Array, y: Array) -> Array:
+    """dx = dy (1 − y²)"""
+    validate.elementwise("tanh_backward", dy=dy, y=y)
+    return dy * (1 - y * y)
+
+
 def sigmoid(x: Array) -> Array:
     """y = 1 / (1 + e⁻ˣ), from e^(−|x|) so that nothing overflows and small values keep their digits"""
     validate.floats("sigmoid", x=x)
     with np.errstate(under="ignore"):
         e = np.exp(-np.abs(x))
     return np.where(x < 0, e, np.ones_like(e)) / (1 + e)
+
+
+def sigmoid_backward(dy: Array, y: Array) -> Array:
+    """dx = dy y (1 − y)"""
+    validate.elementwise("sigmoid_backward", dy=dy, y=y)
+    return dy * y * (1 - y)
 
 
 def erf(x: Array) -> Array:

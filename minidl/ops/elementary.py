@@ -28,7 +28,7 @@ class Exp(Op):
         return kernels.of(x).exp(x) if x.dtype in FLOATS else np.exp(x)
 
     def backward(self, dy: Any) -> Any:
-        return dy * self.output
+        return kernels.multiply(dy, self.output)
 
 
 class Expm1(Op):
@@ -53,7 +53,7 @@ class Log(Op):
             return np.log(x)
 
     def backward(self, dy: Any) -> Any:
-        return dy / self.inputs[0]
+        return kernels.divide(dy, self.inputs[0])
 
 
 class Log1p(Op):
@@ -78,7 +78,7 @@ class Sqrt(Op):
             return np.sqrt(x)
 
     def backward(self, dy: Any) -> Any:
-        return dy / (2 * self.output)
+        return kernels.divide(dy, kernels.multiply(2, self.output))
 
 
 class Sin(Op):
@@ -189,13 +189,14 @@ class Tanh(Op):
 
     reads_inputs = False
     reads_output = True
+    makes_gradients = True
 
     def forward(self, x: Any) -> Any:
         return kernels.of(x).tanh(x)
 
     def backward(self, dy: Any) -> Any:
         y = self.output
-        return dy * (1 - y * y)
+        return dy * (1 - y * y) if isinstance(dy, Tensor) else kernels.of(y).tanh_backward(dy, y)
 
 
 class Sigmoid(Op):
@@ -203,13 +204,14 @@ class Sigmoid(Op):
 
     reads_inputs = False
     reads_output = True
+    makes_gradients = True
 
     def forward(self, x: Any) -> Any:
         return kernels.of(x).sigmoid(x)
 
     def backward(self, dy: Any) -> Any:
         y = self.output
-        return dy * y * (1 - y)
+        return dy * y * (1 - y) if isinstance(dy, Tensor) else kernels.of(y).sigmoid_backward(dy, y)
 
 
 class Erf(Op):

@@ -18,6 +18,36 @@ cdef apply(Map kernel, x):
     return y
 
 
+ctypedef int (*Slope)(
+    int bits, Py_ssize_t n, const void *dy, Py_ssize_t dy_step, const void *y, void *dx) noexcept nogil
+
+
+cdef apply_slope(Slope kernel, dy, y):
+    cdef const void *py
+    cdef const void *pdy
+    cdef Py_ssize_t n, step
+    cdef int bits = dense(y, &py, &n), status
+    if bits == 0 or not gradient_of(dy, y, &pdy, &step):
+        return None
+    cdef ndarray dx = like(y)
+    with nogil:
+        status = kernel(bits, n, pdy, step, py, PyArray_DATA(dx))
+    check(status)
+    return dx
+
+
+cdef bint gradient_of(dy, y, const void **data, Py_ssize_t *step) noexcept:
+    """Look at a gradient in the type and shape of a plain array: as dense, or as one number with a step of 0."""
+    cdef Py_ssize_t n
+    if bits_of(dy) != bits_of(y) or not alike(dy, y):
+        return False
+    step[0] = not is_one_number(dy)
+    if step[0]:
+        return dense(dy, data, &n) != 0
+    data[0] = PyArray_DATA(<ndarray>dy)
+    return True
+
+
 def exp(x):
     return apply(kernel_exp, x)
 
@@ -26,8 +56,16 @@ def tanh(x):
     return apply(kernel_tanh, x)
 
 
+def tanh_backward(dy, y):
+    return apply_slope(kernel_tanh_backward, dy, y)
+
+
 def sigmoid(x):
     return apply(kernel_sigmoid, x)
+
+
+def sigmoid_backward(dy, y):
+    return apply_slope(kernel_sigmoid_backward, dy, y)
 
 
 def erf(x):
@@ -59,13 +97,9 @@ def activation_backward(int which, dy, x, alpha, scale):
     check_activation(which)
     cdef const void *pdy
     cdef const void *px
-    cdef Py_ssize_t n, step = 1
+    cdef Py_ssize_t n, step
     cdef int bits = dense(x, &px, &n), status
-    if bits == 0 or type(alpha) is not float or type(scale) is not float or bits_of(dy) != bits or not alike(dy, x):
-        return None
-    if is_one_number(dy):
-        pdy, step = PyArray_DATA(<ndarray>dy), 0
-    elif dense(dy, &pdy, &n) == 0:
+    if bits == 0 or type(alpha) is not float or type(scale) is not float or not gradient_of(dy, x, &pdy, &step):
         return None
     cdef double a = alpha, s = scale
     cdef ndarray dx = like(x)
