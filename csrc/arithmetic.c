@@ -35,9 +35,12 @@ typedef struct {
     else if (a_step) {                                                                                    \
         const vec same = vset(*b);                                                                        \
         FOR_VECTORS(0, count, vstore_n(y + i, vload_n(a + i, n) operator same, n););                      \
-    } else {                                                                                              \
+    } else if (b_step) {                                                                                  \
         const vec same = vset(*a);                                                                        \
         FOR_VECTORS(0, count, vstore_n(y + i, same operator vload_or(b + i, n, vset(1)), n););            \
+    } else {                                                                                              \
+        const vec same = vset(*a) operator vset(*b);                                                      \
+        FOR_VECTORS(0, count, vstore_n(y + i, same, n););                                                 \
     }
 
 #define ARITHMETIC(name, operator)                                                                        \

@@ -92,7 +92,14 @@ def test_any_number_of_threads(name: str, dtype: Any, shapes: Any) -> None:
 )  # fmt: skip
 def test_common_shapes_are_done_in_c(name: str, shapes: Any) -> None:
     a, b = (draw(s, np.float32) for s in shapes)
-    for x, y in ((a, b), (b, a), (a, 2.5), (3, b), (np.broadcast_to(np.float32(2), b.shape), b)):
+    for x, y in (
+        (a, b),
+        (b, a),
+        (a, 2.5),
+        (3, b),
+        (np.broadcast_to(np.float32(2), a.shape), b),
+        (np.broadcast_to(np.float32(2), a.shape), -1),
+    ):
         assert getattr(cpu._cpu, name)(x, y) is not None
 
 

@@ -39,7 +39,7 @@ class Subtract(Op):
         return kernels.subtract(a, b)
 
     def backward(self, dy: Any) -> Any:
-        return dy, -dy if self.needs[1] else None
+        return dy, kernels.multiply(dy, -1) if self.needs[1] else None
 
 
 class Multiply(Op):
@@ -115,10 +115,10 @@ class Negative(Op):
     reads_inputs = False
 
     def forward(self, x: Any) -> Any:
-        return -x
+        return kernels.multiply(x, -1) if x.dtype in FLOATS else -x
 
     def backward(self, dy: Any) -> Any:
-        return -dy
+        return kernels.multiply(dy, -1)
 
 
 class Power(Op):

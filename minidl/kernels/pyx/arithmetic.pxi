@@ -75,7 +75,7 @@ cdef bint walk_of(const Operand *a, const Operand *b, Walk *walk) noexcept:
                 and b_step == walk.b_steps[last] * walk.sizes[last]):
             walk.sizes[last] *= n
             continue
-        if last == 0 or (last == WALK and a_step == b_step == 0):
+        if last == 0:
             return False
         last -= 1
         walk.sizes[last], walk.a_steps[last], walk.b_steps[last] = n, a_step, b_step
