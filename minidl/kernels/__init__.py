@@ -52,7 +52,8 @@ def _select(active: ModuleType, serving: ModuleType) -> None:
     add, subtract, multiply, divide = serving.add, serving.subtract, serving.multiply, serving.divide
 
 
-_select(*[reference if cpu is None else cpu] * 2)
+_first: ModuleType = reference if cpu is None else cpu
+_select(_first, _first)
 
 
 def _for_gpu() -> ModuleType:

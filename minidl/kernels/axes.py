@@ -25,6 +25,7 @@ class Layout(NamedTuple):
 
 
 def layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
+    """How an array of this shape is reduced over the axes."""
     return _layout_of(shape, index_of(axis))
 
 
