@@ -1,8 +1,9 @@
 /* a + b, a - b, a b and a / b of arrays that broadcast: y (three sizes) is dense, and along each of its axes an operand
    has a step from number to number, which is 0 where the operand is broadcast, and along the last axis else 1.
 
-   What NumPy warns of is left to it: a number that is invalid, infinite by overflow or by a division by zero raises a
-   flag of the processor, the kernel passes on that it did, and its caller comes to NumPy with the same operands. */
+   What NumPy warns of is left to it: a number that is invalid, infinite by overflow or by a division by zero, or too
+   small raises a flag of the processor, the kernel passes on that it did, and its caller comes to NumPy with the same
+   operands. */
 
 #include "simd.h"
 
@@ -12,9 +13,9 @@
 #define GRAIN 16384
 
 #if defined(__GNUC__)
-#define RAISE(flag) __atomic_store_n(flag, 1, __ATOMIC_RELAXED) /* by any of the threads */
+#define RAISE(flags, more) __atomic_fetch_or(flags, more, __ATOMIC_RELAXED) /* by any of the threads */
 #else
-#define RAISE(flag) (*(flag) = 1)
+#define RAISE(flags, more) (*(flags) |= (more))
 #endif
 
 typedef struct {
@@ -64,8 +65,9 @@ typedef struct {
                 k++;                                                                                      \
             }                                                                                             \
         }                                                                                                 \
-        if (exceptions_raised())                                                                          \
-            RAISE(job.raised);                                                                            \
+        const int raised = exceptions_raised();                                                           \
+        if (raised)                                                                                       \
+            RAISE(job.raised, raised);                                                                    \
     }
 
 ARITHMETIC(add, +)

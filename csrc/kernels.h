@@ -19,6 +19,8 @@ enum { RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU };
 
 /* Arithmetic. */
 enum { ADD, SUBTRACT, MULTIPLY, DIVIDE };
+#define RAISED_WARNING 1   /* NumPy warns of a result, unless it is told not to */
+#define RAISED_UNDERFLOW 2 /* it does so if it is told to */
 
 /* flags of the kernel gemm */
 #define GEMM_ACCUMULATE 1 /* c += a b, not c = a b */
@@ -43,7 +45,7 @@ enum { ADD, SUBTRACT, MULTIPLY, DIVIDE };
        const real *x, real *dx),                                                                          \
       (n, which, alpha, scale, dy, dy_step, x, dx))                                                       \
     /* ---- arithmetic.c: y of three sizes, and along each of them steps of a and b, the last ones 0 or 1; which: ADD and \
-       so on; raised: whether there is something that NumPy warns of */                                   \
+       so on; raised: RAISED_… */                                                                         \
     K(arithmetic,                                                                                         \
       (int which, const ptrdiff_t *sizes, const real *a, const ptrdiff_t *a_steps, const real *b,         \
        const ptrdiff_t *b_steps, real *y, int *raised),                                                   \

@@ -327,14 +327,22 @@ LANES_IN_ONE(vmax_lane, max, LARGER_OF)
 
 /* ---- denormals ---------------------------------------------------------------------------------- */
 
-/* Whether since exceptions_clear this thread made something invalid, divided by zero, or came beyond the largest number. */
+/* What happened in this thread since exceptions_clear: 1 if it made something invalid, divided by zero, or came beyond the
+   largest number, 2 if something was too small to keep its digits, 3 if both. */
 #if defined(__SSE2__) || defined(_M_X64)
 INLINE void exceptions_clear(void) { _mm_setcsr(_mm_getcsr() & ~0x3fu); }
-INLINE int exceptions_raised(void) { return (_mm_getcsr() & 0x0d) != 0; }
+INLINE int exceptions_raised(void)
+{
+    const unsigned flags = _mm_getcsr();
+    return ((flags & 0x0d) != 0) | (flags & 0x10) >> 3;
+}
 #else
 #define EXCEPTIONS (FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)
-INLINE void exceptions_clear(void) { feclearexcept(EXCEPTIONS); }
-INLINE int exceptions_raised(void) { return fetestexcept(EXCEPTIONS) != 0; }
+INLINE void exceptions_clear(void) { feclearexcept(EXCEPTIONS | FE_UNDERFLOW); }
+INLINE int exceptions_raised(void)
+{
+    return (fetestexcept(EXCEPTIONS) != 0) | (fetestexcept(FE_UNDERFLOW) != 0) << 1;
+}
 #endif
 
 /* From here to denormals_restore this thread takes denormal numbers for 0 and makes none: on most

@@ -112,7 +112,22 @@ def test_shapes_that_do_not_broadcast_are_refused_as_numpy_does(name: str) -> No
 
 # ---- numbers ------------------------------------------------------------------------------
 
-NUMBERS = [0, 1, -3, 1 << 24, (1 << 24) + 1, 1 << 70, True, 0.1, -0.0, 1e-50, float("inf"), float("nan")]
+NUMBERS = [
+    0,
+    1,
+    -3,
+    1 << 24,
+    (1 << 24) + 1,
+    -(1 << 24) - 1,
+    -(1 << 30),
+    1 << 70,
+    True,
+    0.1,
+    -0.0,
+    1e-50,
+    float("inf"),
+    float("nan"),
+]
 NUMBERS += [np.float32(0.1), np.float64(0.1), np.int64(3), np.float32(np.inf)]
 
 
@@ -163,20 +178,24 @@ WARNED = [
     ("add", 3e38, 3e38, "overflow"),
     ("multiply", 3e38, 2.0, "overflow"),
     ("multiply", np.inf, 0.0, "invalid value"),
+    ("multiply", 1e-30, 1e-30, "underflow"),
+    ("divide", 1e-30, 1e30, "underflow"),
 ]
 
 
 @pytest.mark.parametrize(("name", "a", "b", "warning"), WARNED)
+@pytest.mark.parametrize("place", [0, -1])
 @pytest.mark.parametrize("n", [1, 5, 16, 33, 100_000])
-def test_what_numpy_warns_of(name: str, a: float, b: float, warning: str, n: int) -> None:
-    """One place among many, the last one: another thread finds it than the one that called."""
+def test_what_numpy_warns_of(name: str, a: float, b: float, warning: str, place: int, n: int) -> None:
+    """One place among many, the first or the last one: the thread that called finds it, or another."""
     x, y = np.ones(n, np.float32), np.ones(n, np.float32)
-    x[-1], y[-1] = a, b
+    x[place], y[place] = a, b
     kernel = getattr(cpu, name)
-    with pytest.warns(RuntimeWarning, match=warning):
-        kernel(x, y)
-    with pytest.warns(RuntimeWarning, match=warning):
-        kernel(x[-1:, None], np.resize(y[-1], (2, n)))
+    with np.errstate(under="warn"):
+        with pytest.warns(RuntimeWarning, match=warning):
+            kernel(x, y)
+        with pytest.warns(RuntimeWarning, match=warning):
+            kernel(x[[place], None], np.resize(y[place], (2, n)))
     with np.errstate(all="raise"), pytest.raises(FloatingPointError, match=warning):
         kernel(x, y)
     with np.errstate(all="ignore"):
@@ -189,7 +208,11 @@ def test_nothing_is_warned_of_that_is_not_there(name: str, dtype: Any) -> None:
     """Neither by lanes beyond the last number, nor for what happened before."""
     with np.errstate(all="ignore"):
         np.ones(3, dtype) / np.zeros(3, dtype)
-    with warnings.catch_warnings():
+    tiny = np.finfo(dtype).tiny
+    with warnings.catch_warnings(), np.errstate(under="ignore"):  # as NumPy has it by default
+        warnings.simplefilter("error")
+        assert cpu._cpu.multiply(np.full(3, tiny), 0.3) is not None
+    with warnings.catch_warnings(), np.errstate(all="warn"):
         warnings.simplefilter("error")
         for n in (*range(1, 70), 100_003):
             x = draw((n,), dtype)

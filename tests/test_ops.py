@@ -380,3 +380,47 @@ def test_exponentials_of_half_precision_stay_in_it(function: Any) -> None:
     y = function(x).numpy()
     assert y.dtype == np.float16
     np.testing.assert_allclose(y, function(x.astype(np.float64)).numpy(), rtol=4e-3, atol=2e-3)
+
+
+# ---- arithmetic ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float16, np.float32, np.float64])
+def test_a_square_has_numpys_type(dtype: Any) -> None:
+    x = np.array([0, 1, 3]).astype(dtype)
+    y = (md.Tensor(x) ** 2).numpy()
+    assert y.dtype == (x**2).dtype
+    np.testing.assert_array_equal(y, x**2)
+
+
+QUOTIENTS = [  # type, a, b and dy, of which neither a b² nor a dy / b must be made on the way to −dy a / b²
+    ("f2", 0, 0.25, 30000), ("f4", 0, 1e-10, 1e30), ("f4", 1e-30, 1e-20, 1e20), ("f2", 500, 20, 1e-6),
+    ("f2", 30000, 100, 1e-5), ("f4", 1e20, 1e10, 1e-36), ("f2", 600, 300, 1), ("f4", 3e25, 3e25, 1), ("f2", 2, 0.01, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "a", "b", "dy"), QUOTIENTS)
+def test_the_gradient_of_a_quotient_loses_nothing_on_its_way(dtype: str, a: float, b: float, dy: float) -> None:
+    numbers = [np.array([x], dtype) for x in (a, b, dy)]
+    divisor = md.Tensor(numbers[1], requires_grad=True)
+    (md.Tensor(numbers[0]) / divisor).backward(numbers[2])
+    exact = [float(x[0]) for x in numbers]
+    truth = -exact[2] * exact[0] / exact[1] ** 2
+    np.testing.assert_allclose(divisor.grad.numpy(), [truth], rtol=0.1 if abs(truth) < 1e-5 else 4e-3)
+
+
+def test_no_sum_copies_what_does_not_lie_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of a tensor, nor of a gradient on its way to what was broadcast."""
+    module = md.kernels.serving()
+
+    def fails(x: Any) -> Any:
+        raise AssertionError(f"a copy of {x.shape}")
+
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    b = md.Tensor(np.zeros((), np.float32), requires_grad=True)
+    y = (b + x).T
+    for kernel in ("sum_rows", "sum_columns"):
+        monkeypatch.setattr(module, kernel, fails)
+    y.backward(np.ascontiguousarray(x.T))
+    assert b.grad is not None and b.grad.item() == 66 and md.sum(md.Tensor(x).T).item() == 66
+    assert md.sum(md.broadcast_to(md.Tensor([2.0]), (3, 4)), axis=1).tolist() == [8, 8, 8]

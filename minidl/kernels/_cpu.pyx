@@ -19,7 +19,7 @@ from numpy cimport (
     PyArray_SimpleNewFromData, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray, npy_intp, set_array_base,
 )
 
-from numpy import empty as numpy_empty
+from numpy import empty as numpy_empty, geterr as numpy_geterr
 
 import_array()
 
@@ -45,6 +45,7 @@ cdef extern from "dispatch.h" nogil:
         RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU
     enum:
         ADD, SUBTRACT, MULTIPLY, DIVIDE
+        RAISED_WARNING, RAISED_UNDERFLOW
 
     int kernel_exp(int bits, Py_ssize_t n, const void *x, void *y)
     int kernel_tanh(int bits, Py_ssize_t n, const void *x, void *y)

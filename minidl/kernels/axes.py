@@ -53,8 +53,8 @@ def _layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
 def sum_of(x: Any, axis: Axis, keepdims: bool) -> Any:
     """Σ x of an array over the axes."""
     n, kept, left, matrices = layout_of(x.shape, axis)
-    # Of columns that do not lie dense the kernel would need a copy, and NumPy goes along with the strides.
-    if matrices is None or x.dtype not in FLOATS or (matrices[2] != 1 and not x.flags.c_contiguous):
+    # Of what does not lie dense the kernel would need a copy, and NumPy goes along with the strides.
+    if matrices is None or x.dtype not in FLOATS or not x.flags.c_contiguous:
         return x.sum(axis, keepdims=keepdims)
     if matrices[2] == 1:
         y = kernels.of(x).sum_rows(x.reshape(*left, n))

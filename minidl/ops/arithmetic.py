@@ -76,8 +76,11 @@ class Divide(Op):
 
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
-        da = kernels.divide(dy, b)
-        return da if self.needs[0] else None, -kernels.divide(kernels.multiply(da, a), b) if self.needs[1] else None
+        da = kernels.divide(dy, b) if self.needs[0] else None
+        if not self.needs[1]:
+            return da, None
+        share = kernels.divide(kernels.multiply(dy, a), b)  # by b twice: b² may be too large, dy / b too small
+        return da, kernels.multiply(kernels.divide(share, b), -1)
 
 
 class FloorDivide(Op):
@@ -128,7 +131,7 @@ class Power(Op):
     reads_output = True
 
     def forward(self, a: Any, b: Any) -> Any:
-        return kernels.multiply(a, a) if type(b) is int and b == 2 else a**b
+        return kernels.multiply(a, a) if type(b) is int and b == 2 and a.dtype in FLOATS else a**b
 
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
@@ -138,8 +141,7 @@ class Power(Op):
         if isinstance(b, (int, float)):
             if b == 0:
                 return dy * 0.0
-            slope = kernels.multiply(b, a if b == 2 else a ** (b - 1))
-            return kernels.multiply(dy, slope)
+            return kernels.multiply(kernels.multiply(dy, b), a if b == 2 else a ** (b - 1))
         at_zero = constant(b) == 0
         return dy * b * a ** Where.apply(at_zero, 1.0, b - 1)
 

@@ -63,7 +63,7 @@ cdef bint walk_of(const Operand *a, const Operand *b, Walk *walk) noexcept:
         of_b = b.shape[axis - axes + b.axes] if axis >= axes - b.axes else 1
         n = of_b if of_a == 1 else of_a
         walk.shape[axis] = n
-        if n == 0 or (of_b != n and of_b != 1):
+        if of_b != n and of_b != 1:
             return False
         a_step = a_next if of_a != 1 else 0
         b_step = b_next if of_b != 1 else 0
@@ -100,7 +100,9 @@ cdef combine(int which, a, b):
             status = kernel_arithmetic(
                 bits, which, walk.sizes, of_a.data, walk.a_steps, of_b.data, walk.b_steps, py, &raised)
     check(status)
-    return None if raised else y
+    if raised & RAISED_WARNING or (raised & RAISED_UNDERFLOW and numpy_geterr()["under"] != "ignore"):
+        return None
+    return y
 
 
 def add(a, b):
