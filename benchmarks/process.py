@@ -160,7 +160,9 @@ def at_once(ask: Callable[[str], Any], names: Iterable[str], together: bool) -> 
         except (RefusedError, EndedError) as error:
             return error
 
-    with ThreadPoolExecutor(len(names) if together and names else 1) as pool:
+    if not together:  # in this thread: another one could stop a contestant after this one has let it go on to its end
+        return {name: answer(name) for name in names}
+    with ThreadPoolExecutor(max(1, len(names))) as pool:
         return dict(zip(names, pool.map(answer, names), strict=True))
 
 

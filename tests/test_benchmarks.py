@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,6 +45,7 @@ from benchmarks.process import (
     Pace,
     RefusedError,
     Timing,
+    at_once,
     check_agreement,
     race,
     ratio,
@@ -194,6 +196,13 @@ def test_a_run_that_is_told_to_end_leaves_no_process_behind(tmp_path: Path) -> N
     run.terminate()
     assert run.wait(60) == 128 + signal.SIGTERM
     assert not any(map(stopped, children))
+
+
+def test_who_takes_turns_is_asked_by_the_thread_that_ends_the_run() -> None:
+    """Another one could stop a contestant after it was let go on to its end, and that would be waited for for ever."""
+    threads = at_once(lambda name: threading.get_ident(), ["a", "b"], together=False)
+    assert threads == dict.fromkeys(["a", "b"], threading.get_ident())
+    assert at_once(lambda name: threading.get_ident(), ["a"], together=True)["a"] != threading.get_ident()
 
 
 def test_calls_that_are_queued_share_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
