@@ -1,7 +1,7 @@
 /* Activations: y = f(x) and dx = dy f'(x) for each number of an array. Denormal numbers are kept, as in any product.
 
    Largest errors of y in ulp, in both precisions: elu 1.3, softplus 2.7, silu 2.1 unless sigma(x) is denormal; gelu 1.7
-   for x > 0 (float32 with AVX-512: 2.5) and 9 + x^2 / 2 below, where e^(-x^2/2) has the rounding error of its exponent.
+   for x > 0 and 9 + x^2 / 2 below, where e^(-x^2/2) has the rounding error of its exponent.
    tests/test_elementary_accuracy.py holds these. */
 
 #include "simd.h"
@@ -67,47 +67,6 @@ INLINE vec normal_bell(vec x)
 
 /* Phi(x), the share of the normal distribution below x, for a bell of e^(-x^2/2). It keeps the digits of a small one,
    which (1 + erf(x / sqrt(2))) / 2 loses. */
-#if defined(__AVX512F__) && MINIDL_REAL == 32
-/* What Phi(-t), the normal distribution's tail, is to e^(-t^2/2), for t >= 0 up to where it is 0: a polynomial in t less
-   the middle of one of 16 pieces, each a quarter of an octave of 1 + t, those from 2 on first; minimax fits of the
-   relative error by Lawson's algorithm, right to 2.3e-9 up to t = 1, 2.5e-8 up to 3, and 1.1e-7 everywhere. */
-INLINE vec normal_tail(vec t)
-{
-    static const real middle[LANES] =
-        {1.250236f, 1.7500972f, 2.2503757f, 2.7500734f, 3.5004256f, 4.5008183f, 5.500531f, 6.500472f, 8.000624f,
-        10.001602f, 12.00057f, 13.151044f, 0, 0.37504622f, 0.62500024f, 0.87501925f};
-    static const real c[][LANES] = {
-        {0.23073424f, 0.1852244f, 0.15363194f, 0.13072184f, 0.10633378f, 0.08478922f, 0.07033629f, 0.060011502f,
-         0.049118828f, 0.039500486f, 0.033017423f, 0.030162966f, 0.5f, 0.37959257f, 0.32335612f, 0.2797676f},
-        {-0.11047001f, -0.07478159f, -0.053212687f, -0.039447628f, -0.026728805f, -0.017321426f, -0.012055324f,
-         -0.008839185f, -0.0059610205f, -0.0038741329f, -0.0027143746f, -0.0022677921f, -0.39894208f, -0.25657752f,
-         -0.19684462f, -0.15414025f},
-        {0.04630931f, 0.027174305f, 0.01694154f, 0.011118912f, 0.006385412f, 0.003414208f, 0.0020127671f,
-         0.0012762996f, 7.134162e-4f, 3.7646247e-4f, 2.2168591e-4f, 1.6956532e-4f, 0.24998881f, 0.14168164f,
-         0.100163884f, 0.07244588f},
-        {-0.017523628f, -0.009074256f, -0.005029129f, -0.0029565517f, -0.0014585567f, -6.514e-4f, -3.2794813e-4f,
-         -1.8085213e-4f, -8.4258994e-5f, -3.6255562e-5f, -1.7989507e-5f, -1.2627283e-5f, -0.13277301f,
-         -0.06781333f, -0.04474806f, -0.030248413f},
-        {0.0061530927f, 0.0028431762f, 0.0014142941f, 7.506894e-4f, 3.2487794e-4f, 1.2193852e-4f, 5.2656604e-5f,
-         2.5332787e-5f, 1.000685e-5f, 3.5044732e-6f, 1.4635872e-6f, 9.389186e-7f, 0.06079445f, 0.029151672f,
-         0.018096978f, 0.011519167f},
-        {-0.0019919781f, -8.322031e-4f, -3.7502413e-4f, -1.8090554e-4f, -6.858411e-5f, -2.1934831e-5f,
-         -8.199844e-6f, -3.4619748e-6f, -1.1517031e-6f, -3.320051e-7f, -1.1724698e-7f, 5.387447e-7f, -0.020047655f,
-         -0.011407298f, -0.0066777193f, -0.00408774f}};
-    const ivec piece = vbits(t + 1) >> (MANTISSA - 2);
-    const vec r = t - vlookup(middle, piece);
-    vec y = vlookup(c[5], piece);
-    UNROLL for (int i = 4; i >= 0; i--)
-        y = vfma(y, r, vlookup(c[i], piece));
-    return y;
-}
-
-INLINE vec normal_share(vec x, vec bell)
-{
-    const vec tail = normal_tail(vabs(x));
-    return vselect(vless(x, vset(0)), tail * bell, vfma(-tail, bell, vset(1)));
-}
-#else
 INLINE vec normal_share(vec x, vec bell)
 {
     const vec by_root_2 = x * (real)0.7071067811865476, tail = vtail(vabs(x));
@@ -115,7 +74,6 @@ INLINE vec normal_share(vec x, vec bell)
     const vec near = vfma(verf_near(by_root_2), vset((real)0.5), vset((real)0.5));
     return vselect(vless(vset(1), vabs(by_root_2)), far, near);
 }
-#endif
 
 INLINE vec gelu(vec x)
 {
