@@ -406,7 +406,10 @@ def test_the_gradient_of_a_quotient_loses_nothing_on_its_way(dtype: str, a: floa
     (md.Tensor(numbers[0]) / divisor).backward(numbers[2])
     exact = [float(x[0]) for x in numbers]
     truth = -exact[2] * exact[0] / exact[1] ** 2
-    np.testing.assert_allclose(divisor.grad.numpy(), [truth], rtol=0.1 if abs(truth) < 1e-5 else 4e-3)
+    kind = np.finfo(dtype)
+    np.testing.assert_allclose(
+        divisor.grad.numpy(), [truth], rtol=4 * float(kind.eps), atol=2 * float(kind.smallest_subnormal)
+    )
 
 
 def test_no_sum_copies_what_does_not_lie_dense(monkeypatch: pytest.MonkeyPatch) -> None:
