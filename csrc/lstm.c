@@ -693,24 +693,29 @@ static void backward_by_units(Backward *b)
     multiply_gradients(b, (Rows){0, b->s.batch});
 }
 
-/* dz for the columns of a sliver, packed as gemm.c does it, and db += its sum over the rows, in order */
-INLINE void pack_sliver(const Backward *b, ptrdiff_t column, ptrdiff_t columns)
+/* dz for the columns of a sliver, packed as gemm.c does it, and db += its sum over the rows, in order. Meanwhile the
+   numbers from `unit` to `units_end` of each row of h are fetched, which dR reads next, a few of each row at a time. */
+INLINE void pack_sliver(const Backward *b, ptrdiff_t column, ptrdiff_t columns, ptrdiff_t unit, ptrdiff_t units_end)
 {
     const Sequence *s = &b->s;
     const ptrdiff_t width = round_up(columns, LANES), row_step = (s->end - s->begin) * b->dz_step;
+    const real *h_before = s->h_before + at(s, s->begin, 0) * s->units;
     real *packed = b->packed_dz + column * chunk_rows(s);
     vec sum[BLOCK_VECS];
     UNROLL for (int v = 0; v < BLOCK_VECS; v++)
         sum[v] = vset(0);
     for (ptrdiff_t step = s->begin; step < s->end; step++) {
         const real *dz = dz_of(b, step, 0) + column;
-        for (ptrdiff_t row = 0; row < s->batch; row++, dz += row_step, packed += width)
+        for (ptrdiff_t row = 0; row < s->batch; row++, dz += row_step, packed += width, h_before += s->units) {
+            for (ptrdiff_t u = unit; u < units_end; u += LINE)
+                FETCH(h_before + u);
             UNROLL for (int v = 0; v < BLOCK_VECS; v++)
                 if (v * LANES < columns) {
                     const vec entries = vload_n(dz + v * LANES, min_of(LANES, columns - v * LANES));
                     vstore(packed + v * LANES, entries);
                     sum[v] += entries;
                 }
+        }
     }
     UNROLL for (int v = 0; v < BLOCK_VECS; v++)
         if (v * LANES < columns) {
@@ -718,6 +723,21 @@ INLINE void pack_sliver(const Backward *b, ptrdiff_t column, ptrdiff_t columns)
             real *dbias = b->dbias + column + v * LANES;
             vstore_n(dbias, vload_n(dbias, n) + sum[v], n);
         }
+}
+
+/* The columns from begin to end of dz; each sliver fetches its share of h, if the second-level cache holds all of it */
+static void pack_gradients(const Backward *b, ptrdiff_t begin, ptrdiff_t end)
+{
+    const ptrdiff_t units = b->s.units, bytes = chunk_rows(&b->s) * units * (ptrdiff_t)sizeof(real);
+    const ptrdiff_t slivers = (end - begin + SLIVER - 1) / SLIVER;
+    const ptrdiff_t share = bytes <= NEAR_BYTES ? round_up((units + slivers - 1) / slivers, LINE) : 0;
+    const unsigned before = denormals_flush();
+    for (ptrdiff_t column = begin, unit = 0; column < end; column += SLIVER, unit += share)
+        if (column + SLIVER <= end)
+            pack_sliver(b, column, SLIVER, unit, min_of(unit + share, units));
+        else
+            pack_sliver(b, column, end - column, unit, min_of(unit + share, units));
+    denormals_restore(before);
 }
 
 /* What a chunk adds to some columns of dW, dR and db */
@@ -728,13 +748,7 @@ static void weight_gradients(void *context, ptrdiff_t begin, ptrdiff_t end)
     const ptrdiff_t rows = chunk_rows(s), units = s->units, gates = 4 * units, columns = end - begin;
     const real *h_before = s->h_before + at(s, s->begin, 0) * units, *packed_dz = b->packed_dz + begin * rows;
     const int add = GEMM_ACCUMULATE | GEMM_FLUSH;
-    const unsigned before = denormals_flush();
-    for (ptrdiff_t column = begin; column < end; column += SLIVER)
-        if (column + SLIVER <= end)
-            pack_sliver(b, column, SLIVER);
-        else
-            pack_sliver(b, column, end - column);
-    denormals_restore(before);
+    pack_gradients(b, begin, end);
     NAME(gemm_packed_parallel)(s->features, columns, rows, b->inputs, 1, b->inputs_step, packed_dz, b->dkernel + begin,
                                gates, add);
     NAME(gemm_packed_parallel)(units, columns, rows, h_before, 1, units, packed_dz, b->drecurrent + begin, gates, add);
