@@ -47,13 +47,17 @@ def ceilings(isa: str, threads: int) -> Ceilings:
     "scale" reads one array and writes another, "update" writes where it reads, "read" writes nothing.
     Bytes are those that the program names, so a line fetched only to be written over counts once.
     """
+    from minidl import kernels
+
     library = native.load("ceiling", isa)
     factors = (ctypes.c_float * 2)(0.5, 1e-3)
     library.ceiling_read.restype = ctypes.c_double
-    x, y = (np.ones(COPY_BYTES // 4, np.float32) for _ in range(2))
+    x, y = (kernels.empty((COPY_BYTES // 4,), np.dtype(np.float32)) for _ in range(2))
+    x.fill(1)
+    y.fill(1)
     turns = 4_000_000
     operations = 2 * 12 * (native.LEVELS[isa][1] // 4) * turns
-    n = x.size // threads
+    n = x.size // threads // 16 * 16  # of which each part begins at a line of the cache
 
     def pointer(array: np.ndarray[Any, Any], part: int) -> Any:
         return ctypes.c_void_p(array.ctypes.data + 4 * n * part)

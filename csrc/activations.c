@@ -17,6 +17,7 @@ typedef struct {
     real *y; /* or dx */
     const real *dy;
     ptrdiff_t dy_step; /* 1, or 0 where dy is one number for all x */
+    int past; /* y is written past the caches */
 } Activation;
 
 /* In terms of x, dy and the numbers alpha and scale of `of`. */
@@ -26,8 +27,9 @@ typedef struct {
         const Activation of = *(const Activation *)context;                                               \
         FOR_VECTORS(begin, end, {                                                                         \
             const vec x = vload_n(of.x + i, n);                                                           \
-            vstore_n(of.y + i, value, n);                                                                 \
+            vstore_past(of.y + i, value, n, of.past);                                                     \
         });                                                                                               \
+        past_end(of.past);                                                                                \
     }                                                                                                     \
     static void name##_backward(void *context, ptrdiff_t begin, ptrdiff_t end)                            \
     {                                                                                                     \
@@ -36,8 +38,9 @@ typedef struct {
             FETCH_AHEAD(of.x + i);                                                                        \
             FETCH_AHEAD(of.dy + of.dy_step * i);                                                          \
             const vec x = vload_n(of.x + i, n), dy = of.dy_step ? vload_n(of.dy + i, n) : vset(*of.dy);   \
-            vstore_n(of.y + i, gradient, n);                                                              \
+            vstore_past(of.y + i, gradient, n, of.past);                                                  \
         });                                                                                               \
+        past_end(of.past);                                                                                \
     }
 
 #define WHERE_POSITIVE(a, b) vselect(vless(vset(0), x), a, b)
@@ -109,13 +112,15 @@ static const struct {
 
 int NAME(activation_forward)(ptrdiff_t n, int which, double alpha, double scale, const real *x, real *y)
 {
-    parallel_for(n, GRAIN, activations[which].forward, &(Activation){(real)alpha, (real)scale, x, y, NULL, 0});
+    parallel_for(n, GRAIN, activations[which].forward,
+                 &(Activation){(real)alpha, (real)scale, x, y, NULL, 0, is_past(y, n)});
     return 0;
 }
 
 int NAME(activation_backward)(ptrdiff_t n, int which, double alpha, double scale, const real *dy, ptrdiff_t dy_step,
                               const real *x, real *dx)
 {
-    parallel_for(n, GRAIN, activations[which].backward, &(Activation){(real)alpha, (real)scale, x, dx, dy, dy_step});
+    parallel_for(n, GRAIN, activations[which].backward,
+                 &(Activation){(real)alpha, (real)scale, x, dx, dy, dy_step, is_past(dx, n)});
     return 0;
 }

@@ -23,6 +23,7 @@ typedef struct {
     const real *a, *b;
     real *y;
     int *raised;
+    int past; /* y is written past the caches */
 } Arithmetic;
 
 /* n numbers of a row. Lanes beyond them hold a zero over a one. */
@@ -31,17 +32,17 @@ typedef struct {
         FOR_VECTORS(0, count, {                                                                           \
             FETCH_AHEAD(a + i);                                                                           \
             FETCH_AHEAD(b + i);                                                                           \
-            vstore_n(y + i, vload_n(a + i, n) operator vload_or(b + i, n, vset(1)), n);                   \
+            vstore_past(y + i, vload_n(a + i, n) operator vload_or(b + i, n, vset(1)), n, job.past);      \
         });                                                                                               \
     else if (a_step) {                                                                                    \
         const vec same = vset(*b);                                                                        \
-        FOR_VECTORS(0, count, vstore_n(y + i, vload_n(a + i, n) operator same, n););                      \
+        FOR_VECTORS(0, count, vstore_past(y + i, vload_n(a + i, n) operator same, n, job.past););         \
     } else if (b_step) {                                                                                  \
         const vec same = vset(*a);                                                                        \
-        FOR_VECTORS(0, count, vstore_n(y + i, same operator vload_or(b + i, n, vset(1)), n););            \
+        FOR_VECTORS(0, count, vstore_past(y + i, same operator vload_or(b + i, n, vset(1)), n, job.past););\
     } else {                                                                                              \
         const vec same = vset(*a) operator vset(*b);                                                      \
-        FOR_VECTORS(0, count, vstore_n(y + i, same, n););                                                 \
+        FOR_VECTORS(0, count, vstore_past(y + i, same, n, job.past););                                    \
     }
 
 #define ARITHMETIC(name, operator)                                                                        \
@@ -65,6 +66,7 @@ typedef struct {
                 k++;                                                                                      \
             }                                                                                             \
         }                                                                                                 \
+        past_end(job.past);                                                                               \
         const int raised = exceptions_raised();                                                           \
         if (raised)                                                                                       \
             RAISE(job.raised, raised);                                                                    \
@@ -81,8 +83,9 @@ static const range_fn ranges[] = {
 int NAME(arithmetic)(int which, const ptrdiff_t *sizes, const real *a, const ptrdiff_t *a_steps, const real *b,
                      const ptrdiff_t *b_steps, real *y, int *raised)
 {
+    const ptrdiff_t rows = sizes[0] * sizes[1], n = rows * sizes[2];
+    const int past = is_past(y, n) && (rows == 1 || sizes[2] % LANES == 0); /* else rows begin anywhere */
     *raised = 0;
-    parallel_for(sizes[0] * sizes[1] * sizes[2], GRAIN, ranges[which],
-                 &(Arithmetic){sizes, a_steps, b_steps, a, b, y, raised});
+    parallel_for(n, GRAIN, ranges[which], &(Arithmetic){sizes, a_steps, b_steps, a, b, y, raised, past});
     return 0;
 }

@@ -11,6 +11,7 @@
 typedef struct {
     const real *x;
     real *y;
+    int past; /* y is written past the caches */
 } Map;
 
 #define MAP(name, f, flushes)                                                                             \
@@ -18,13 +19,14 @@ typedef struct {
     {                                                                                                     \
         const Map map = *(const Map *)context;                                                            \
         const unsigned before = flushes ? denormals_flush() : 0;                                          \
-        FOR_VECTORS(begin, end, vstore_n(map.y + i, f(vload_n(map.x + i, n)), n););                      \
+        FOR_VECTORS(begin, end, vstore_past(map.y + i, f(vload_n(map.x + i, n)), n, map.past););          \
+        past_end(map.past);                                                                               \
         if (flushes)                                                                                      \
             denormals_restore(before);                                                                    \
     }                                                                                                     \
     int NAME(name)(ptrdiff_t n, const real *x, real *y)                                                   \
     {                                                                                                     \
-        parallel_for(n, GRAIN, name##_range, &(Map){x, y});                                               \
+        parallel_for(n, GRAIN, name##_range, &(Map){x, y, is_past(y, n)});                                \
         return 0;                                                                                         \
     }
 
@@ -33,6 +35,7 @@ typedef struct {
     const real *dy, *y;
     ptrdiff_t dy_step; /* 1, or 0 where dy is one number for all y */
     real *dx;
+    int past; /* dx is */
 } Slope;
 
 #define SLOPE(name, gradient)                                                                             \
@@ -43,12 +46,13 @@ typedef struct {
             FETCH_AHEAD(of.y + i);                                                                        \
             FETCH_AHEAD(of.dy + of.dy_step * i);                                                          \
             const vec y = vload_n(of.y + i, n), dy = of.dy_step ? vload_n(of.dy + i, n) : vset(*of.dy);   \
-            vstore_n(of.dx + i, gradient, n);                                                             \
+            vstore_past(of.dx + i, gradient, n, of.past);                                                 \
         });                                                                                               \
+        past_end(of.past);                                                                                \
     }                                                                                                     \
     int NAME(name##_backward)(ptrdiff_t n, const real *dy, ptrdiff_t dy_step, const real *y, real *dx)    \
     {                                                                                                     \
-        parallel_for(n, GRAIN, name##_backward_range, &(Slope){dy, y, dy_step, dx});                      \
+        parallel_for(n, GRAIN, name##_backward_range, &(Slope){dy, y, dy_step, dx, is_past(dx, n)});      \
         return 0;                                                                                         \
     }
 

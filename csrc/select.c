@@ -12,6 +12,7 @@ typedef struct {
     const real *a, *b;
     ptrdiff_t a_step, b_step;
     real *y;
+    int past; /* y is written past the caches */
 } Choice;
 
 static void where_range(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -22,13 +23,14 @@ static void where_range(void *context, ptrdiff_t begin, ptrdiff_t end)
         FETCH_AHEAD(job.a + job.a_step * i);
         FETCH_AHEAD(job.b + job.b_step * i);
         vec a = job.a_step ? vload_n(job.a + i, n) : same_a, b = job.b_step ? vload_n(job.b + i, n) : same_b;
-        vstore_n(job.y + i, vselect(vtrue_n(job.condition + i, n), a, b), n);
+        vstore_past(job.y + i, vselect(vtrue_n(job.condition + i, n), a, b), n, job.past);
     });
+    past_end(job.past);
 }
 
 int NAME(where)(ptrdiff_t n, const uint8_t *condition, const real *a, ptrdiff_t a_step, const real *b,
                 ptrdiff_t b_step, real *y)
 {
-    parallel_for(n, GRAIN, where_range, &(Choice){condition, a, b, a_step, b_step, y});
+    parallel_for(n, GRAIN, where_range, &(Choice){condition, a, b, a_step, b_step, y, is_past(y, n)});
     return 0;
 }

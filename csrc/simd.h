@@ -203,6 +203,40 @@ INLINE void vstore_n(real *p, vec v, ptrdiff_t n)
 #endif
 }
 
+/* ---- writing past the caches ---------------------------------------------------------------------
+
+   A line that is written is read first, and for what is larger than the caches that is in vain: a kernel that writes
+   such an array may write whole vectors to memory straight away, and calls past_end() before anybody reads them. */
+
+#define PAST_BYTES ((ptrdiff_t)1 << 25) /* as much as the last cache of a processor often holds */
+
+/* Whether that pays for n numbers, and vectors of theirs lie where they can be written so */
+INLINE int is_past(const real *p, ptrdiff_t n)
+{
+    return n * (ptrdiff_t)sizeof(real) >= PAST_BYTES && (uintptr_t)p % VECTOR_BYTES == 0;
+}
+
+INLINE void vstore_past(real *p, vec v, ptrdiff_t n, int past)
+{
+#if defined(__GNUC__) && defined(__SSE2__)
+    if (past && n == LANES) {
+        X86(stream)(p, v);
+        return;
+    }
+#endif
+    (void)past;
+    vstore_n(p, v, n);
+}
+
+INLINE void past_end(int past)
+{
+#if defined(__GNUC__) && defined(__SSE2__)
+    if (past)
+        _mm_sfence();
+#endif
+    (void)past;
+}
+
 /* A mask of the first n lanes, n <= LANES: those whose byte is not 0. */
 INLINE vmask vtrue_n(const uint8_t *p, ptrdiff_t n)
 {

@@ -459,6 +459,33 @@ def address(array: Array) -> int:
     return array.__array_interface__["data"][0]
 
 
+PAST_BYTES = 1 << 25  # as csrc/simd.h has it: what is larger is written past the caches
+
+
+def results_of(x: Array) -> dict[str, Array]:
+    """What the kernels that write past the caches make of (rows, 48) numbers and of a row, a column and a number"""
+    row, column, slopes = draw(48, dtype=x.dtype), x[:, :1] + 4, x - 1
+    maps = {name: getattr(cpu, name)(x) for name in ("exp", "tanh", "sigmoid", "erf")}
+    maps |= {name: getattr(cpu, name)(slopes, x) for name in ("tanh_backward", "sigmoid_backward", "gelu_backward")}
+    sums = {"add": cpu.add(x, slopes), "row": cpu.multiply(x, row), "column": cpu.divide(x, column)}
+    return maps | sums | {
+        "relu_forward": cpu.relu_forward(x),
+        "subtract": cpu.subtract(2.5, x),
+        "where": cpu.where(x > 1, x, slopes),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_beyond_the_caches_are_those_of_their_parts(dtype: Any, threads: int) -> None:
+    cpu.set_num_threads(threads)
+    x = draw(PAST_BYTES // np.dtype(dtype).itemsize // 48 + 5, 48, dtype=dtype)
+    half = len(x) // 2
+    whole, first, second = results_of(x), results_of(x[:half].copy()), results_of(x[half:].copy())
+    for name, y in whole.items():
+        assert y.nbytes > PAST_BYTES and bits(y) == bits(np.concatenate([first[name], second[name]])), name
+
+
 def test_large_results_use_memory_again_but_never_that_of_a_living_array() -> None:
     x = draw(50_000)
     first = cpu.exp(x)

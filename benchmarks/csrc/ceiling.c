@@ -1,12 +1,9 @@
 /* The two ceilings of a machine, for one thread: how fast it multiplies and adds, and how fast it moves memory. And how
    far two of its cores are from each other.
-   Compiled by benchmarks/native.py for one instruction set; REGISTER_BYTES is the width of its registers. */
+   Compiled by benchmarks/native.py for one instruction set. */
 
-#include <stddef.h>
-#include <string.h>
+#include "simd.h"
 
-typedef float vec __attribute__((vector_size(REGISTER_BYTES)));
-#define LANES (REGISTER_BYTES / sizeof(float))
 #define SUMS 12 /* enough to hide the latency of four cycles on two units, few enough for 16 registers */
 
 /* With names of their own, not as an array: the compiler keeps an array that an asm writes to in memory. */
@@ -31,11 +28,12 @@ void ceiling_fma(ptrdiff_t turns, const float *factors, float *out)
     memcpy(out, &total, sizeof *out);
 }
 
-/* y = 2 x. The compiler's own loop: what a kernel does that reads one array and writes another. */
-void ceiling_scale(ptrdiff_t n, const float *restrict x, float *restrict y)
+/* y = 2 x, past the caches: what a kernel does that reads one large array and writes another. */
+void ceiling_scale(ptrdiff_t n, const float *x, float *y)
 {
-    for (ptrdiff_t i = 0; i < n; i++)
-        y[i] = 2 * x[i];
+    const int past = is_past(y, n);
+    FOR_VECTORS(0, n, vstore_past(y + i, 2 * vload_n(x + i, n), n, past););
+    past_end(past);
 }
 
 /* x = 2 x: each line is read and written where it is. */
@@ -49,15 +47,12 @@ void ceiling_update(ptrdiff_t n, float *x)
 double ceiling_read(ptrdiff_t n, const float *x)
 {
     vec sum[8] = {{0}};
-    for (ptrdiff_t i = 0; i + 8 * (ptrdiff_t)LANES <= n; i += 8 * LANES)
-        for (int j = 0; j < 8; j++) {
-            vec v;
-            memcpy(&v, x + i + j * LANES, sizeof v);
-            sum[j] += v;
-        }
+    for (ptrdiff_t i = 0; i + 8 * LANES <= n; i += 8 * LANES)
+        for (int j = 0; j < 8; j++)
+            sum[j] += vload(x + i + j * LANES);
     double total = 0;
     for (int j = 0; j < 8; j++)
-        for (size_t lane = 0; lane < LANES; lane++)
+        for (int lane = 0; lane < LANES; lane++)
             total += sum[j][lane];
     return total;
 }
