@@ -26,8 +26,7 @@ Array = Any
 NAMES = ("cpu", "cuda")
 DLPACK_CUDA = (2, 13)  # kDLCUDA and kDLCUDAManaged, what DLPack calls the memory of an NVIDIA GPU
 
-
-owns = kernels.owns
+Block = kernels.Block
 
 
 def __getattr__(name: str) -> Any:

@@ -52,6 +52,9 @@ def _select(active: ModuleType, serving: ModuleType) -> None:
     add, subtract, multiply, divide = serving.add, serving.subtract, serving.multiply, serving.divide
 
 
+# The memory that a kernel makes for an array, which nobody else looks at.
+Block: type = type(None) if cpu is None else cpu.Block
+
 _first: ModuleType = reference if cpu is None else cpu
 _select(_first, _first)
 
@@ -84,11 +87,6 @@ def of(array: Any) -> ModuleType:
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """A new array of NumPy's; a large one in memory of the kernels, which lies in large pages where there are any."""
     return np.empty(shape, dtype) if cpu is None else cpu.empty(shape, dtype)
-
-
-def owns(base: Any) -> bool:
-    """Whether the memory that an array looks at was made for it by a kernel: then nobody else looks at it."""
-    return cpu is not None and type(base) is cpu.Block
 
 
 def on_gpu(array: Any) -> bool:

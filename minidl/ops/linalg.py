@@ -73,11 +73,11 @@ class Affine(Op):
 
 
 def _rows(x: Any) -> Any:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _columns(x: Any) -> Any:
-    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+    return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def _gradients(dy: Any, a: Any, b: Any, needs: tuple[bool, ...]) -> tuple[Any, Any]:
