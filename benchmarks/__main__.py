@@ -15,7 +15,8 @@ from pathlib import Path
 
 from benchmarks.setting import Setting
 
-NAMES = ("seed_model", "lstm_scaling", "ops", "overhead", "footprint", "stages")  # "all" of a machine without a GPU
+# "all" of a machine without a GPU
+NAMES = ("seed_model", "lstm_scaling", "ops", "overhead", "footprint", "stages", "profile")
 ON_GPU = ("gpu",)
 
 
