@@ -232,6 +232,8 @@ def _of_one_shape(condition: Any, a: Any, b: Any) -> bool:
 class Clip(Op):
     """y = x held in [low, high]; dx = dy inside, the bounds included, 0 outside"""
 
+    broadcasts = True  # against the bounds
+
     def forward(self, x: Any, low: float | None, high: float | None) -> Any:
         self.low, self.high = low, high
         return x.clip(low, high)

@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
 from minidl.kernels.axes import Axis, Layout, extreme_of, index_of, layout_of, sum_of, takes_extreme
-from minidl.ops.arithmetic import Where
+from minidl.ops.arithmetic import Where, astype
 from minidl.ops.coercion import constant, floating
 from minidl.ops.shapes import BroadcastTo
 from minidl.tensors import FUNCTIONS, Op, Tensor, as_tensor, wrap
@@ -175,22 +175,22 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Σ x / n over the axes, all of them by default. The mean of nothing is an error."""
-    return Mean.apply(floating(x), axis=axis, keepdims=keepdims)
+    return _added_up(Mean, x, axis=axis, keepdims=keepdims)
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """Σ (x − mean x)² / (n − ddof) over the axes; divides by n unless told otherwise, as NumPy does."""
-    return Var.apply(floating(x), axis=axis, keepdims=keepdims, ddof=ddof)
+    return _added_up(Var, x, axis=axis, keepdims=keepdims, ddof=ddof)
 
 
 def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """√var. The gradient where all elements are equal is 0."""
-    return Std.apply(floating(x), axis=axis, keepdims=keepdims, ddof=ddof)
+    return _added_up(Std, x, axis=axis, keepdims=keepdims, ddof=ddof)
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """√Σx² over the axes, all of them by default: the length of a vector. The gradient at 0 is 0."""
-    return Norm.apply(floating(x), axis=axis, keepdims=keepdims)
+    return _added_up(Norm, x, axis=axis, keepdims=keepdims)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -244,6 +244,14 @@ def _norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) ->
     if ord is None or (ord == 2 and vectors) or (ord == "fro" and not vectors):
         return norm(x, axis, keepdims)
     raise ValueError(f"norm: minidl knows the root of the sum of squares only, got ord={ord!r}")
+
+
+def _added_up(op: type[Op], x: Any, **options: Any) -> Tensor:
+    """The op of floats. Those of 16 bits are added up in 32: the largest number that they hold is 65,504."""
+    x = floating(x)
+    if x.dtype == np.float16:
+        return astype(op.apply(astype(x, np.float32), **options), np.float16)
+    return op.apply(x, **options)
 
 
 def _divisor(op: Op, x: Any, axis: Axis, ddof: Any = 0) -> Any:
