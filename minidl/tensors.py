@@ -548,12 +548,12 @@ def _share_memory(x: Array, y: Array, base: Any) -> bool:
 
 def _outputs(op: Op, result: Any) -> Any:
     """What a forward returned as an array, or as a tuple of them."""
+    if isinstance(result, tuple):
+        return tuple([y if type(y) is np.ndarray else _outputs(op, y) for y in result])
     if isinstance(result, np.generic):  # what NumPy makes of two arrays of no axes
         return np.asarray(result)
     if devices.is_array(result) or isinstance(result, (int, float)):
         return devices.as_array(result)
-    if isinstance(result, tuple):
-        return tuple(_outputs(op, y) for y in result)
     if isinstance(result, Tensor):
         if result._needs:
             raise TypeError(

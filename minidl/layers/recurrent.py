@@ -140,20 +140,23 @@ class LSTM(Layer):
         return (output, h, c) if self.return_state else output
 
     def _run(self, x: Tensor, state: tuple[Tensor, Tensor], mask: Any, training: bool) -> tuple[Tensor, Tensor, Tensor]:
-        rng = random.generator(self._stream)
         if training and self.dropout:
-            x = dropout(x, self.dropout, (None, 1, None), rng)
+            x = dropout(x, self.dropout, (None, 1, None), random.generator(self._stream))
         bias = wrap(devices.full((4 * self.units,), 0, x._array)) if self.bias is None else self.bias
         arguments = (x, *state, self.kernel, self.recurrent_kernel, bias, mask, self.go_backwards)
         noisy = training and self.recurrent_dropout > 0
         if not noisy and self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid:
             return lstm(*arguments)
-        noise = dropout(wrap(np.ones_like(state[0]._array)), self.recurrent_dropout, None, rng) if noisy else 1.0
+        noise: Any = 1.0
+        if noisy:
+            noise = wrap(np.ones_like(state[0]._array))
+            noise = dropout(noise, self.recurrent_dropout, None, random.generator(self._stream))
         return lstm_composition(*arguments, noise, self.activation, self.recurrent_activation)
 
     def _check(self, x: Tensor, mask: Any) -> None:
-        check_rank(self, shapes_of(x), 3, _LEGEND, _HINT)
-        same_features(self, shapes_of(x), self.kernel.shape[0])
+        shape = shapes_of(x)
+        check_rank(self, shape, 3, _LEGEND, _HINT)
+        same_features(self, shape, self.kernel.shape[0])
         if mask is not None and mask.shape != x.shape[:2]:
             raise ValueError(f"{self.name}: mask must have shape (batch, time) = {x.shape[:2]}, got {mask.shape}")
         if x.shape[1] == 0 and not self.return_sequences:
@@ -178,8 +181,8 @@ class LSTM(Layer):
     def _own_start(self, x: Tensor) -> tuple[Tensor, Tensor]:
         batch = len(x)
         if self.states is None or is_trying():
-            h, c = (wrap(devices.full((batch, self.units), 0, x._array)) for _ in range(2))
-            return h, c
+            zeros = wrap(devices.full((batch, self.units), 0, x._array))
+            return zeros, zeros
         kept = len(self.states[0])
         if kept != batch:
             raise ValueError(

@@ -54,7 +54,7 @@ def lstm(
     mask = None if mask is None else constant_beside("the mask of lstm", mask, x).copy()
     h0, c0 = as_tensor(h0, device=x.device), as_tensor(c0, device=x.device)
     inputs = x, h0, c0, kernel, recurrent, bias
-    keep = modes.get().recording and any(t.requires_grad for t in inputs)
+    keep = modes.get().recording and True in [t._needs for t in inputs]
     return LSTM.apply(*inputs, mask=mask, reverse=reverse, keep=keep)
 
 
