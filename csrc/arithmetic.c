@@ -39,7 +39,7 @@ typedef struct {
         FOR_VECTORS(0, count, vstore_past(y + i, vload_n(a + i, n) operator same, n, job.past););         \
     } else if (b_step) {                                                                                  \
         const vec same = vset(*a);                                                                        \
-        FOR_VECTORS(0, count, vstore_past(y + i, same operator vload_or(b + i, n, vset(1)), n, job.past););\
+        FOR_VECTORS(0, count, vstore_past(y + i, same operator vload_or(b + i, n, vset(1)), n, job.past);); \
     } else {                                                                                              \
         const vec same = vset(*a) operator vset(*b);                                                      \
         FOR_VECTORS(0, count, vstore_past(y + i, same, n, job.past););                                    \
@@ -84,7 +84,7 @@ int NAME(arithmetic)(int which, const ptrdiff_t *sizes, const real *a, const ptr
                      const ptrdiff_t *b_steps, real *y, int *raised)
 {
     const ptrdiff_t rows = sizes[0] * sizes[1], n = rows * sizes[2];
-    const int past = is_past(y, n) && (rows == 1 || sizes[2] % LANES == 0); /* else rows begin anywhere */
+    const int past = is_past(y, n) && (rows == 1 || sizes[2] % LANES == 0); /* else vectors lie anywhere */
     *raised = 0;
     parallel_for(n, GRAIN, ranges[which], &(Arithmetic){sizes, a_steps, b_steps, a, b, y, raised, past});
     return 0;

@@ -35,7 +35,7 @@ typedef struct {
     const real *dy, *y;
     ptrdiff_t dy_step; /* 1, or 0 where dy is one number for all y */
     real *dx;
-    int past; /* dx is */
+    int past; /* dx is written past the caches */
 } Slope;
 
 #define SLOPE(name, gradient)                                                                             \

@@ -693,8 +693,8 @@ static void backward_by_units(Backward *b)
     multiply_gradients(b, (Rows){0, b->s.batch});
 }
 
-/* dz for the columns of a sliver, packed as gemm.c does it, and db += its sum over the rows, in order. Meanwhile the
-   numbers from `unit` to `units_end` of each row of h are fetched, which dR reads next, a few of each row at a time. */
+/* dz for the columns of a sliver, packed as gemm.c does it, and db += its sum over the rows, in order. Meanwhile some
+   units of each row of h are fetched, which dR reads next and which may lie far by now. */
 INLINE void pack_sliver(const Backward *b, ptrdiff_t column, ptrdiff_t columns, ptrdiff_t unit, ptrdiff_t units_end)
 {
     const Sequence *s = &b->s;
@@ -725,7 +725,8 @@ INLINE void pack_sliver(const Backward *b, ptrdiff_t column, ptrdiff_t columns, 
         }
 }
 
-/* The columns from begin to end of dz; each sliver fetches its share of h, if the second-level cache holds all of it */
+/* The columns from begin to end of dz. Each of their slivers fetches as many units of h, if h stays near until it is
+   read. */
 static void pack_gradients(const Backward *b, ptrdiff_t begin, ptrdiff_t end)
 {
     const ptrdiff_t units = b->s.units, bytes = chunk_rows(&b->s) * units * (ptrdiff_t)sizeof(real);

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -253,8 +255,9 @@ def test_a_number_of_threads_that_is_none_is_refused_at_import(value: str) -> No
 KERNEL_TESTS = [
     str(HERE / "test_elementary_accuracy.py"),
     str(HERE / "test_kernel_parity.py"),
+    str(HERE / "test_cpu_core.py"),
     "-k",
-    "accuracy and not cuda or bits_of_c or [cpu",
+    "accuracy and not cuda or bits_of_c or [cpu or beyond",
 ]
 
 
@@ -459,31 +462,49 @@ def address(array: Array) -> int:
     return array.__array_interface__["data"][0]
 
 
-PAST_BYTES = 1 << 25  # as csrc/simd.h has it: what is larger is written past the caches
+def past_bytes() -> int:
+    """What is as large or larger is written past the caches."""
+    text = (HERE.parent / "csrc" / "simd.h").read_text()
+    (power,) = re.findall(r"#define PAST_BYTES \(\(ptrdiff_t\)1 << (\d+)\)", text)
+    return 1 << int(power)
 
 
-def results_of(x: Array) -> dict[str, Array]:
-    """What the kernels that write past the caches make of (rows, 48) numbers and of a row, a column and a number"""
-    row, column, slopes = draw(48, dtype=x.dtype), x[:, :1] + 4, x - 1
-    maps = {name: getattr(cpu, name)(x) for name in ("exp", "tanh", "sigmoid", "erf")}
-    maps |= {name: getattr(cpu, name)(slopes, x) for name in ("tanh_backward", "sigmoid_backward", "gelu_backward")}
-    sums = {"add": cpu.add(x, slopes), "row": cpu.multiply(x, row), "column": cpu.divide(x, column)}
-    return maps | sums | {
-        "relu_forward": cpu.relu_forward(x),
-        "subtract": cpu.subtract(2.5, x),
-        "where": cpu.where(x > 1, x, slopes),
-    }  # fmt: skip
+def past_calls(row: Array) -> dict[str, Callable[[Array], Array]]:
+    """The kernels that write past the caches, of an array whose last axis is as long as the row"""
+    calls: dict[str, Callable[[Array], Array]] = {
+        name: getattr(cpu, name) for name in ("exp", "tanh", "sigmoid", "erf", "relu_forward")
+    }
+    for name in ("tanh_backward", "sigmoid_backward", "gelu_backward", "add"):
+        calls[name] = lambda x, name=name: getattr(cpu, name)(x - 1, x)
+    return calls | {
+        "multiply, a row": lambda x: cpu.multiply(x, row),
+        "divide, a column": lambda x: cpu.divide(x, x[..., :1] + 4),
+        "subtract, a number": lambda x: cpu.subtract(2.5, x),
+        "where": lambda x: cpu.where(x > 1, x, x - 1),
+    }
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_results_beyond_the_caches_are_those_of_their_parts(dtype: Any, threads: int) -> None:
+@pytest.mark.parametrize("columns", [48, 37])  # whole vectors, and rows that begin anywhere
+def test_results_beyond_the_caches_are_those_of_their_parts(columns: int, dtype: Any, threads: int) -> None:
     cpu.set_num_threads(threads)
-    x = draw(PAST_BYTES // np.dtype(dtype).itemsize // 48 + 5, 48, dtype=dtype)
+    x = draw(past_bytes() // np.dtype(dtype).itemsize // columns + 5, columns, dtype=dtype)
     half = len(x) // 2
-    whole, first, second = results_of(x), results_of(x[:half].copy()), results_of(x[half:].copy())
-    for name, y in whole.items():
-        assert y.nbytes > PAST_BYTES and bits(y) == bits(np.concatenate([first[name], second[name]])), name
+    for name, call in past_calls(draw(columns, dtype=dtype)).items():
+        y = call(x)
+        assert y.nbytes > past_bytes() and bits(y) == bits(np.concatenate([call(x[:half]), call(x[half:])])), name
+
+
+def test_nothing_is_written_beyond_a_result_that_is_beyond_the_caches() -> None:
+    x = draw(past_bytes() // 4 + 13)
+    y = cpu.exp(x)
+    place, mark = address(y), b"mark" * 16
+    after = (ctypes.c_char * 64).from_address(place + y.nbytes)  # of the same block, which ends later
+    after[:] = mark
+    del y
+    y = cpu.exp(x)
+    assert address(y) == place and bytes(after) == mark
 
 
 def test_large_results_use_memory_again_but_never_that_of_a_living_array() -> None:

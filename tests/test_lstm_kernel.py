@@ -425,16 +425,16 @@ def test_outputs_may_be_changed_and_backward_repeated(module):
 
 
 def test_no_denormals_come_out_and_the_mode_ends_with_the_call():
+    tiny = np.finfo(np.float32).tiny
+    small = np.full((64, 64), tiny / 4, np.float32)
     inputs, gradients, _ = make((8, 400, 64, 64), np.float32, seed=13)
     kernel, recurrent, bias = (a * np.float32(1e-3) for a in inputs[3:])
     bias[:] = -1.5  # gates of 0.18 that let nothing in: the state falls below 1e-38 within sixty steps
     bias[128:192] = 0
     x = np.zeros_like(inputs[0])
     outputs, slopes = run(cpu, (x, *inputs[1:3], kernel, recurrent, bias), (None, *gradients[1:]))
-    tiny = np.finfo(np.float32).tiny
     for a in outputs + slopes[:3]:
         assert not ((a != 0) & (np.abs(a) < tiny)).any()
-    small = np.full((64, 64), tiny / 4, np.float32)
     assert_same_bits([cpu.matmul(small, np.eye(64, dtype=np.float32))], [small])
 
 

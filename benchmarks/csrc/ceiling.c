@@ -28,10 +28,11 @@ void ceiling_fma(ptrdiff_t turns, const float *factors, float *out)
     memcpy(out, &total, sizeof *out);
 }
 
-/* y = 2 x, past the caches: what a kernel does that reads one large array and writes another. */
-void ceiling_scale(ptrdiff_t n, const float *x, float *y)
+/* y = 2 x for a thread's n numbers of `whole`, past the caches: what a kernel does that reads one large array and writes
+   another. */
+void ceiling_scale(ptrdiff_t n, ptrdiff_t whole, const float *x, float *y)
 {
-    const int past = is_past(y, n);
+    const int past = is_past(y, whole);
     FOR_VECTORS(0, n, vstore_past(y + i, 2 * vload_n(x + i, n), n, past););
     past_end(past);
 }
