@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.setting import Setting
 
 # "all" of a machine without a GPU
-NAMES = ("seed_model", "lstm_scaling", "ops", "overhead", "footprint", "stages", "profile")
+NAMES = ("seed_model", "lstm_scaling", "ops", "overhead", "footprint", "stages", "breakdown")
 ON_GPU = ("gpu",)
 
 

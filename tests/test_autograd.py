@@ -828,3 +828,11 @@ def test_detect_anomaly_of_an_op_that_was_called_before_and_after_it() -> None:
     with md.detect_anomaly(), np.errstate(divide="ignore"), pytest.raises(FloatingPointError, match=message):
         y.backward()
     assert md.log(md.Tensor(0.0)).item() == -np.inf
+
+
+def test_an_op_may_have_no_inputs() -> None:
+    class Two(md.Op):
+        def forward(self) -> Any:
+            return np.full(3, 2.0, np.float32)
+
+    np.testing.assert_array_equal(Two.apply(), [2, 2, 2])

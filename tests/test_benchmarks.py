@@ -23,6 +23,7 @@ import pytest
 
 import minidl as md
 from benchmarks import (
+    breakdown,
     gpu,
     gpu_proof,
     gpu_speed,
@@ -31,7 +32,6 @@ from benchmarks import (
     lstm_scaling,
     machine,
     native,
-    profile,
     seed_model,
     stages,
     worker,
@@ -117,7 +117,7 @@ def test_the_document_s_model_takes_the_operations_that_are_counted_for_it() -> 
     assert seed_model.operations(32, 100, True) == sum(lstm_scaling.operations(c, True) for c in (first, second))
 
 
-def test_a_profile_tells_the_kernels_of_a_step_and_what_is_outside_of_them() -> None:
+def test_a_breakdown_tells_the_kernels_of_a_step_and_what_is_outside_of_them() -> None:
     add, exp = md.kernels.add, md.kernels.serving().exp
     x = md.Tensor(inputs.uniform(200, 300), requires_grad=True)
 
@@ -126,14 +126,14 @@ def test_a_profile_tells_the_kernels_of_a_step_and_what_is_outside_of_them() -> 
         (md.exp(x) + 1.0).backward(x)
         time.sleep(0.01)
 
-    seconds, calls = profile.profile(step, rounds=3, seconds=0.05)
-    assert calls == {"exp": 1, "add": 1, "multiply": 1} and set(seconds) == {*calls, profile.REST}
-    assert 0.01 <= seconds[profile.REST] < 1 and all(0 < value < 1 for value in seconds.values())
+    seconds, calls = breakdown.break_down(step, rounds=3, seconds=0.05)
+    assert calls == {"exp": 1, "add": 1, "multiply": 1} and set(seconds) == {*calls, breakdown.REST}
+    assert 0.01 <= seconds[breakdown.REST] < 1 and all(0 < value < 1 for value in seconds.values())
     assert md.kernels.add is add and md.kernels.serving().exp is exp
 
 
 def test_a_kernel_that_another_one_calls_is_part_of_it() -> None:
-    clocks = profile.Clocks()
+    clocks = breakdown.Clocks()
     inner = clocks.around("inner", lambda: time.sleep(0.01))
     clocks.around("outer", inner)()
     assert clocks.calls == {"outer": 1} and clocks.seconds["outer"] >= 0.01

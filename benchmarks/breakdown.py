@@ -76,7 +76,7 @@ def clocks() -> Iterator[Clocks]:
         md.use(active)
 
 
-def profile(step: Step, rounds: int, seconds: float = SECONDS) -> tuple[dict[str, float], dict[str, float]]:
+def break_down(step: Step, rounds: int, seconds: float = SECONDS) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds of a step in each kernel and outside of them, medians of some rounds; and the calls of each."""
     spent: dict[str, list[float]] = {}
     step()
@@ -93,7 +93,7 @@ def profile(step: Step, rounds: int, seconds: float = SECONDS) -> tuple[dict[str
 
 
 def run(setting: Setting) -> Result:
-    result = setting.result("profile", "Where the time of the document's model goes", ("ours",))
+    result = setting.result("breakdown", "Where the time of the document's model goes", ("ours",))
     before = md.get_num_threads()
     for threads in setting.threads:
         ceiling = machine.ceilings(setting.isa, threads)["fma_gflops"]
@@ -108,7 +108,7 @@ def run(setting: Setting) -> Result:
 def _add(result: Result, rounds: int, threads: int, ceiling: float, what: str, batch: int, steps: int) -> None:
     training = what == "training"
     step = ours.document_train(batch, steps, 0.5, "adam") if training else ours.document_infer(batch, steps)
-    seconds, calls = profile(step, rounds)
+    seconds, calls = break_down(step, rounds)
     whole, case = sum(seconds.values()), f"{what}, B {batch}, T {steps}, {threads} threads"
     forward = seed_model.operations(batch, steps, training=False)
     operations = {OURS: 3 * forward if training else forward, "lstm_forward": forward, "lstm_backward": 2 * forward}
