@@ -63,15 +63,14 @@ class Clocks:
 @contextmanager
 def clocks() -> Iterator[Clocks]:
     """Clocks around all kernels that serve NumPy's arrays."""
-    clocks, module = Clocks(), kernels.serving()
-    active = kernels.active()
+    clock, module, active = Clocks(), kernels.serving(), kernels.active()
     try:
         with ExitStack() as patches:
             for name in KERNELS:
-                timed = clocks.around(name, getattr(module, name))
+                timed = clock.around(name, getattr(module, name))
                 patches.enter_context(mock.patch.object(module, name, timed))
             md.use(active)  # which binds the kernels of arithmetic
-            yield clocks
+            yield clock
     finally:
         md.use(active)
 

@@ -22,7 +22,6 @@ from minidl.autograd.modes import modes
 
 Array = Any
 _order = itertools.count()
-_new = object.__new__
 
 # What np.exp(tensor) and np.sum(tensor) mean: NumPy's name of a ufunc, or its function -> the op. Filled by minidl.ops.
 UFUNCS: dict[str, Callable[..., Any]] = {}
@@ -515,7 +514,7 @@ def from_dlpack(value: Any) -> Tensor:
 
 
 def _result(array: Any, op: Op | None, slot: int, inputs: Sequence[Any], arrays: Sequence[Any]) -> Tensor:
-    t = _new(Tensor)
+    t = Tensor.__new__(Tensor)
     t._array = array
     if op is not None and array.dtype.kind == "f":
         t._op = op
