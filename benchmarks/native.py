@@ -29,10 +29,10 @@ def load(source: str, isa: str) -> ctypes.CDLL:
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise RuntimeError("the benchmarks compile code to measure the machine with, and found no gcc or cc")
-    flags, _ = LEVELS[isa]
+    flags, width = LEVELS[isa]
     path = SOURCES / f"{source}.c"
     command = [compiler, "-O3", "-fPIC", "-shared", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-    command += ["-DMINIDL_REAL=32", "-DMINIDL_ISA=bench", f"-I{CSRC}", *flags]
+    command += [f"-DREGISTER_BYTES={width}", "-DMINIDL_REAL=32", "-DMINIDL_ISA=bench", f"-I{CSRC}", *flags]
     texts = [text.read_bytes() for text in (path, *sorted(CSRC.glob("*.h")))]
     key = hashlib.sha256(b"".join([repr(command).encode(), *texts])).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"minidl-benchmarks-{os.getuid()}"

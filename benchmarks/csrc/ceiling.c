@@ -1,8 +1,10 @@
 /* The two ceilings of a machine, for one thread: how fast it multiplies and adds, and how fast it moves memory. And how
    far two of its cores are from each other.
-   Compiled by benchmarks/native.py for one instruction set. */
+   Compiled by benchmarks/native.py for one instruction set, whose registers it counts the operations of. */
 
 #include "simd.h"
+
+_Static_assert(VECTOR_BYTES == REGISTER_BYTES, "benchmarks/native.py and simd.h know registers of other sizes");
 
 #define SUMS 12 /* enough to hide the latency of four cycles on two units, few enough for 16 registers */
 
