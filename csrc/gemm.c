@@ -141,11 +141,21 @@ static void copy_panels(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_row
     }
 }
 
+static void pack_row(ptrdiff_t columns, const real *from, real *packed)
+{
+    FOR_VECTORS(0, columns, vstore(packed + i, vload_n(from + i, n)););
+}
+
 /* A sliver as [k][whole vectors], zeros after the last column. */
 static void pack_sliver(ptrdiff_t columns, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col,
                         real *packed)
 {
     const ptrdiff_t width = round_up(columns, LANES);
+    if (b_col == 1) {
+        for (ptrdiff_t i = 0; i < k; i++, b += b_row, packed += width)
+            pack_row(columns, b, packed);
+        return;
+    }
     copy_matrix(k, columns, b, b_row, b_col, packed, width);
     for (ptrdiff_t i = 0; i < k && columns < width; i++)
         memset(packed + i * width + columns, 0, (size_t)(width - columns) * sizeof(real));
