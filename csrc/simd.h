@@ -61,9 +61,11 @@ typedef int64_t flag;
 #if defined(__GNUC__)
 #define FETCH(address) __builtin_prefetch(address, 0, 3)
 #define FETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 3)
+#define FETCH_FAR(address) __builtin_prefetch(address, 0, 2) /* into the second-level cache */
 #else
 #define FETCH(address) ((void)(address))
 #define FETCH_TO_WRITE(address) ((void)(address))
+#define FETCH_FAR(address) ((void)(address))
 #endif
 
 /* For what mostly reads, and reads two streams or computes in between: the processor does not look so far by itself. */

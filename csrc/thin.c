@@ -24,6 +24,7 @@ INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, con
                          const real *b, real *sum)
 {
     const ptrdiff_t b_row = g->b_row;
+    const int fetches = rows <= 2 && g->far; /* of more rows it costs more than it brings */
     real entry[FEW_ROWS * ABREAST]; /* in one place: so many addresses would fill the registers */
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int k = 0; k < depth; k++)
@@ -31,8 +32,8 @@ INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, con
     FOR_VECTORS(0, columns, {
         vec row[ABREAST];
         UNROLL for (int k = 0; k < depth; k++) {
-            if (rows <= 2) /* of more it costs more than it brings */
-                FETCH(b + (k + depth) * b_row + i);
+            if (fetches)
+                FETCH_FAR(b + (k + depth) * b_row + i);
             row[k] = vload_n(b + k * b_row + i, n);
         }
         UNROLL for (int r = 0; r < rows; r++) {
@@ -122,24 +123,29 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 /* ---- few rows, and b with dense columns ----------------------------------------------------------- */
 
-/* One run of k for up to `vecs` vectors of columns, the last of n lanes: b is transposed tile by tile in registers. Of so
-   many columns at a time the processor does not see what comes next: what lies `ahead` is fetched, unless that is 0. */
+/* One run of k for up to `vecs` vectors of columns, the last of n lanes: b is transposed tile by tile in registers. Tiles
+   begin where lines of the cache do, if they can in all columns: these may be so far apart that they share one set of
+   it, which does not keep for the next tile what this one has left of a line. Of so many columns at a time the
+   processor does not see what comes next: what lies `ahead` is fetched, unless that is 0. */
 INLINE void multiply_tiles(const int rows, const int vecs, ptrdiff_t n, ptrdiff_t depth, const Gemm *g, const real *a,
                            const real *b, ptrdiff_t ahead, vec *sum)
 {
-    for (ptrdiff_t k = 0; k < depth; k += LANES, a += LANES * g->a_col)
+    const ptrdiff_t past = g->b_col % LANES ? 0 : (ptrdiff_t)((uintptr_t)b / sizeof(real) % LANES);
+    for (ptrdiff_t k = 0, deep; k < depth; k += deep, a += deep * g->a_col) {
+        deep = min_of(k == 0 ? LANES - past : LANES, depth - k);
         UNROLL for (int v = 0; v < vecs; v++) {
             const real *from = b + k + v * LANES * g->b_col;
-            const ptrdiff_t columns = v == vecs - 1 ? n : LANES, deep = min_of(LANES, depth - k);
+            const ptrdiff_t columns = v == vecs - 1 ? n : LANES;
             vec column[LANES];
             for (ptrdiff_t j = 0; j < columns && ahead; j++)
-                FETCH(from + j * g->b_col + ahead);
+                FETCH_FAR(from + j * g->b_col + ahead);
             transpose_tile(columns, deep, from, g->b_col, column);
             UNROLL for (int i = 0; i < LANES; i++)
                 if (i < deep)
                     UNROLL for (int r = 0; r < rows; r++)
                         sum[r * vecs + v] = vfma(vset(a[r * g->a_row + i * g->a_col]), column[i], sum[r * vecs + v]);
         }
+    }
 }
 
 INLINE void multiply_dense_columns(const int rows, const int vecs, ptrdiff_t n, const Gemm *g, ptrdiff_t j)
@@ -183,11 +189,16 @@ static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t en
 
 static range_fn few_rows_of(const Gemm *g) { return g->b_col == 1 ? multiply_few_rows : multiply_few_rows_dense; }
 
-#define FAR_BYTES (1 << 20) /* of the other matrix, which the second-level cache does not hold */
+/* Whether the other matrix is beyond the cache that its rows come from fast enough by themselves: the second-level one,
+   or, of dense columns, the third. */
+static int is_far(ptrdiff_t numbers, int dense_rows)
+{
+    return numbers * (ptrdiff_t)sizeof(real) > (dense_rows ? 1 << 20 : 1 << 23);
+}
 
 void NAME(gemm_few_rows)(Gemm *g)
 {
-    g->far = g->n * g->k * (ptrdiff_t)sizeof(real) > FAR_BYTES;
+    g->far = is_far(g->n * g->k, g->b_col == 1);
     parallel_for(g->n, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->m * g->k), SLIVER), few_rows_of(g), g);
 }
 
@@ -215,7 +226,7 @@ static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 void NAME(gemm_few_columns)(Gemm *g)
 {
-    g->far = g->m * g->k * (ptrdiff_t)sizeof(real) > FAR_BYTES;
+    g->far = is_far(g->m * g->k, g->a_row == 1);
     parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, g);
 }
 

@@ -163,6 +163,21 @@ def test_an_entry_of_one_column_does_not_depend_on_the_other_rows_and_on_strides
         assert np.array_equal(cpu.matmul(layout_a(a), layout_b(b)), c)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 2, 5, 8])
+@pytest.mark.parametrize("k", [16, 96, 208])
+def test_an_entry_does_not_depend_on_where_a_matrix_begins(dtype, rows, k):
+    """Tiles of dense columns begin where lines of the cache do: all places that numbers can have within one."""
+    a, b = normal(rows, k, dtype=dtype), normal(k, 40, dtype=dtype, seed=1)
+    c = cpu.matmul(a, b)
+    memory = np.full(40 * k + 32, np.nan, dtype)
+    for first in range(32):
+        moved = memory[first : first + 40 * k].reshape(40, k)
+        moved[:] = b.T
+        assert np.array_equal(cpu.matmul(a, moved.T), c), first
+        moved[:] = np.nan
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_nan_or_infinity_reaches_its_row_and_no_other(value):
     a, b = normal(9, 20), normal(20, 30)
