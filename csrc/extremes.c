@@ -13,7 +13,7 @@
 #define CHAINS 4   /* of a row, as in reduce.c */
 #define LONG 16384 /* numbers of a piece, where a matrix is one column, which lies dense, */
 #define DEEP 512   /* and where it has more */
-#define ABREAST 4  /* vectors of columns */
+#define ABREAST (sizeof(vec) == 64 ? 8 : 4) /* vectors of columns, whose sums beside them take as many registers */
 #define STRIP 1024 /* columns whose pieces are a task */
 
 typedef struct {
