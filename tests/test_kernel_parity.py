@@ -530,7 +530,7 @@ def test_the_gradient_of_a_sum_need_not_be_stored(name: str, activation: str) ->
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("columns", [1, 3, 21])
+@pytest.mark.parametrize("columns", [1, 3, 21, 140])
 def test_extremes_of_infinities_and_nan(name: str, columns: int, dtype: Any) -> None:
     """NaN is the extreme wherever it stands, and takes the slope; the infinities are numbers as any other."""
     kernels, rng = module(name), np.random.default_rng(columns)
