@@ -524,7 +524,7 @@ def test_large_results_use_memory_again_but_never_that_of_a_living_array() -> No
 
 
 def test_large_results_begin_half_a_page_from_where_the_arrays_of_numpy_do() -> None:
-    """Else a load from such an array waits for the store before it, of which only the place within a page is compared."""
+    """Else a load from such an array waits for the store before it: only places within a page are compared."""
     for size in (1 << 14, 50_000, 1 << 20, 1 << 25):
         assert address(cpu.exp(draw(size))) % 4096 == 2048
 
