@@ -238,10 +238,10 @@ static real *after(const Sequence *s, real *before, real *last, ptrdiff_t step, 
     return step + 1 < s->time ? before + state_at(s, step + 1, row) * s->units : last + row * s->units;
 }
 
-/* i, f, g and o of n units, and c from the one before. z holds x W, and the sums h R + b; or, without any, z holds
-   x W + h R, and b is still to come. */
+/* i, f, g and o of n units, of which o alone is stored where none are `kept`, and c from the one before. z holds x W,
+   and the sums h R + b; or, without any, z holds x W + h R, and b is still to come. */
 INLINE vec update_cell(ptrdiff_t units, ptrdiff_t n, const real *bias, const vec *sum, const real *z, real *gates,
-                       vec c_before)
+                       int kept, vec c_before)
 {
     vec gate[4];
     UNROLL for (int g = 0; g < 4; g++) {
@@ -249,7 +249,8 @@ INLINE vec update_cell(ptrdiff_t units, ptrdiff_t n, const real *bias, const vec
         gate[g] = g == 2 ? vtanh_cell(total) : vsigmoid_cell(total);
     }
     UNROLL for (int g = 0; g < 4; g++)
-        vstore_n(gates + g * units, gate[g], n);
+        if (kept || g == 3)
+            vstore_n(gates + g * units, gate[g], n);
     return vfma(gate[1], c_before, gate[0] * gate[2]);
 }
 
@@ -278,7 +279,7 @@ INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, pt
         vec c_row = vload_n(c_before + row * units, n);
         if (!masked(s, first + row, step))
             c_row = update_cell(units, n, f->bias + unit, sum ? sum + row * 4 : NULL, z + row * 4 * units,
-                                gates + row * 4 * units, c_row);
+                                gates + row * 4 * units, s->kept, c_row);
         vstore_n(c + row * units, c_row, n);
         if (sum)
             c_new[row] = c_row;
