@@ -123,9 +123,9 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 /* ---- few rows, and b with dense columns ----------------------------------------------------------- */
 
-/* One run of k for up to `vecs` vectors of columns, the last of n lanes: b is transposed tile by tile in registers. Tiles
-   begin where lines of the cache do, if they can in all columns: these may be so far apart that they share one set of
-   it, which does not keep for the next tile what this one has left of a line. Of so many columns at a time the
+/* One run of k for up to `vecs` vectors of columns, the last of n lanes: b is transposed tile by tile in registers.
+   Tiles begin where lines of the cache do, if they can in all columns: these may be so far apart that they share one set
+   of it, which does not keep for the next tile what this one has left of a line. Of so many columns at a time the
    processor does not see what comes next: what lies `ahead` is fetched, unless that is 0. */
 INLINE void multiply_tiles(const int rows, const int vecs, ptrdiff_t n, ptrdiff_t depth, const Gemm *g, const real *a,
                            const real *b, ptrdiff_t ahead, vec *sum)
