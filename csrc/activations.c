@@ -34,12 +34,12 @@ typedef struct {
     static void name##_backward(void *context, ptrdiff_t begin, ptrdiff_t end)                            \
     {                                                                                                     \
         const Activation of = *(const Activation *)context;                                               \
-        FOR_VECTORS(begin, end, {                                                                         \
+        FETCHING(FOR_VECTORS(begin, end, {                                                                \
             FETCH_AHEAD(of.x + i);                                                                        \
             FETCH_AHEAD(of.dy + of.dy_step * i);                                                          \
             const vec x = vload_n(of.x + i, n), dy = of.dy_step ? vload_n(of.dy + i, n) : vset(*of.dy);   \
             vstore_past(of.y + i, gradient, n, of.past);                                                  \
-        });                                                                                               \
+        }););                                                                                             \
         past_end(of.past);                                                                                \
     }
 

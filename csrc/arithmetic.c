@@ -29,11 +29,11 @@ typedef struct {
 /* n numbers of a row. Lanes beyond them hold a zero over a one. */
 #define ROW(operator)                                                                                     \
     if (a_step && b_step)                                                                                 \
-        FOR_VECTORS(0, count, {                                                                           \
+        FETCHING(FOR_VECTORS(0, count, {                                                                  \
             FETCH_AHEAD(a + i);                                                                           \
             FETCH_AHEAD(b + i);                                                                           \
             vstore_past(y + i, vload_n(a + i, n) operator vload_or(b + i, n, vset(1)), n, job.past);      \
-        });                                                                                               \
+        }););                                                                                             \
     else if (a_step) {                                                                                    \
         const vec same = vset(*b);                                                                        \
         FOR_VECTORS(0, count, vstore_past(y + i, vload_n(a + i, n) operator same, n, job.past););         \

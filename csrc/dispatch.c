@@ -13,6 +13,15 @@ typedef struct {
 
 #if defined(MINIDL_X86_LEVELS)
 
+#include <cpuid.h>
+
+static int is_before_zen5(void)
+{
+    unsigned name, version, unused;
+    return __get_cpuid(0, &unused, &name, &unused, &unused) && name == signature_AMD_ebx &&
+           __get_cpuid(1, &version, &unused, &unused, &unused) && (version >> 8 & 0xf) + (version >> 20 & 0xff) < 0x1a;
+}
+
 /* The same features as setup.py hands to the compiler for each level. */
 static int supports_v2(void)
 {
@@ -42,6 +51,8 @@ static const Isa isas[] = {{"x86-64-v2", supports_v2, &table_f32_v2, &table_f64_
 
 #else
 
+static int is_before_zen5(void) { return 0; }
+
 static int always(void) { return 1; }
 
 DECLARE(plain)
@@ -57,7 +68,13 @@ const char *isa_name(int index) { return index < ISAS ? isas[index].name : 0; }
 
 int isa_supported(int index) { return isas[index].supported(); }
 
-void isa_select(int index) { selected = &isas[index]; }
+int before_zen5;
+
+void isa_select(int index)
+{
+    selected = &isas[index];
+    before_zen5 = is_before_zen5();
+}
 
 const char *compiler_name(void)
 {

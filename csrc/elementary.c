@@ -42,12 +42,12 @@ typedef struct {
     static void name##_backward_range(void *context, ptrdiff_t begin, ptrdiff_t end)                      \
     {                                                                                                     \
         const Slope of = *(const Slope *)context;                                                         \
-        FOR_VECTORS(begin, end, {                                                                         \
+        FETCHING(FOR_VECTORS(begin, end, {                                                                \
             FETCH_AHEAD(of.y + i);                                                                        \
             FETCH_AHEAD(of.dy + of.dy_step * i);                                                          \
             const vec y = vload_n(of.y + i, n), dy = of.dy_step ? vload_n(of.dy + i, n) : vset(*of.dy);   \
             vstore_past(of.dx + i, gradient, n, of.past);                                                 \
-        });                                                                                               \
+        }););                                                                                             \
         past_end(of.past);                                                                                \
     }                                                                                                     \
     int NAME(name##_backward)(ptrdiff_t n, const real *dy, ptrdiff_t dy_step, const real *y, real *dx)    \

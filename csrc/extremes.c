@@ -47,7 +47,7 @@ INLINE real extreme_of_few(const int largest, ptrdiff_t n, const real *x)
     return doubt == 0 ? most : extreme_of(largest, n, x, 1);
 }
 
-INLINE real extreme_of_row(const int largest, ptrdiff_t n, const real *x)
+INLINE real extreme_of_row(const int ahead, const int largest, ptrdiff_t n, const real *x)
 {
     if (n < LANES)
         return extreme_of_few(largest, n, x);
@@ -75,8 +75,8 @@ INLINE real extreme_of_row(const int largest, ptrdiff_t n, const real *x)
 }
 
 /* Of so many vectors of columns, the last of which has n lanes */
-INLINE void extremes_of_columns(const int largest, const int vecs, ptrdiff_t n, ptrdiff_t numbers, ptrdiff_t columns,
-                                const real *x, real *y)
+INLINE void extremes_of_columns(const int ahead, const int largest, const int vecs, ptrdiff_t n, ptrdiff_t numbers,
+                                ptrdiff_t columns, const real *x, real *y)
 {
     vec most[ABREAST], doubt[ABREAST];
     UNROLL for (int v = 0; v < vecs; v++)
@@ -99,7 +99,7 @@ INLINE void extremes_of_columns(const int largest, const int vecs, ptrdiff_t n, 
     }
 }
 
-INLINE void extremes(const int largest, const Extremes job, ptrdiff_t begin, ptrdiff_t end)
+INLINE void extremes(const int ahead, const int largest, const Extremes job, ptrdiff_t begin, ptrdiff_t end)
 {
     for (ptrdiff_t task = begin; task < end; task++) {
         const ptrdiff_t piece = task / job.strips, above = piece % job.pieces * job.deep, left = job.numbers - above;
@@ -108,25 +108,26 @@ INLINE void extremes(const int largest, const Extremes job, ptrdiff_t begin, ptr
         const real *x = job.x + (piece / job.pieces * job.numbers + above) * job.columns;
         real *y = job.y + piece * job.columns;
         if (job.columns == 1) {
-            *y = extreme_of_row(largest, deep, x);
+            *y = extreme_of_row(ahead, largest, deep, x);
             continue;
         }
         ptrdiff_t j = first;
         for (; j + ABREAST * LANES <= last; j += ABREAST * LANES)
-            extremes_of_columns(largest, ABREAST, LANES, deep, job.columns, x + j, y + j);
+            extremes_of_columns(ahead, largest, ABREAST, LANES, deep, job.columns, x + j, y + j);
         for (; j < last; j += LANES)
-            extremes_of_columns(largest, 1, j + LANES <= last ? LANES : last - j, deep, job.columns, x + j, y + j);
+            extremes_of_columns(ahead, largest, 1, j + LANES <= last ? LANES : last - j, deep, job.columns, x + j,
+                                y + j);
     }
 }
 
 static void largest_of_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    extremes(1, *(const Extremes *)context, begin, end);
+    FETCHING(extremes(ahead, 1, *(const Extremes *)context, begin, end););
 }
 
 static void smallest_of_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    extremes(0, *(const Extremes *)context, begin, end);
+    FETCHING(extremes(ahead, 0, *(const Extremes *)context, begin, end););
 }
 
 /* Tasks of so many numbers of a strip that are worth a thread */

@@ -20,7 +20,7 @@ typedef struct {
     double *sums; /* (rows, pieces) */
 } Rows;
 
-static double sum_of_piece(ptrdiff_t n, const real *x)
+INLINE double sum_of_piece(const int ahead, ptrdiff_t n, const real *x)
 {
     vec sum[CHAINS] = {vset(0), vset(0), vset(0), vset(0)};
     ptrdiff_t at = 0;
@@ -33,13 +33,17 @@ static double sum_of_piece(ptrdiff_t n, const real *x)
     return vsum((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
-static void sum_pieces(void *context, ptrdiff_t begin, ptrdiff_t end)
+INLINE void sums_of_pieces(const int ahead, const Rows job, ptrdiff_t begin, ptrdiff_t end)
 {
-    const Rows job = *(const Rows *)context;
     for (ptrdiff_t p = begin; p < end; p++) {
         const ptrdiff_t start = p % job.pieces * PIECE, left = job.columns - start;
-        job.sums[p] = sum_of_piece(left < PIECE ? left : PIECE, job.x + p / job.pieces * job.columns + start);
+        job.sums[p] = sum_of_piece(ahead, left < PIECE ? left : PIECE, job.x + p / job.pieces * job.columns + start);
     }
+}
+
+static void sum_pieces(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    FETCHING(sums_of_pieces(ahead, *(const Rows *)context, begin, end););
 }
 
 int NAME(sum_rows)(ptrdiff_t batch, ptrdiff_t columns, const real *x, real *y)
@@ -71,7 +75,8 @@ typedef struct {
 } Columns;
 
 /* The sums of so many vectors of columns, the last of which has n lanes */
-INLINE void add_rows(const int vecs, ptrdiff_t n, ptrdiff_t rows, ptrdiff_t columns, const real *x, real *sums)
+INLINE void add_rows(const int ahead, const int vecs, ptrdiff_t n, ptrdiff_t rows, ptrdiff_t columns, const real *x,
+                     real *sums)
 {
     vec sum[CHAINS][4];
     UNROLL for (int chain = 0; chain < CHAINS; chain++)
@@ -90,9 +95,8 @@ INLINE void add_rows(const int vecs, ptrdiff_t n, ptrdiff_t rows, ptrdiff_t colu
         vstore_n(sums + v * LANES, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]), v == vecs - 1 ? n : LANES);
 }
 
-static void sum_strips(void *context, ptrdiff_t begin, ptrdiff_t end)
+INLINE void sum_of_strips(const int ahead, const Columns job, ptrdiff_t begin, ptrdiff_t end)
 {
-    const Columns job = *(const Columns *)context;
     for (ptrdiff_t task = begin; task < end; task++) {
         const ptrdiff_t piece = task / job.strips, first = task % job.strips * STRIP;
         const ptrdiff_t above = piece % job.pieces * DEEP, left = job.rows - above, deep = left < DEEP ? left : DEEP;
@@ -101,10 +105,15 @@ static void sum_strips(void *context, ptrdiff_t begin, ptrdiff_t end)
         const ptrdiff_t last = first + STRIP < job.columns ? first + STRIP : job.columns;
         ptrdiff_t j = first;
         for (; j + ABREAST * LANES <= last; j += ABREAST * LANES)
-            add_rows(ABREAST, LANES, deep, job.columns, x + j, sums + j);
+            add_rows(ahead, ABREAST, LANES, deep, job.columns, x + j, sums + j);
         for (; j < last; j += LANES)
-            add_rows(1, j + LANES <= last ? LANES : last - j, deep, job.columns, x + j, sums + j);
+            add_rows(ahead, 1, j + LANES <= last ? LANES : last - j, deep, job.columns, x + j, sums + j);
     }
+}
+
+static void sum_strips(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    FETCHING(sum_of_strips(ahead, *(const Columns *)context, begin, end););
 }
 
 int NAME(sum_columns)(ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t columns, const real *x, real *y)

@@ -68,8 +68,24 @@ typedef int64_t flag;
 #define FETCH_FAR(address) ((void)(address))
 #endif
 
-/* For what mostly reads, and reads two streams or computes in between: the processor does not look so far by itself. */
-#define FETCH_AHEAD(address) FETCH((const char *)(address) + 4096)
+/* Whether this is an older processor of AMD's, whose caches differ from a Zen 5's as it says where this is asked for. */
+extern int before_zen5; /* of dispatch.c */
+
+/* For what mostly reads, and reads two streams or computes in between: the processor does not look so far by itself. An
+   older one does, and these fetches hold it up: what stands in FETCHING is compiled with them and without. */
+#define FETCHING(...)                                                                                     \
+    do {                                                                                                  \
+        if (!before_zen5) {                                                                              \
+            const int ahead = 1;                                                                          \
+            __VA_ARGS__                                                                                   \
+        } else {                                                                                          \
+            const int ahead = 0;                                                                          \
+            __VA_ARGS__                                                                                   \
+        }                                                                                                 \
+    } while (0)
+#define FETCH_AHEAD(address)                                                                              \
+    if (ahead)                                                                                            \
+    FETCH((const char *)(address) + 4096)
 
 /* ---- the vector type ---------------------------------------------------------------------------- */
 

@@ -46,11 +46,11 @@ INLINE real row_sum(ptrdiff_t classes, const real *a)
 INLINE real row_dot(ptrdiff_t classes, const real *a, const real *b)
 {
     vec sum = vset(0);
-    FOR_VECTORS(0, classes, {
+    FETCHING(FOR_VECTORS(0, classes, {
         FETCH_AHEAD(a + i);
         FETCH_AHEAD(b + i);
         sum = vfma(vload_n(a + i, n), vload_n(b + i, n), sum);
-    });
+    }););
     return vsum(sum);
 }
 
