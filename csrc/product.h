@@ -37,7 +37,10 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
         }
 }
 
-/* thin.c: at most FEW_ROWS rows of a with b dense one way or the other, or so few columns of b with a likewise, */
+/* thin.c: at most NARROW columns of a b with dense rows, */
+#define NARROW (4 * LANES)
+void NAME(gemm_narrow)(Gemm *g);
+/* at most FEW_ROWS rows of a with b dense one way or the other, or so few columns of b with a likewise, */
 #define FEW_ROWS 8
 void NAME(gemm_few_rows)(Gemm *g);
 void NAME(gemm_few_columns)(Gemm *g);

@@ -1,10 +1,11 @@
 /* Products in which one matrix has few rows or few columns. Packing b, as gemm.c does, would cost as much as the
    product, and most lanes of a block would be idle. The sums are those of gemm.c, bit for bit.
 
-   1. Few rows. b is read once, from row to row, and the sums wait in the first-level cache, or where b is narrow in
-      registers. Where b's columns are dense, not its rows, it is transposed in registers on the way.
-   2. Few columns. They are few rows of the transposed product.
-   3. One column. Each of its entries is the product of two vectors, and the sum runs in as many lanes as the latency of
+   1. A narrow b. Its rows are read again for each few rows of a, whose sums wait in registers.
+   2. Few rows. b is read once, from row to row, and the sums wait in the first-level cache. Where b's columns are dense,
+      not its rows, it is transposed in registers on the way.
+   3. Few columns. They are few rows of the transposed product.
+   4. One column. Each of its entries is the product of two vectors, and the sum runs in as many lanes as the latency of
       a multiply-add asks for. Where a's columns are dense, not its rows, the sums of many rows run side by side, each
       in the same lanes. */
 
@@ -13,6 +14,76 @@
 #include "kernels.h"
 #include "memory.h"
 #include "parallel.h"
+
+/* ---- a narrow b ----------------------------------------------------------------------------------- */
+
+/* One run of k for so few columns that the sums stay in registers. The last vector has n lanes. */
+INLINE void multiply_narrow(const int rows, const int vecs, ptrdiff_t n, ptrdiff_t k, const Gemm *g, const real *a,
+                            const real *b, real *c, int accumulate)
+{
+    vec sum[FEW_ROWS * 4];
+    UNROLL for (int i = 0; i < rows * vecs; i++)
+        sum[i] = vset(0);
+    for (; k > 0; k--, a += g->a_col, b += g->b_row)
+        UNROLL for (int v = 0; v < vecs; v++) {
+            const vec row = vload_n(b + v * LANES, v == vecs - 1 ? n : LANES);
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[r * vecs + v] = vfma(vset(a[r * g->a_row]), row, sum[r * vecs + v]);
+        }
+    store_block(rows, vecs, sum, c, g->c_row, n, accumulate);
+}
+
+/* As many as registers take, and enough that the sums do not wait for each other. */
+#define NARROW_VECS(rows) ((rows) <= 2 ? 4 : (rows) * 2 <= (BLOCK_VECS == 4 ? 16 : 12) ? 2 : 1)
+
+INLINE void multiply_narrow_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
+                                  const real *b, real *c, int accumulate)
+{
+    const int vecs = NARROW_VECS(rows);
+    ptrdiff_t j = 0;
+    for (; j + (vecs - 1) * LANES < columns; j += vecs * LANES)
+        multiply_narrow(rows, vecs, min_of(LANES, columns - j - (vecs - 1) * LANES), k, g, a, b + j, c + j, accumulate);
+    for (; j < columns; j += LANES)
+        multiply_narrow(rows, 1, min_of(LANES, columns - j), k, g, a, b + j, c + j, accumulate);
+}
+
+/* One run of k for these rows */
+static void multiply_narrow_run(ptrdiff_t rows, ptrdiff_t k, const Gemm *g, const real *a, const real *b, real *c,
+                                int accumulate)
+{
+    switch (rows) {
+#define FEW(rows)                                                                                         \
+    case rows:                                                                                            \
+        multiply_narrow_strip(rows, g->n, k, g, a, b, c, accumulate);                                     \
+        break;
+        FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
+#undef FEW
+    }
+}
+
+/* As many as registers take, and enough that the sums of one vector of columns do not wait for each other */
+#define NARROW_ROWS(columns) (BLOCK_VECS == 4 || (columns) <= LANES ? 8 : 5)
+
+static void multiply_narrow_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Gemm *g = context;
+    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    const ptrdiff_t most = NARROW_ROWS(g->n), blocks = (end - begin + most - 1) / most;
+    for (ptrdiff_t block = 0, i = begin, rows; block < blocks; block++, i += rows) {
+        rows = (end - begin) / blocks + (block < (end - begin) % blocks);
+        for (ptrdiff_t k = 0; k < g->k; k += DEPTH)
+            multiply_narrow_run(rows, min_of(DEPTH, g->k - k), g, g->a + i * g->a_row + k * g->a_col,
+                                g->b + k * g->b_row, g->c + i * g->c_row, k > 0 || (g->flags & GEMM_ACCUMULATE));
+    }
+    if (g->flags & GEMM_FLUSH)
+        denormals_restore(before);
+}
+
+void NAME(gemm_narrow)(Gemm *g)
+{
+    parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), NARROW_ROWS(g->n)), multiply_narrow_rows,
+                 g);
+}
 
 /* ---- few rows ------------------------------------------------------------------------------------ */
 
@@ -64,37 +135,6 @@ INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const
         });
 }
 
-/* One run of k for so few columns that the sums stay in registers. The last vector has n lanes. */
-INLINE void multiply_narrow(const int rows, const int vecs, ptrdiff_t n, ptrdiff_t k, const Gemm *g, const real *a,
-                            const real *b, real *c, int accumulate)
-{
-    vec sum[FEW_ROWS * 4];
-    UNROLL for (int i = 0; i < rows * vecs; i++)
-        sum[i] = vset(0);
-    for (; k > 0; k--, a += g->a_col, b += g->b_row)
-        UNROLL for (int v = 0; v < vecs; v++) {
-            const vec row = vload_n(b + v * LANES, v == vecs - 1 ? n : LANES);
-            UNROLL for (int r = 0; r < rows; r++)
-                sum[r * vecs + v] = vfma(vset(a[r * g->a_row]), row, sum[r * vecs + v]);
-        }
-    store_block(rows, vecs, sum, c, g->c_row, n, accumulate);
-}
-
-#define NARROW (4 * LANES)
-/* As many as registers take, and enough that the sums do not wait for each other. */
-#define NARROW_VECS(rows) ((rows) <= 2 ? 4 : (rows) * 2 <= (BLOCK_VECS == 4 ? 16 : 12) ? 2 : 1)
-
-INLINE void multiply_narrow_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
-                                  const real *b, real *c, int accumulate)
-{
-    const int vecs = NARROW_VECS(rows);
-    ptrdiff_t j = 0;
-    for (; j + (vecs - 1) * LANES < columns; j += vecs * LANES)
-        multiply_narrow(rows, vecs, min_of(LANES, columns - j - (vecs - 1) * LANES), k, g, a, b + j, c + j, accumulate);
-    for (; j < columns; j += LANES)
-        multiply_narrow(rows, 1, min_of(LANES, columns - j), k, g, a, b + j, c + j, accumulate);
-}
-
 static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
@@ -108,10 +148,7 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
             switch (g->m) {
 #define FEW(rows)                                                                                         \
     case rows:                                                                                            \
-        if (g->n <= NARROW)                                                                               \
-            multiply_narrow_strip(rows, columns, depth, g, a, b, g->c + j, accumulate);                   \
-        else                                                                                              \
-            multiply_strip(rows, columns, depth, g, a, b, g->c + j, accumulate);                          \
+        multiply_strip(rows, columns, depth, g, a, b, g->c + j, accumulate);                              \
         break;
                 FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
 #undef FEW
@@ -122,6 +159,18 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 }
 
 /* ---- few rows, and b with dense columns ----------------------------------------------------------- */
+
+/* sum[r] += a[r][k] b[k][j] for `depth` values of k and up to LANES columns j of b, which is transposed in registers */
+INLINE void multiply_tile(const int rows, ptrdiff_t columns, ptrdiff_t depth, const Gemm *g, const real *a,
+                          const real *b, vec *sum)
+{
+    vec column[LANES];
+    transpose_tile(columns, depth, b, g->b_col, column);
+    UNROLL for (int i = 0; i < LANES; i++)
+        if (i < depth)
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[r] = vfma(vset(a[r * g->a_row + i * g->a_col]), column[i], sum[r]);
+}
 
 /* One run of k for up to `vecs` vectors of columns, the last of n lanes: b is transposed tile by tile in registers.
    Tiles begin where lines of the cache do, if they can in all columns: these may be so far apart that they share one set
@@ -136,14 +185,14 @@ INLINE void multiply_tiles(const int rows, const int vecs, ptrdiff_t n, ptrdiff_
         UNROLL for (int v = 0; v < vecs; v++) {
             const real *from = b + k + v * LANES * g->b_col;
             const ptrdiff_t columns = v == vecs - 1 ? n : LANES;
-            vec column[LANES];
             for (ptrdiff_t j = 0; j < columns && ahead; j++)
                 FETCH_FAR(from + j * g->b_col + ahead);
-            transpose_tile(columns, deep, from, g->b_col, column);
-            UNROLL for (int i = 0; i < LANES; i++)
-                if (i < deep)
-                    UNROLL for (int r = 0; r < rows; r++)
-                        sum[r * vecs + v] = vfma(vset(a[r * g->a_row + i * g->a_col]), column[i], sum[r * vecs + v]);
+            if (columns == LANES && deep == LANES)
+                multiply_tile(rows, LANES, LANES, g, a, from, sum + v * rows);
+            else if (deep == LANES)
+                multiply_tile(rows, columns, LANES, g, a, from, sum + v * rows);
+            else
+                multiply_tile(rows, columns, deep, g, a, from, sum + v * rows);
         }
     }
 }
@@ -157,13 +206,15 @@ INLINE void multiply_dense_columns(const int rows, const int vecs, ptrdiff_t n, 
             sum[i] = vset(0);
         multiply_tiles(rows, vecs, n, min_of(DEPTH, g->k - k), g, g->a + k * g->a_col, g->b + k + j * g->b_col, ahead,
                        sum);
-        store_block(rows, vecs, sum, g->c + j, g->c_row, n, k > 0 || (g->flags & GEMM_ACCUMULATE));
+        UNROLL for (int v = 0; v < vecs; v++)
+            store_block(rows, 1, sum + v * rows, g->c + j + v * LANES, g->c_row, v == vecs - 1 ? n : LANES,
+                        k > 0 || (g->flags & GEMM_ACCUMULATE));
     }
 }
 
 INLINE void multiply_dense_range(const int rows, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
 {
-    const int vecs = rows > 2 ? 1 : 2; /* else sums would wait for each other */
+    const int vecs = rows > 1 ? 1 : 2; /* else sums would wait for each other */
     ptrdiff_t j = begin;
     for (; j + (vecs - 1) * LANES < end; j += vecs * LANES)
         multiply_dense_columns(rows, vecs, min_of(LANES, end - j - (vecs - 1) * LANES), g, j);
@@ -189,16 +240,22 @@ static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t en
 
 static range_fn few_rows_of(const Gemm *g) { return g->b_col == 1 ? multiply_few_rows : multiply_few_rows_dense; }
 
-/* Whether the other matrix is beyond the cache that its rows come from fast enough by themselves: the second-level one,
-   or, of dense columns, the third. */
-static int is_far(ptrdiff_t numbers, int dense_rows)
+static void multiply_thin(Gemm *g)
 {
-    return numbers * (ptrdiff_t)sizeof(real) > (dense_rows ? 1 << 20 : 1 << 23);
+    if (g->b_col == 1 && g->n <= NARROW)
+        multiply_narrow_rows(g, 0, g->m);
+    else
+        few_rows_of(g)(g, 0, g->n);
 }
+
+/* The caches that a matrix comes from fast enough by itself: of its dense rows the second-level one, else the third */
+#define SECOND_LEVEL (1 << 20)
+#define THIRD_LEVEL (1 << 23)
+static int is_far(ptrdiff_t numbers, ptrdiff_t bytes) { return numbers * (ptrdiff_t)sizeof(real) > bytes; }
 
 void NAME(gemm_few_rows)(Gemm *g)
 {
-    g->far = is_far(g->n * g->k, g->b_col == 1);
+    g->far = is_far(g->n * g->k, g->b_col == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     parallel_for(g->n, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->m * g->k), SLIVER), few_rows_of(g), g);
 }
 
@@ -219,14 +276,14 @@ static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
         real *c = g->c + i * g->c_row;
         if (g->flags & GEMM_ACCUMULATE)
             copy_matrix(g->n, rows, c, 1, g->c_row, transposed, apart);
-        few_rows_of(&turned)(&turned, 0, rows);
+        multiply_thin(&turned);
         copy_matrix(rows, g->n, transposed, 1, apart, c, g->c_row);
     }
 }
 
 void NAME(gemm_few_columns)(Gemm *g)
 {
-    g->far = is_far(g->m * g->k, g->a_row == 1);
+    g->far = is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, g);
 }
 
@@ -235,15 +292,15 @@ void NAME(gemm_few_columns)(Gemm *g)
 #define CHAINS 4
 #define STRIDE (CHAINS * LANES)
 
-/* Rows that go by together. Long ones would be in each other's way in the cache, but with vectors of 16 bytes it takes
-   two to fill the units. Short ones, and those with a rest, would wait for the end of each other's sums, if there are
-   registers for six. */
-#define LONG_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
-#define SHORT_ROWS (BLOCK_VECS == 4 ? 6 : LONG_ROWS)
-#define MOST_ROWS 6
+/* Rows that go by together: as many as there are registers for. One alone would wait for the end of its sums, and what
+   comes from afar comes faster in several streams; but on a Zen 5 long rows are in each other's way in the cache. With
+   vectors of 16 bytes it takes two to fill the units. */
+#define MOST_ROWS (BLOCK_VECS == 4 ? 6 : FEWEST_ROWS)
+#define FEWEST_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
 
-/* product[r] = the r-th row of a, which is dense, times b */
-INLINE void multiply_dense(const int rows, ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b, real *product)
+/* product[r] = the r-th row of a, which is dense, times b. Of a matrix that comes from afar the next rows are fetched. */
+INLINE void multiply_dense(const int rows, const int far, ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b,
+                           real *product)
 {
     vec sum[MOST_ROWS][CHAINS];
     UNROLL for (int r = 0; r < rows; r++)
@@ -253,8 +310,11 @@ INLINE void multiply_dense(const int rows, ptrdiff_t k, const real *a, ptrdiff_t
     for (; i + STRIDE <= k; i += STRIDE)
         UNROLL for (int chain = 0; chain < CHAINS; chain++) {
             const vec factor = vload(b + i + chain * LANES);
-            UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int r = 0; r < rows; r++) {
+                if (far)
+                    FETCH_FAR(a + (r + rows) * a_row + i + chain * LANES);
                 sum[r][chain] = vfma(vload(a + r * a_row + i + chain * LANES), factor, sum[r][chain]);
+            }
         }
     UNROLL for (int chain = 0; chain < CHAINS; chain++, i += LANES) {
         const ptrdiff_t n = min_of(LANES, k - i);
@@ -277,7 +337,7 @@ INLINE void store_products(const Gemm *g, ptrdiff_t first, ptrdiff_t rows, const
 }
 
 /* Entries of c, so many at a time */
-INLINE void multiply_column(const int together, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
+INLINE void multiply_column(const int together, const int far, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
 {
     const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
     for (ptrdiff_t i = begin, rows; i < end; i += rows) {
@@ -285,24 +345,37 @@ INLINE void multiply_column(const int together, const Gemm *g, ptrdiff_t begin, 
         real product[MOST_ROWS];
         rows = end - i < together ? 1 : together;
         if (rows == 1)
-            multiply_dense(1, g->k, a, g->a_row, g->b, product);
+            multiply_dense(1, far, g->k, a, g->a_row, g->b, product);
         else
-            multiply_dense(together, g->k, a, g->a_row, g->b, product);
+            multiply_dense(together, far, g->k, a, g->a_row, g->b, product);
         store_products(g, i, rows, product);
     }
     if (g->flags & GEMM_FLUSH)
         denormals_restore(before);
 }
 
-/* Two functions, because the compiler makes less of one for both. */
-static void multiply_short_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* Functions of their own, because the compiler makes less of one for all. */
+static void multiply_most_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    multiply_column(SHORT_ROWS, context, begin, end);
+    multiply_column(MOST_ROWS, 0, context, begin, end);
 }
 
-static void multiply_long_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+static void multiply_far_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    multiply_column(LONG_ROWS, context, begin, end);
+    multiply_column(MOST_ROWS, 1, context, begin, end);
+}
+
+static void multiply_fewest_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    multiply_column(FEWEST_ROWS, 0, context, begin, end);
+}
+
+static range_fn dense_rows_of(const Gemm *g)
+{
+    const int is_long = g->k >= 2 * STRIDE && g->k % STRIDE == 0; /* a rest waits for itself, however long the row */
+    if (is_far(g->m * g->k, THIRD_LEVEL))
+        return multiply_far_rows;
+    return is_long && !before_zen5 ? multiply_fewest_rows : multiply_most_rows;
 }
 
 #define TURNED 64 /* rows at a time, whose sums fit the first-level cache */
@@ -370,8 +443,7 @@ int NAME(gemm_column)(Gemm *g)
         copy_matrix(1, g->k, g->b, 0, g->b_row, copies + a_size, g->k);
         g->b = copies + a_size;
     }
-    parallel_for(g->m, 1 + (ptrdiff_t)THREAD_WORK / g->k,
-                 g->k < 2 * STRIDE || g->k % STRIDE ? multiply_short_rows : multiply_long_rows, g);
+    parallel_for(g->m, 1 + (ptrdiff_t)THREAD_WORK / g->k, dense_rows_of(g), g);
     memory_give(copies);
     return 0;
 }

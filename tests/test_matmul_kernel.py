@@ -164,6 +164,16 @@ def test_an_entry_of_one_column_does_not_depend_on_the_other_rows_and_on_strides
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [64, 70])
+def test_one_column_of_a_matrix_beyond_the_caches(dtype, k):
+    """Its rows are fetched ahead; the last of them, behind which there are none, too."""
+    a, b = normal(35_003, k, dtype=dtype), normal(k, 1, dtype=dtype, seed=1)
+    c = cpu.matmul(a, b)
+    for rows in (slice(0, 300), slice(17_001, 17_002), slice(34_800, None)):
+        assert np.array_equal(c[rows], cpu.matmul(a[rows], b))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [1, 2, 5, 8])
 @pytest.mark.parametrize("k", [16, 96, 208])
 def test_an_entry_does_not_depend_on_where_a_matrix_begins(dtype, rows, k):
