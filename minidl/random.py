@@ -72,7 +72,7 @@ class Generator:
         """Integers in [low, high), int64. At most 2⁵³ of them to choose from."""
         if not 0 < high - low <= 2**53:
             raise ValueError(f"integers: high must exceed low, by 2**53 at most, got [{low}, {high})")
-        return (low + np.floor(self._unit(shape) * (high - low))).astype(np.int64)
+        return low + np.floor(self._unit(shape) * (high - low)).astype(np.int64)  # float64 may not hold low
 
     def permutation(self, n: int) -> Any:
         """0 … n − 1 in a random order: the order of n random 64-bit words."""

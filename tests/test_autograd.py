@@ -295,6 +295,14 @@ def test_retain_graph_allows_a_second_backward() -> None:
         y.backward()
 
 
+def test_create_graph_gives_each_leaf_a_gradient_of_its_own() -> None:
+    x, w = leaf(2.0), leaf(3.0)
+    (x + w).backward(create_graph=True)
+    assert x.grad is not None and w.grad is not None
+    x.grad.data[...] = 7.0
+    assert value(w.grad) == 1.0
+
+
 def test_create_graph_gives_second_and_third_derivatives() -> None:
     x = leaf(2.0)
     (x**4).backward(create_graph=True)
@@ -477,6 +485,14 @@ def test_no_grad_as_block_as_decorator_and_undone() -> None:
             assert (x * 2).requires_grad
         assert not (x * 2).requires_grad
     assert (x * 2).requires_grad and not f().requires_grad and md.is_recording()
+
+
+def test_no_grad_refuses_to_decorate_what_runs_later() -> None:
+    with pytest.raises(TypeError, match=r"numbers needs `with no_grad\(\):` inside"):
+
+        @md.no_grad()
+        def numbers() -> Iterator[int]:
+            yield 1
 
 
 def test_no_grad_ends_when_the_block_raises() -> None:

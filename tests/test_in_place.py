@@ -242,6 +242,20 @@ def test_under_no_grad_a_leaf_is_changed_in_place_and_backward_knows() -> None:
         y.backward()
 
 
+def test_under_no_grad_a_leaf_stays_the_leaf_through_every_operator() -> None:
+    x = same = leaf(7.0, -5.0)
+    with md.no_grad():
+        x += 1.0
+        x -= 2.0
+        x *= 3.0
+        x /= 2.0
+        x **= 2.0
+        x //= 4.0
+        x %= 7.0
+    assert x is same and x.is_leaf and x.requires_grad
+    assert x.tolist() == [20.0 % 7, 20.0 % 7]
+
+
 def test_a_factor_may_change_if_only_its_own_gradient_reads_the_other() -> None:
     ways: list[Callable[[md.Tensor, md.Tensor], md.Tensor]] = [
         lambda w, x: w * x, lambda w, x: x * w, lambda w, x: w / x, lambda w, x: md.matmul(w, x)

@@ -322,6 +322,38 @@ def test_clip_by_bounds_that_broadcast_x(kernels: str) -> None:
     np.testing.assert_array_equal(x.grad.numpy(), [2, 1, 0])
 
 
+def test_bounds_of_clip_may_change_after_forward() -> None:
+    x, high = md.Tensor([-1.0, 0.5, 2.0], requires_grad=True), np.ones(3, np.float32)
+    y = md.clip(x, None, high)
+    high[:] = -5
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [1, 1, 0])
+
+
+@pytest.mark.parametrize("bound", [0.0, 0, np.float64(0), [0.0, 0.0], np.zeros(2), np.zeros(2, int), np.float64])
+def test_bounds_of_clip_promote_no_floats_and_integers_where_they_must(bound: Any) -> None:
+    bound = np.zeros((), bound) if isinstance(bound, type) else bound
+    of_floats = np.result_type(type(bound) if np.isscalar(bound) else np.asarray(bound)).kind == "f"
+    assert md.clip(md.Tensor([1.0, -2.0]), bound).dtype == np.float32
+    of_integers = md.clip(md.Tensor([1, -2]), bound)
+    assert of_integers.tolist() == [1, 0] and of_integers.dtype == (np.float32 if of_floats else np.int64)
+
+
+def test_running_sums_and_products_of_narrow_integers_are_wide() -> None:
+    narrow = md.Tensor(np.array([100, 100], np.int8))
+    assert md.cumsum(narrow).tolist() == [100, 200] and md.prod(narrow).item() == 10_000
+    assert md.cumsum(md.Tensor([True, True])).tolist() == [1, 2]
+    assert md.cumsum(md.Tensor(np.ones(2, np.float16))).dtype == np.float16
+
+
+def test_split_and_take_by_numpys_integers_alone() -> None:
+    x = md.Tensor([1.0, 2.0, 3.0, 4.0])
+    assert [part.tolist() for part in md.split(x, np.int64(2))] == [[1, 2], [3, 4]]
+    with pytest.raises(TypeError, match="take: indices must be integers, got float64"):
+        md.take(x, [0.7, 1.2])
+    assert md.take(x, []).shape == (0,)
+
+
 @pytest.mark.parametrize(("function", "expected"), [(md.mean, 2), (md.var, 1), (md.std, 1)])
 def test_half_precision_is_added_up_beyond_its_largest_number(function: Any, expected: float, kernels: str) -> None:
     x = md.Tensor(np.tile(np.array([1, 3], np.float16), 70_000), requires_grad=True)

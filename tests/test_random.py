@@ -95,6 +95,12 @@ def test_distributions() -> None:
     assert (abs(counts - 10_000) < 500).all()
 
 
+def test_integers_that_float64_does_not_hold() -> None:
+    for low in (2**53 + 1, 2**60, -(2**62)):
+        drawn = Generator(0).integers(low, low + 10, 1000)
+        assert sorted(set((drawn - low).tolist())) == list(range(10))
+
+
 def test_a_permutation_holds_each_place_once_and_is_uniform() -> None:
     rng = Generator(4)
     assert sorted(rng.permutation(1000).tolist()) == list(range(1000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import copy
 import operator
 import pickle
@@ -477,6 +478,13 @@ KEYS: dict[str, Any] = {
     "negative and positive names of one": [2, -1, 2],
     "array": np.array([[0, 1], [2, 2]]),
     "tensor of ints": md.Tensor([1, 1]),
+    "narrow ints": np.array([1, 1, -1], np.int8),
+    "array of the standard library": array.array("l", [0, 0, 2]),
+    "memory": memoryview(np.array([1, 1])),
+    "tuple in a tuple": ((0, 0),),
+    "tuples": ((0, 0, 2), (1, 1, 1)),
+    "tuple beside a range": ((0, 0), slice(1, 3)),
+    "empty tuple in a tuple": ((),),
     "pairs": ([0, 1, 0], [3, 3, 3]),
     "array and range": (np.array([0, 0]), slice(1, 3)),
     "arrays that broadcast": (np.array([[0], [1]]), np.array([0, 0, 3])),
@@ -495,11 +503,11 @@ KEYS: dict[str, Any] = {
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 def test_indexing_and_its_gradient(key: Any) -> None:
-    array = np.arange(12.0).reshape(3, 4)
+    places = np.arange(12.0).reshape(3, 4)
     plain = key.numpy() if isinstance(key, md.Tensor) else key
-    x = md.Tensor(array, requires_grad=True)
+    x = md.Tensor(places, requires_grad=True)
     y = x[key]
-    np.testing.assert_array_equal(y.numpy(), array[plain])
+    np.testing.assert_array_equal(y.numpy(), places[plain])
     weights = md.random.Generator(3).uniform(y.shape, 1.0, 2.0, F64)
     y.backward(weights)
     expected = np.zeros((3, 4))
@@ -509,6 +517,29 @@ def test_indexing_and_its_gradient(key: Any) -> None:
         expected.flat[place] += weight
     assert x.grad is not None
     np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16])
+def test_the_axis_may_be_longer_than_the_type_of_the_indices_counts(dtype: Any) -> None:
+    x = md.Tensor(np.zeros(70_000), requires_grad=True)
+    x[np.array([1, 100, 1], dtype)].sum().backward()
+    assert x.grad is not None
+    assert x.grad[1].item() == 2 and x.grad[100].item() == 1 and x.grad.sum().item() == 3
+
+
+def test_indices_that_an_object_gives_may_change_after_forward() -> None:
+    class Places:
+        def __init__(self) -> None:
+            self.places = np.array([0, 0])
+
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+            return self.places
+
+    key, x = Places(), md.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x[key]  # type: ignore[index]
+    key.places[:] = 2
+    y.sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [2.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(

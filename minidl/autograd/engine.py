@@ -67,7 +67,7 @@ def backpropagate(
     for key, t in graph.leaves.items():
         if key in wanted and key in gradients.sums:
             dx = gradients.sums[key]
-            kept[key] = t, dx if key in gradients.own or create_graph else dx.copy()
+            kept[key] = t, dx if key in gradients.own else dx * 1 if create_graph else dx.copy()
     return kept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
@@ -33,6 +34,12 @@ class _Mode:
         modes.reset(self._tokens.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            block = f"{type(self).__name__}()"
+            raise TypeError(
+                f"@{block} ends before a generator or a coroutine runs: {function.__name__} needs `with {block}:` inside"
+            )
+
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
             with type(self)():

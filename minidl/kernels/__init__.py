@@ -115,10 +115,10 @@ def set_num_threads(n: int) -> None:
 
     The reference kernels have no threads of their own, so without compiled ones nothing changes.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"set_num_threads: the number of threads must be a positive integer, got {n!r}")
     if cpu is not None:
-        cpu.set_num_threads(n)
+        cpu.set_num_threads(int(n))
 
 
 def get_num_threads() -> int:

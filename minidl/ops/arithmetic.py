@@ -234,7 +234,7 @@ class Clip(Op):
 
     broadcasts = True  # against the bounds
 
-    def forward(self, x: Any, low: float | None, high: float | None) -> Any:
+    def forward(self, x: Any, low: Any, high: Any) -> Any:
         self.low, self.high = low, high
         return x.clip(low, high)
 
@@ -345,12 +345,15 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
     if isinstance(low, Tensor) or isinstance(high, Tensor):
         x = x if low is None else maximum(x, low)
         return as_tensor(x) if high is None else minimum(x, high)
-    x = as_tensor(floating(x) if isinstance(low, float) or isinstance(high, float) else x)
-    return Clip.apply(x, low=_bound(low, x), high=_bound(high, x))
+    x = as_tensor(x)
+    bounds = [b if b is None else operands(x, b)[1] for b in (low, high)]
+    x = floating(x) if any(map(_holds_floats, bounds)) else x
+    low, high = (b._array.astype(x.dtype) if isinstance(b, Tensor) else b for b in bounds)  # copies, for backward
+    return Clip.apply(x, low=low, high=high)
 
 
-def _bound(b: Any, x: Tensor) -> Any:
-    return b if type(b) in (float, int) or b is None or isinstance(b, Number) else constant_beside("clip", b, x)
+def _holds_floats(b: Any) -> bool:
+    return b.dtype.kind == "f" if isinstance(b, Tensor) else isinstance(b, float)
 
 
 def astype(x: Any, dtype: Any) -> Tensor:
@@ -435,7 +438,8 @@ METHODS = {
     "__rdivmod__": lambda b, a: (floor_divide(a, b), remainder(a, b)),
     "__pow__": power, "__rpow__": _swapped(power), "__abs__": absolute, "__neg__": negative, "__pos__": lambda x: x,
     "__iadd__": _assigning(add), "__isub__": _assigning(subtract),
-    "__imul__": _assigning(multiply), "__itruediv__": _assigning(divide),
+    "__imul__": _assigning(multiply), "__itruediv__": _assigning(divide), "__ipow__": _assigning(power),
+    "__ifloordiv__": _assigning(floor_divide), "__imod__": _assigning(remainder),
     "__and__": bitwise_and, "__rand__": bitwise_and, "__or__": bitwise_or, "__ror__": bitwise_or,
     "__xor__": bitwise_xor, "__rxor__": bitwise_xor, "__invert__": invert,
     "__lt__": less, "__le__": less_equal, "__gt__": greater, "__ge__": greater_equal,

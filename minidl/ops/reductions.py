@@ -136,7 +136,7 @@ class Cumsum(Op):
 
     def forward(self, x: Any, axis: int) -> Any:
         self.axis = normalize_axis_index(axis, x.ndim)
-        return np.cumsum(x, axis, dtype=x.dtype)
+        return np.cumsum(x, axis, dtype=_type_of_sum(x))
 
     def backward(self, dy: Any) -> Any:
         backwards = (slice(None),) * self.axis + (slice(None, None, -1),)
@@ -149,12 +149,17 @@ class Prod(Op):
     def forward(self, x: Any, axis: int, keepdims: bool) -> Any:
         self.axis = normalize_axis_index(axis, x.ndim)
         self.keepdims = keepdims
-        return x.prod(self.axis, keepdims=keepdims, dtype=x.dtype)
+        return x.prod(self.axis, keepdims=keepdims, dtype=_type_of_sum(x))
 
     def backward(self, dy: Any) -> Any:
         (x,) = self.inputs
         dy = dy if self.keepdims else dy.reshape((*x.shape[: self.axis], 1, *x.shape[self.axis + 1 :]))
         return dy * _products_of_others(x, self.axis)
+
+
+def _type_of_sum(x: Any) -> Any:
+    """Floats keep their type; of integers and booleans, which it might not hold, NumPy's choice, which is wide."""
+    return x.dtype if x.dtype.kind == "f" else None
 
 
 def _products_of_others(x: Any, axis: int) -> Any:

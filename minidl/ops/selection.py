@@ -20,7 +20,10 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     x = flatten(x) if axis is None else as_tensor(x)
     axis = normalize_axis_index(axis or 0, x.ndim)
     check_one_device("take", x, indices)
-    return getitem(x, (slice(None),) * axis + (constant(indices).astype(np.intp, copy=False),))
+    places = constant(indices)
+    if places.size and places.dtype.kind not in "biu":
+        raise TypeError(f"take: indices must be integers, got {places.dtype}")
+    return getitem(x, (slice(None),) * axis + (places.astype(np.intp, copy=False),))
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:

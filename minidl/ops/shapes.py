@@ -229,7 +229,7 @@ def split(x: Any, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Equal parts along an axis, or parts that end at the indices given."""
     x = as_tensor(x)
     n = x.shape[axis]
-    if isinstance(parts, int):
+    if isinstance(parts, (int, np.integer)):
         if parts < 1 or n % parts:
             raise ValueError(f"split: an axis of length {n} does not divide into {parts} equal parts")
         parts = range(n // parts, n, n // parts) if n else [0] * (parts - 1)
@@ -287,16 +287,21 @@ def _usable(key: Any, x: Tensor) -> Any:
 
 def _frozen(key: Any, x: Tensor) -> Any:
     """A key of x that the caller cannot change before backward uses it again."""
-    if isinstance(key, tuple):
-        return tuple(_frozen(k, x) for k in key)
-    if isinstance(key, list) and not key:
+    return tuple(_frozen_part(k, x) for k in key) if isinstance(key, tuple) else _frozen_part(key, x)
+
+
+def _frozen_part(k: Any, x: Tensor) -> Any:
+    """Numbers, slices and the like as they are, and all else as an array: a tuple within the key, too, is one."""
+    if isinstance(k, Tensor):
+        check_one_device("indexing", x, k)
+        return k._array.copy()
+    if isinstance(k, np.generic):
+        return k.item()
+    if type(k) in _PLAIN or isinstance(k, (int, float, str)) or (hasattr(k, "__index__") and not hasattr(k, "__len__")):
+        return k
+    if isinstance(k, (list, tuple)) and not k:
         return np.zeros(0, np.intp)  # NumPy takes [] for floats
-    if isinstance(key, Tensor):
-        check_one_device("indexing", x, key)
-        return key._array.copy()
-    if isinstance(key, np.generic):
-        return key.item()
-    return devices.as_array(key).copy() if isinstance(key, list) or devices.is_array(key) else key
+    return devices.as_array(k).copy()
 
 
 def _check_indices(key: Any, shape: tuple[int, ...]) -> None:
@@ -320,7 +325,7 @@ def _added_up(x: Any, shape: tuple[int, ...], key: Any) -> Any:
     """Zeros with x added at the key in order, as to the rows of a table; for several axes a row is one number long."""
     if devices.is_array(key):
         rows, columns = shape[0], math.prod(shape[1:])
-        places = key % max(rows, 1)
+        places = key.astype(np.int64, copy=False) % max(rows, 1)  # whose own type may not hold so many
     else:
         rows, columns = math.prod(shape), 1
         places = np.arange(rows, like=x).reshape(shape)[key]
