@@ -10,42 +10,28 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
+from benchmarks.peers import PEERS
 from benchmarks.setting import Setting
 
 # "all" of a machine without a GPU
 NAMES = ("seed_model", "lstm_scaling", "ops", "overhead", "footprint", "stages", "breakdown")
 ON_GPU = ("gpu",)
+PEER_NAMES = tuple(peer.name for peer in PEERS)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure minidl beside its peers.")
-    parser.add_argument(
-        "names",
-        nargs="*",
-        choices=[*NAMES, *ON_GPU, "all", []],
-        metavar="NAME",
-        help="none lists them, all runs them all",
-    )
-    parser.add_argument("--quick", action="store_true", help="a few cases of each")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant, over which medians are taken")
-    parser.add_argument("--threads", default=None, help="comma-separated, as 1,2 (default: 1 and all cores)")
-    parser.add_argument(
-        "--peers", default=None, help="names between semicolons, as pytorch;keras/jax (default: all that are installed)"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("benchmarks/results"), help="folder for JSON, Markdown and SVG"
-    )
-    arguments = parser.parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = _parser().parse_args(argv)
     if not arguments.names:
         for name in NAMES + ON_GPU:
             print(f"{name:14}{_module(name).__doc__}")
         return
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # by way of what closes the contestants
-    threads, peers = _threads(arguments.threads), _split(arguments.peers)
-    setting = Setting(arguments.quick, arguments.rounds, threads, peers, arguments.output)
+    setting = Setting(arguments.quick, arguments.rounds, arguments.threads, arguments.peers, arguments.output)
     for name in NAMES if "all" in arguments.names else arguments.names:
         result = _module(name).run(setting)
         result.write(arguments.output)
@@ -54,18 +40,55 @@ def main() -> None:
         print(result.markdown())
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure minidl beside its peers.")
+    add = parser.add_argument
+    add("names", nargs="*", type=_name, metavar="NAME", help="none lists them, all runs them all")
+    add("--quick", action="store_true", help="a few cases of each")
+    add("--rounds", type=_rounds, default=7, help="turns of each contestant, of which medians are taken (default: 7)")
+    cores = len(os.sched_getaffinity(0))
+    add("--threads", type=_threads, default=f"1,{cores}", help="comma-separated, as 1,2 (default: 1 and all cores)")
+    peers = f"of {'; '.join(PEER_NAMES)}; or none (default: all that are installed; gpu has its own)"
+    add("--peers", type=_peers, help=f"in quotes and between semicolons, as 'pytorch;keras/jax', {peers}")
+    output = "folder for JSON, Markdown and SVG (default: %(default)s/ under the current folder)"
+    add("--output", type=Path, default=Path("benchmarks/results"), help=output)
+    return parser
+
+
 def _module(name: str):
     return importlib.import_module(f"benchmarks.{name}")
 
 
-def _split(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(";"))
+def _name(text: str) -> str:
+    return _one_of((*NAMES, *ON_GPU, "all"), text)
 
 
-def _threads(text: str | None) -> tuple[int, ...]:
-    if text is not None:
-        return tuple(int(part) for part in text.split(","))
-    return tuple(sorted({1, len(os.sched_getaffinity(0))}))
+def _peers(text: str) -> tuple[str, ...]:
+    return tuple(_one_of((*PEER_NAMES, "none"), part.strip()) for part in text.split(";"))
+
+
+def _one_of(known: Sequence[str], text: str) -> str:
+    if text not in known:
+        near = get_close_matches(text, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(map(repr, known))}, got {text!r}{hint}")
+    return text
+
+
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text!r}")
+    return int(text)
+
+
+def _threads(text: str) -> tuple[int, ...]:
+    """No more than there are cores: a contestant keeps to one core for each of its threads."""
+    cores = len(os.sched_getaffinity(0))
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= cores for part in parts):
+        expected = f"expected numbers from 1 to {cores}, the cores there are, between commas"
+        raise argparse.ArgumentTypeError(f"{expected}, got {text!r}")
+    return tuple(sorted({*map(int, parts)}))
 
 
 if __name__ == "__main__":

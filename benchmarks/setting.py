@@ -21,7 +21,7 @@ class Setting:
     rounds: int
     threads: tuple[int, ...]
     names: tuple[str, ...] | None
-    output: Path = Path("benchmarks/results")
+    output: Path
 
     @cached_property
     def machine(self) -> dict[str, Any]:

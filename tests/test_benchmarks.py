@@ -22,6 +22,7 @@ import on_device
 import pytest
 
 import minidl as md
+from benchmarks import __main__ as command_line
 from benchmarks import (
     breakdown,
     gpu,
@@ -38,7 +39,7 @@ from benchmarks import (
 )
 from benchmarks.command import Command
 from benchmarks.contestants import ours
-from benchmarks.peers import GPU_PEERS, MINIDL, Peer
+from benchmarks.peers import GPU_PEERS, MINIDL, PEERS, Peer
 from benchmarks.process import (
     EndedError,
     FailedError,
@@ -74,6 +75,67 @@ class Fake:
 class Refusing(Fake):
     def ask(self, **command: Any) -> Any:
         raise RefusedError("no such task")
+
+
+# ---- the command line ---------------------------------------------------------------------
+
+
+class Unmeasured:
+    """A benchmark that must not be run."""
+
+    def run(self, setting: Setting) -> Result:
+        raise AssertionError(f"it was measured with {setting}")
+
+
+@pytest.fixture
+def refusal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Callable[..., str]:
+    """What the command says of arguments that it refuses before it measures."""
+    monkeypatch.setattr(command_line, "_module", lambda name: Unmeasured())
+
+    def refused(*argv: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            command_line.main(argv)
+        assert ended.value.code == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    return refused
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "x", "", "1.5"])
+def test_rounds_are_a_positive_integer(refusal: Callable[..., str], given: str) -> None:
+    assert refusal("overhead", "--rounds", given).endswith(f"--rounds: expected a positive integer, got {given!r}")
+
+
+@pytest.mark.parametrize("given", ["x", ",", "0", "-1", "1,", "1000000"])
+def test_threads_are_as_many_as_there_are_cores_at_most(refusal: Callable[..., str], given: str) -> None:
+    most = len(os.sched_getaffinity(0))
+    expected = f"--threads: expected numbers from 1 to {most}, the cores there are, between commas, got {given!r}"
+    assert refusal("overhead", "--threads", given).endswith(expected)
+
+
+def test_what_is_not_said_of_threads_and_peers() -> None:
+    arguments = command_line._parser().parse_args(["overhead"])
+    assert (arguments.threads, arguments.peers) == (tuple(sorted({1, len(os.sched_getaffinity(0))})), None)
+    assert command_line._parser().parse_args(["--threads", "1, 1"]).threads == (1,)
+
+
+def test_an_unknown_name_is_refused_with_those_there_are(refusal: Callable[..., str]) -> None:
+    said = refusal("overhaed")
+    assert "expected one of 'seed_model', " in said and "[]" not in said
+    assert said.endswith("'gpu', 'all', got 'overhaed'; did you mean 'overhead'?")
+    for unknown in ("tpu", "numpy;tpu", ""):
+        said = refusal("overhead", "--peers", unknown)
+        assert "--peers: expected one of 'pytorch', 'pytorch, malloc kept', 'keras/tensorflow', " in said
+        assert said.endswith(f", 'numpy', 'none', got {unknown.split(';')[-1]!r}")
+    assert refusal("overhead", "--peers", "torch").endswith("got 'torch'; did you mean 'pytorch'?")
+
+
+def test_help_tells_the_peers_and_where_results_go(capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        command_line.main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{'; '.join(peer.name for peer in PEERS)}; or none" in said
+    assert "(default: benchmarks/results/ under the current folder)" in said
 
 
 # ---- code beside the kernels --------------------------------------------------------------
