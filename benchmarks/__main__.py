@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.peers import PEERS
 from benchmarks.setting import Setting
+from minidl.saving.archive import try_out
 
 # "all" of a machine without a GPU
 NAMES = ("seed_model", "lstm_scaling", "ops", "overhead", "footprint", "stages", "breakdown")
@@ -25,19 +26,24 @@ PEER_NAMES = tuple(peer.name for peer in PEERS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     if not arguments.names:
         for name in NAMES + ON_GPU:
             print(f"{name:14}{_module(name).__doc__}")
         return
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # by way of what closes the contestants
+    try:
+        _make_folder(arguments.output)
+    except OSError as error:
+        given = f"got {str(arguments.output)!r}: {error.strerror}; name another"
+        parser.error(f"argument --output: expected a folder that can be written to, {given}")
     setting = Setting(arguments.quick, arguments.rounds, arguments.threads, arguments.peers, arguments.output)
     for name in NAMES if "all" in arguments.names else arguments.names:
         result = _module(name).run(setting)
+        print(result.markdown(), flush=True)  # first, for a disk may be full by now
         result.write(arguments.output)
         if find_spec("matplotlib"):
             _module("picture").draw(result, arguments.output / f"{name}.svg")
-        print(result.markdown())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     output = "folder for JSON, Markdown and SVG (default: %(default)s/ under the current folder)"
     add("--output", type=Path, default=Path("benchmarks/results"), help=output)
     return parser
+
+
+def _make_folder(folder: Path) -> None:
+    """Before hours of measuring, whose results it is for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try_out(folder / "overhead.json")
 
 
 def _module(name: str):
@@ -92,4 +104,5 @@ def _threads(text: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # by way of what closes the contestants
     main()

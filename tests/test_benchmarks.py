@@ -16,6 +16,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import on_device
@@ -111,6 +112,31 @@ def test_threads_are_as_many_as_there_are_cores_at_most(refusal: Callable[..., s
     most = len(os.sched_getaffinity(0))
     expected = f"--threads: expected numbers from 1 to {most}, the cores there are, between commas, got {given!r}"
     assert refusal("overhead", "--threads", given).endswith(expected)
+
+
+def test_results_have_a_place_before_they_are_measured(
+    refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for place, why in {file: "File exists", file / "below": "Not a directory"}.items():
+        expected = f"--output: expected a folder that can be written to, got {str(place)!r}: {why}; name another"
+        assert refusal("overhead", "--output", str(place)).endswith(expected)
+    with pytest.raises(AssertionError, match="it was measured"):
+        command_line.main(["overhead", "--output", str(tmp_path / "new" / "folder")])
+    assert not list((tmp_path / "new" / "folder").iterdir())
+    monkeypatch.setattr(command_line, "try_out", Mock(side_effect=OSError(30, "Read-only file system")))
+    assert "Read-only file system; name another" in refusal("overhead", "--output", str(tmp_path))
+
+
+def test_a_result_that_cannot_be_written_any_more_is_printed(
+    monkeypatch: pytest.MonkeyPatch, result: Result, tmp_path: Path, capsys: Any
+) -> None:
+    monkeypatch.setattr(command_line, "_module", lambda name: Mock(run=lambda setting: result))
+    monkeypatch.setattr(Result, "write", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        command_line.main(["overhead", "--output", str(tmp_path)])
+    assert result.markdown() in capsys.readouterr().out
 
 
 def test_what_is_not_said_of_threads_and_peers() -> None:
