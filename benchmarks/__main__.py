@@ -6,6 +6,7 @@ python -m benchmarks overhead   run one, or several
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import os
 import signal
@@ -30,20 +31,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if not arguments.names:
         for name in NAMES + ON_GPU:
-            print(f"{name:14}{_module(name).__doc__}")
+            print(f"{name:14}{_purpose(name)}")
         return
     try:
+        modules = [_module(name) for name in (NAMES if "all" in arguments.names else arguments.names)]
         _make_folder(arguments.output)
+    except ModuleNotFoundError as error:
+        sys.exit(f"python -m benchmarks: {error.name} is needed and not installed: pip install -e '.[bench]'")
     except OSError as error:
         given = f"got {str(arguments.output)!r}: {error.strerror}; name another"
         parser.error(f"argument --output: expected a folder that can be written to, {given}")
     setting = Setting(arguments.quick, arguments.rounds, arguments.threads, arguments.peers, arguments.output)
-    for name in NAMES if "all" in arguments.names else arguments.names:
-        result = _module(name).run(setting)
+    for module in modules:
+        result = module.run(setting)
         print(result.markdown(), flush=True)  # first, for a disk may be full by now
         result.write(arguments.output)
         if find_spec("matplotlib"):
-            _module("picture").draw(result, arguments.output / f"{name}.svg")
+            _module("picture").draw(result, arguments.output / f"{result.name}.svg")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,6 +69,12 @@ def _make_folder(folder: Path) -> None:
     """Before hours of measuring, whose results it is for."""
     folder.mkdir(parents=True, exist_ok=True)
     try_out(folder / "overhead.json")
+
+
+def _purpose(name: str) -> str | None:
+    """What a module says of itself, read and not imported: what it imports may not be installed."""
+    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source))
 
 
 def _module(name: str):

@@ -139,6 +139,20 @@ def test_a_result_that_cannot_be_written_any_more_is_printed(
     assert result.markdown() in capsys.readouterr().out
 
 
+def test_what_is_not_installed_is_named_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "packaging.requirements", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.footprint", raising=False)
+    monkeypatch.setattr("benchmarks.overhead.run", Unmeasured().run)
+    command_line.main([])
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == [*command_line.NAMES, *command_line.ON_GPU]
+    assert "footprint     From outside: import time, " in listed[4]
+    with pytest.raises(SystemExit, match=r"packaging\S* is needed and not installed: pip install -e '.\[bench\]'"):
+        command_line.main(["overhead", "footprint", "--output", str(tmp_path)])
+
+
 def test_what_is_not_said_of_threads_and_peers() -> None:
     arguments = command_line._parser().parse_args(["overhead"])
     assert (arguments.threads, arguments.peers) == (tuple(sorted({1, len(os.sched_getaffinity(0))})), None)
