@@ -108,7 +108,8 @@ class Result:
         """Every case under one limit, and the geometric mean of all under another."""
         found = {case: r for case in cases if (r := self.ratio_to_fastest(case, ours)) is not None}
         worst = max(found, key=found.__getitem__, default=None)
-        self.aim(f"{text}, each (worst: {worst})", each, None if worst is None else found[worst])
+        which = "" if worst is None else f" (worst: {worst})"
+        self.aim(f"{text}, each{which}", each, None if worst is None else found[worst])
         if mean is not None:
             self.aim(f"{text}, geometric mean", mean, geometric_mean(found.values()) if found else None)
 
@@ -122,7 +123,7 @@ class Result:
 
     def markdown(self) -> str:
         facts = ", ".join(f"{key} {value}" for key, value in self.machine.items())
-        versions = ", ".join(f"{name}: {text}" for name, text in self.versions.items())
+        versions = "; ".join(f"{name}: {text}" for name, text in self.versions.items())
         parts = [f"# {self.title}", f"Machine: {facts}.", f"Versions: {versions}.", *self.notes, self._rows_table()]
         if self.targets:
             parts.append(self._targets_table())
@@ -130,6 +131,7 @@ class Result:
 
     def _rows_table(self) -> str:
         lines = [
+            "“minidl takes”: its time over that of the row, round by round, the median. Below 1 × it is faster.\n",
             "| case | | first step | median after it | spread | rate | share of ceiling | minidl takes |",
             "|---|---|---|---|---|---|---|---|",
         ]

@@ -40,5 +40,6 @@ class Setting:
     def result(self, name: str, title: str, able: Sequence[str]) -> Result:
         """An empty result that knows where it was measured, and who was not there."""
         versions = {peer.name: peer.versions for peer in self.peers(able)}
-        missing = [f"Not installed, so not measured: {', '.join(absent(able))}."] if list(absent(able)) else []
-        return Result(name, title, self.machine, versions, missing)
+        missing = "; ".join(absent(able))
+        notes = [f"Not installed, so not measured: {missing}."] if missing else []
+        return Result(name, title, self.machine, versions, notes)

@@ -26,6 +26,7 @@ import minidl as md
 from benchmarks import __main__ as command_line
 from benchmarks import (
     breakdown,
+    footprint,
     gpu,
     gpu_proof,
     gpu_speed,
@@ -405,6 +406,34 @@ def test_the_worst_case_of_many_counts(result: Result) -> None:
     each, mean = result.targets
     assert (each.text, each.reached, each.verdict) == ("all, each (worst: worse)", 2.0, "MISSED")
     assert (mean.reached, mean.verdict) == (1.0, "reached")
+    result.aim_all("all", ["never run"], 1.0)
+    assert "| all, each | ≤ 1 |  | not measured |" in result.markdown()
+
+
+def test_a_name_with_a_comma_stands_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Peer, "versions", "1.0")
+    monkeypatch.setattr(Peer, "installed", False)
+    setting = Setting(True, 1, (1,), None, tmp_path)
+    (note,) = setting.result("overhead", "Overhead", ("ours", "pytorch", "hips_autograd")).notes
+    assert note == "Not installed, so not measured: pytorch; pytorch, malloc kept; autograd."
+    monkeypatch.setattr(Peer, "installed", True)
+    there = setting.result("overhead", "Overhead", ("ours", "pytorch"))
+    assert there.notes == []
+    assert "Versions: minidl: 1.0; pytorch: 1.0; pytorch, malloc kept: 1.0." in there.markdown()
+
+
+def test_an_import_is_compared_with_numpy_s_of_the_same_round(monkeypatch: pytest.MonkeyPatch, result: Result) -> None:
+    seconds = iter([0.0, 1.0, 0.9, 0.0, 2.0, 1.2, 0.0, 3.0, 2.8])
+    monkeypatch.setattr(footprint, "RUNS", 3)
+    monkeypatch.setattr(footprint, "_seconds", lambda code: next(seconds))
+    footprint._imports(result, ["minidl", "numpy"])
+    (target,) = result.targets
+    assert target.text == "import, seconds over NumPy's, median of the rounds' differences"
+    assert target.reached == pytest.approx(0.2)  # the difference of the medians is 0.8
+
+
+def test_a_table_says_what_its_ratio_is_of(result: Result) -> None:
+    assert "\n\n“minidl takes”: its time over that of the row, round by round, the median. " in result.markdown()
 
 
 def test_a_result_is_written_as_json_and_as_a_table(result: Result, tmp_path: Any) -> None:
