@@ -96,7 +96,7 @@ def run(setting: Setting) -> Result:
     before = md.get_num_threads()
     for threads in setting.threads:
         ceiling = machine.ceilings(setting.isa, threads)["fma_gflops"]
-        result.notes.append(f"Measured ceiling on {threads} threads: {ceiling:.0f} GFLOP/s.")
+        result.notes.append(f"Measured ceiling on {machine.in_words(threads)}: {ceiling:.0f} GFLOP/s.")
         md.set_num_threads(threads)
         for case in setting.pick(CASES, CASES[:1]):
             _add(result, setting.rounds, threads, ceiling, *case)
@@ -108,7 +108,7 @@ def _add(result: Result, rounds: int, threads: int, ceiling: float, what: str, b
     training = what == "training"
     step = ours.document_train(batch, steps, 0.5, "adam") if training else ours.document_infer(batch, steps)
     seconds, calls = break_down(step, rounds)
-    whole, case = sum(seconds.values()), f"{what}, B {batch}, T {steps}, {threads} threads"
+    whole, case = sum(seconds.values()), f"{what}, B {batch}, T {steps}, {machine.in_words(threads)}"
     forward = seed_model.operations(batch, steps, training=False)
     operations = {OURS: 3 * forward if training else forward, "lstm_forward": forward, "lstm_backward": 2 * forward}
     for name, value in {OURS: whole, **dict(sorted(seconds.items(), key=lambda item: -item[1]))}.items():

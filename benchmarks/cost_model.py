@@ -67,7 +67,7 @@ def main() -> None:
     for threads in (1, 2):
         on = here(isa, threads, machine.ceilings(isa, threads)["fma_gflops"])
         infer, train = (predict(batch, time, features, units, training, on) * 1e3 for training in (False, True))
-        print(f"{threads} threads: {infer:.3g} ms forward, {train:.3g} ms with backward")
+        print(f"{machine.in_words(threads)}: {infer:.3g} ms forward, {train:.3g} ms with backward")
 
 
 if __name__ == "__main__":

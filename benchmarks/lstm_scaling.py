@@ -34,7 +34,7 @@ def run(setting: Setting) -> Result:
     cells = setting.pick(tuple(dict.fromkeys(GRID + GROWTH)), GRID[:3])
     for threads in setting.threads:
         ceiling = machine.ceilings(setting.isa, threads)["fma_gflops"]
-        result.notes.append(f"Measured ceiling on {threads} threads: {ceiling:.0f} GFLOP/s.")
+        result.notes.append(f"Measured ceiling on {machine.in_words(threads)}: {ceiling:.0f} GFLOP/s.")
         distance = machine.Distance(setting.isa, threads)
         with Field(setting.peers(ABLE), threads) as contestants:
             for cell in cells:
@@ -50,7 +50,7 @@ def run(setting: Setting) -> Result:
     for threads in setting.threads:
         for what, each, mean in (("train", 1.0, 0.6), ("infer", 1.05, 0.8)):
             cases = [_case(what, cell, threads) for cell in cells]
-            result.aim_all(f"{what}, {threads} threads, of PyTorch at its best", cases, each, mean)
+            result.aim_all(f"{what}, {machine.in_words(threads)}, of PyTorch at its best", cases, each, mean)
             alone = _case(what, GRID[0], threads)
             result.aim(f"{alone}, of the fastest", 0.5, result.ratio_to_fastest(alone))
     return result
@@ -66,11 +66,11 @@ def _compare_with_the_model(result: Result, cells: tuple[Cell, ...], threads: in
     worst = max(errors, key=lambda case: abs(errors[case] - 1))
     median = statistics.median(abs(error - 1) for error in errors.values())
     result.notes.append(
-        f"The cost model of docs/performance.md is off by {median:.0%} in the median on {threads} threads, "
+        f"The cost model of docs/performance.md is off by {median:.0%} in the median on {machine.in_words(threads)}, "
         f"at most where it predicts {errors[worst]:.2f} of what was measured: {worst}."
     )
 
 
 def _case(what: str, cell: Cell, threads: int) -> str:
     batch, time, features, units = cell
-    return f"{what}, B {batch}, T {time}, {features}→{units}, {threads} threads"
+    return f"{what}, B {batch}, T {time}, {features}→{units}, {machine.in_words(threads)}"

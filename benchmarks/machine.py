@@ -34,6 +34,10 @@ def describe() -> dict[str, Any]:
     }
 
 
+def in_words(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
 def _processor() -> str:
     with open("/proc/cpuinfo") as lines:
         facts = dict(line.split(":", 1) for line in lines if ":" in line)

@@ -69,7 +69,8 @@ def run(setting: Setting) -> Result:
     result = setting.result("ops", "Single kernels", ABLE)
     threads = max(setting.threads)
     most = machine.ceilings(setting.isa, threads)
-    result.notes.append(", ".join(f"{name} {value:.0f}" for name, value in most.items()) + f", {threads} threads.")
+    ceilings = ", ".join(f"{name} {value:.0f}" for name, value in most.items())
+    result.notes.append(f"{ceilings}, {machine.in_words(threads)}.")
     cases = [*products(), *(case for n in setting.pick(SIZES, SIZES[:2]) for case in passes(n))]
     with Field(setting.peers(ABLE), threads) as contestants:
         for case in cases:

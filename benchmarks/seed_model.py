@@ -21,7 +21,7 @@ def run(setting: Setting) -> Result:
     result = setting.result("seed_model", "The document's model", ABLE)
     for threads in setting.threads:
         ceiling = machine.ceilings(setting.isa, threads)["fma_gflops"]
-        result.notes.append(f"Measured ceiling on {threads} threads: {ceiling:.0f} GFLOP/s.")
+        result.notes.append(f"Measured ceiling on {machine.in_words(threads)}: {ceiling:.0f} GFLOP/s.")
         distance = machine.Distance(setting.isa, threads)
         with Field(setting.peers(ABLE), threads) as contestants:
             for time in (100, 40):
@@ -55,7 +55,7 @@ def _race(
 
 
 def _case(what: str, batch: int, time: int, threads: int) -> str:
-    return f"{what}, B {batch}, T {time}, {threads} threads"
+    return f"{what}, B {batch}, T {time}, {machine.in_words(threads)}"
 
 
 def _aim(result: Result, setting: Setting) -> None:

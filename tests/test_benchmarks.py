@@ -422,6 +422,12 @@ def test_a_name_with_a_comma_stands_by_itself(monkeypatch: pytest.MonkeyPatch, t
     assert "Versions: minidl: 1.0; pytorch: 1.0; pytorch, malloc kept: 1.0." in there.markdown()
 
 
+def test_one_thread_is_one() -> None:
+    for threads, words in {1: ", 1 thread", 2: ", 2 threads"}.items():
+        assert seed_model._case("training", 32, 100, threads).endswith(words)
+        assert lstm_scaling._case("train", (1, 2, 3, 4), threads).endswith(words)
+
+
 def test_an_import_is_compared_with_numpy_s_of_the_same_round(monkeypatch: pytest.MonkeyPatch, result: Result) -> None:
     seconds = iter([0.0, 1.0, 0.9, 0.0, 2.0, 1.2, 0.0, 3.0, 2.8])
     monkeypatch.setattr(footprint, "RUNS", 3)
