@@ -37,7 +37,8 @@ class _Mode:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
             block = f"{type(self).__name__}()"
             raise TypeError(
-                f"@{block} ends before a generator or a coroutine runs: {function.__name__} needs `with {block}:` inside"
+                f"@{block} ends before a generator or a coroutine runs: "
+                f"{function.__name__} needs `with {block}:` inside"
             )
 
         @functools.wraps(function)
