@@ -24,7 +24,7 @@ def positive_integer(layer: Layer, name: str, value: Any) -> int:
 
 
 def fraction(layer: Layer, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value <= 1:
         raise ValueError(f"{type(layer).__name__}: {name} must be a number in [0, 1], got {value!r}")
     return float(value)
 
