@@ -91,6 +91,23 @@ def test_validation_split_takes_the_last_samples_before_shuffling() -> None:
     assert history.history["val_loss"][0] == pytest.approx(model.evaluate(x[48:], y[48:], verbose=0), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("options", "batches", "measured"),
+    [
+        ({"batch_size": 8}, 2, slice(48, 64)),
+        ({"validation_batch_size": 4}, 4, slice(48, 64)),
+        ({"validation_batch_size": 4, "validation_steps": 2}, 2, slice(48, 56)),
+    ],
+)
+def test_a_validation_split_has_batches_of_its_own(options: dict[str, Any], batches: int, measured: slice) -> None:
+    x, y = line()
+    model, begun = regressor(optimizer=md.optimizers.SGD(learning_rate=0.0)), []
+    count = md.callbacks.LambdaCallback(on_test_batch_begin=lambda batch, logs: begun.append(batch))
+    history = model.fit(x, y, validation_split=0.25, verbose=0, callbacks=[count], **options).history
+    assert begun == list(range(batches))
+    assert history["val_loss"][0] == pytest.approx(model.evaluate(x[measured], y[measured], verbose=0), rel=1e-6)
+
+
 def test_validation_after_some_epochs() -> None:
     history = regressor().fit(*line(), validation_data=line(), validation_freq=[1, 3], epochs=4, verbose=0).history
     assert len(history["val_loss"]) == 2
@@ -525,7 +542,13 @@ def test_bad_validation_labels_are_found_before_training() -> None:
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size must be an integer of 1 or more, got 0"),
-        ({"validation_split": 1.5}, "validation_split must lie between 0 and 1"),
+        ({"validation_split": 1.5}, r"validation_split must lie in \(0, 1\), got 1.5"),
+        ({"validation_split": "0.5"}, "validation_split must be a number, got '0.5'"),
+        (
+            {"validation_split": 0.5, "validation_batch_size": 0},
+            "validation_batch_size must be an integer of 1 or more",
+        ),
+        ({"validation_split": 0.5, "validation_steps": 0}, "validation_steps must be an integer of 1 or more"),
         ({"validation_split": 0.999}, "leaves one side empty"),
         ({"validation_data": (1, 2, 3, 4)}, "got 4 parts"),
         ({"class_weight": {0: 1.0}, "sample_weight": np.ones(64)}, "cannot be combined"),
@@ -539,7 +562,7 @@ def test_bad_validation_labels_are_found_before_training() -> None:
     ],
 )
 def test_bad_options(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         regressor().fit(*line(), **({"verbose": 0} | options))
 
 

@@ -93,15 +93,13 @@ class ArrayData:
             part: Any = slice(start, start + self.batch_size)
             yield self._select(part if order is None else order[part])
 
-    def split(self, fraction: float) -> tuple[ArrayData, ArrayData]:
-        """Without the last fraction of the samples, and that fraction."""
-        if not 0 < fraction < 1:
-            raise ValueError(f"validation_split must lie between 0 and 1, got {fraction}")
-        at = int(self.size * (1 - fraction))
+    def split(self, fraction: float, batch_size: int | None, steps: int | None) -> tuple[ArrayData, ArrayData]:
+        """Without the last fraction of the samples, and that fraction, in batches of its own."""
+        at = int(self.size * (1 - number("validation_split", fraction, "(0, 1)")))
         if at == 0 or at == self.size:
             raise ValueError(f"validation_split={fraction} of {self.size} samples leaves one side empty")
         before, after = self._select(slice(None, at)), self._select(slice(at, None))
-        return ArrayData(*before, self.batch_size, self._steps), ArrayData(*after, self.batch_size)
+        return ArrayData(*before, self.batch_size, self._steps), ArrayData(*after, batch_size, steps)
 
     def _select(self, part: Any) -> Batch:
         def of(a: Any) -> Any:

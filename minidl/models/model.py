@@ -198,7 +198,7 @@ class Model(Layer):
             sample_weight: how much each sample counts. Not together with class_weight.
             initial_epoch: the number of the first epoch, to go on with earlier training.
             steps_per_epoch: batches an epoch. The next epoch goes on where it stopped; arrays start over at their end.
-            validation_steps: how many batches of validation_data to measure on.
+            validation_steps: how many batches to validate on.
             validation_batch_size: if it differs from batch_size.
             validation_freq: validate every so many epochs, or after the epochs of this list, counted from 1.
 
@@ -210,14 +210,15 @@ class Model(Layer):
             check_class_weight(class_weight)
         epochs, initial_epoch = integer("epochs", epochs, 0), integer("initial_epoch", initial_epoch, 0)
         validates = _validation_epochs(validation_freq)
+        batching = _validation_batching(validation_batch_size, batch_size, validation_steps)
         data: Data = make_data(x, y, sample_weight, batch_size, steps_per_epoch)
         validation: Data | None = None
         if validation_data is not None:
-            validation = validation_batches(validation_data, validation_batch_size or batch_size, validation_steps)
+            validation = validation_batches(validation_data, *batching)
         elif validation_split:
             if not isinstance(data, ArrayData):
                 raise ValueError("validation_split needs arrays; with a generator pass validation_data")
-            data, validation = data.split(validation_split)
+            data, validation = data.split(validation_split, *batching)
         history = History()
         hooks = self._hooks(verbose, callbacks, {"epochs": epochs, "steps": data.steps, "verbose": verbose}, history)
         before, steps_before = self.history, self.optimizer.iterations
@@ -508,6 +509,12 @@ def _signature(x: Any) -> Any:
 def _refuse_to_overwrite(path: str | os.PathLike[str], overwrite: bool) -> None:
     if not overwrite and os.path.exists(path):
         raise FileExistsError(errno.EEXIST, "overwrite=False, and there is such a file already", os.fspath(path))
+
+
+def _validation_batching(own: int | None, batch_size: int | None, steps: int | None) -> tuple[int | None, int | None]:
+    """The size of the batches to validate on, and how many of them."""
+    size = batch_size if own is None else integer("validation_batch_size", own, 1)
+    return size, None if steps is None else integer("validation_steps", steps, 1)
 
 
 def _validation_epochs(frequency: Any) -> Callable[[int], bool]:
