@@ -19,7 +19,7 @@ from minidl import devices, kernels, schedules
 from minidl.hyperparameters import integer, number, optional
 from minidl.naming import resolve, serialize, snake_case, unexpected
 from minidl.ops.coercion import constant_beside
-from minidl.tensors import Tensor
+from minidl.tensors import Tensor, replacement
 from minidl.transforms import gradients
 
 Array = Any
@@ -190,16 +190,15 @@ class Optimizer:
                 f"call build(weights) first, with the weights that were trained"
             )
         for name, array in slots.items():
-            if np.shape(state[name]) != array.shape:
-                raise ValueError(f"{self.name}: {name} has shape {np.shape(state[name])}, expected {array.shape}")
             if devices.on_gpu(state[name]) and not devices.on_gpu(array):
                 raise TypeError(f"{self.name}: {name} is on cuda and its weight on cpu; pass state[{name!r}].get()")
+        new = [replacement(f"{self.name}: {name}", state[name], array) for name, array in slots.items()]
         iterations = integer("iterations", state["iterations"], 0)
         if "learning_rate" in state:
             self.learning_rate = state["learning_rate"]
         self.iterations = iterations
-        for name, array in slots.items():
-            array[...] = devices.beside(devices.as_array(state[name]), array)
+        for array, values in zip(slots.values(), new, strict=True):
+            array[...] = values
 
     def _named_slots(self) -> Iterable[tuple[str, Array]]:
         for i, arrays in enumerate(self._kept.values()):

@@ -585,6 +585,16 @@ def _to_array(data: Any, dtype: Any, copy: bool, device: str | None = None) -> A
     return np.array(array, dtype=dtype, copy=True if copy else None)
 
 
+def replacement(what: str, value: Any, array: Array) -> Array:
+    """A copy of the value that can take the place of what the array holds: in its shape and type, beside it."""
+    new = value._array if isinstance(value, Tensor) else devices.as_array(value)
+    if new.shape != array.shape:
+        raise ValueError(f"{what} has shape {array.shape}, got {new.shape}")
+    if new.dtype.kind not in "fiub":
+        raise TypeError(f"{what} holds {array.dtype}, got an array of {new.dtype}; give real numbers")
+    return devices.beside(new.astype(array.dtype), array)
+
+
 def _device_for(array: Array) -> str:
     """Where a new tensor of it goes if nobody says: an array on the GPU stays there."""
     return "cuda" if devices.on_gpu(array) else devices.current()

@@ -463,12 +463,28 @@ def test_weights_of_subclassed_models_are_found_in_lists_and_dicts_once() -> Non
     assert model.count_params() == 6 + 6 + 3
 
 
-def test_set_weights_changes_nothing_if_a_shape_is_wrong() -> None:
+@pytest.mark.parametrize(
+    ("bias", "message"),
+    [
+        (np.zeros(2), r"weight 1 \(bias\) has shape \(1,\), got \(2,\)"),
+        (["x"], r"weight 1 \(bias\) holds float32, got an array of <U1; give real numbers"),
+        ([None], r"weight 1 \(bias\) holds float32, got an array of object"),
+        ([1j], r"weight 1 \(bias\) holds float32, got an array of complex128"),
+    ],
+)
+def test_set_weights_changes_nothing_if_a_value_does_not_fit(bias: Any, message: str) -> None:
     model = regressor()
     before = model.get_weights()
-    with pytest.raises(ValueError, match=r"weight 1 \(bias\) has shape \(1,\), got \(2,\)"):
-        model.set_weights([np.zeros((2, 1)), np.zeros(2)])
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.set_weights([np.full((2, 1), 7.0), bias])
     np.testing.assert_array_equal(before[0], model.get_weights()[0])
+
+
+def test_weights_may_be_exchanged() -> None:
+    model = md.Sequential([layers.Dense(2, use_bias=False, input_shape=(2,)), layers.Dense(2, use_bias=False)])
+    first, second = model.get_weights()
+    model.set_weights([w.data for w in reversed(model.weights)])
+    np.testing.assert_array_equal(model.get_weights(), [second, first])
 
 
 # ---- bad input

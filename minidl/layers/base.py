@@ -15,7 +15,7 @@ from minidl import devices, initializers, regularizers
 from minidl.autograd.modes import no_grad
 from minidl.naming import snake_case, unexpected
 from minidl.ops.coercion import constant
-from minidl.tensors import Tensor, as_tensor, check_one_device
+from minidl.tensors import Tensor, as_tensor, check_one_device, replacement
 
 Shape = tuple[int | None, ...]
 
@@ -276,15 +276,14 @@ class Layer:
         return [devices.to_host(w._array.copy()) for w in self.weights]
 
     def set_weights(self, values: Sequence[Any]) -> None:
-        """Replace all weights; nothing is changed if any of the shapes does not fit."""
-        weights = self.weights
-        arrays = [devices.as_array(v) for v in values]
-        if len(arrays) != len(weights):
-            raise ValueError(f"{self.name} has {len(weights)} weights and got {len(arrays)} arrays")
-        for i, (weight, array) in enumerate(zip(weights, arrays, strict=True)):
-            if weight.shape != array.shape:
-                raise ValueError(f"{self.name}: weight {i} ({weight.name}) has shape {weight.shape}, got {array.shape}")
-            check_one_device(f"{self.name}: the new value of weight {i}, {weight.name},", weight, array)
+        """Replace all weights; nothing is changed if any of the values does not fit."""
+        weights, values = self.weights, list(values)
+        if len(values) != len(weights):
+            raise ValueError(f"{self.name} has {len(weights)} weights and got {len(values)} arrays")
+        arrays = []
+        for i, (weight, value) in enumerate(zip(weights, values, strict=True)):
+            check_one_device(f"{self.name}: the new value of weight {i}, {weight.name},", weight, value)
+            arrays.append(replacement(f"{self.name}: weight {i} ({weight.name})", value, weight._array))
         for weight, array in zip(weights, arrays, strict=True):
             weight.data = array
 
