@@ -422,7 +422,7 @@ def _checked(pairs: list[tuple[Any, Tensor]]) -> tuple[list[Tensor], list[Array]
         warnings.warn(
             f"no gradient for {', '.join(without)}: the loss does not depend on it, it stays as it is", stacklevel=3
         )
-    return weights, grads
+    return weights, _apart(grads, weights)
 
 
 def _is_writable(array: Array) -> bool:
@@ -451,7 +451,21 @@ def _gradient(i: int, g: Any, w: Tensor) -> Array:
         if array.dtype.kind not in "fiu":
             raise TypeError(f"the gradient of {_title(i, w)} holds {array.dtype}; it must hold real numbers")
         return array.astype(weight.dtype)
-    return array.copy() if np.may_share_memory(array, weight) else array  # decay comes first, and must not change it
+    return array
+
+
+def _apart(grads: list[Array], weights: list[Tensor]) -> list[Array]:
+    """The gradients, copied where they look at the memory of a weight: it may change before they are read."""
+    owners = {id(w._array) for w in weights if w._array.base is None}
+    apart = []
+    for g in grads:
+        owner = g.base if type(g.base) is np.ndarray else g
+        if len(owners) == len(weights) and (owner.base is None or type(owner.base) is devices.Block):
+            shared = id(owner) in owners  # each owns its memory: nearly always, and quick to tell
+        else:
+            shared = any(np.may_share_memory(g, w._array) for w in weights)
+        apart.append(g.copy() if shared else g)
+    return apart
 
 
 def _title(i: int, w: Tensor) -> str:

@@ -202,6 +202,24 @@ def test_a_weight_without_gradient_stays_with_a_warning() -> None:
     assert list(optimizer.get_state())[2:] == ["0/momentum", "0/velocity", "1/momentum", "1/velocity"]
 
 
+@pytest.mark.parametrize("gradient", [lambda a: a, lambda a: a.data[:], lambda a: a.data[::-1][::-1]])
+@pytest.mark.parametrize("weight", [md.Tensor, lambda values: md.as_tensor(np.array([*values, 0.0], np.float32)[:1])])
+@pytest.mark.parametrize("decay", [None, 0.5])
+def test_a_weight_may_be_the_gradient_of_another(gradient: Any, weight: Any, decay: float | None) -> None:
+    a, b = weight([1.0]), weight([2.0])
+    optimizers.SGD(1.0, weight_decay=decay).apply_gradients([(gradient(b), a), (gradient(a), b)])
+    kept = 1 - (decay or 0)
+    assert [a.item(), b.item()] == [kept * 1 - 2, kept * 2 - 1]
+
+
+def test_gradients_over_the_memory_of_a_weight_that_another_library_lends() -> None:
+    memory = bytearray(np.array([1.0, 2.0], np.float32).tobytes())
+    a, b = (md.as_tensor(np.frombuffer(memory, np.float32, 1, 4 * i)) for i in range(2))
+    grads = [np.frombuffer(memory, np.float32, 1, 4 * i) for i in (1, 0)]
+    optimizers.SGD(1.0).apply(grads, [a, b])
+    assert [a.item(), b.item()] == [-1.0, 1.0]
+
+
 def test_weights_are_told_apart_by_identity() -> None:
     a, b = md.Tensor([1.0]), md.Tensor([1.0])
     optimizer = optimizers.SGD(1.0, momentum=0.5)
