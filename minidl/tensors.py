@@ -135,14 +135,9 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        if value is None:
-            self._grad = None
-            return
-        check_one_device("assignment to .grad", self, value)
-        value = as_tensor(value, device=self.device)
-        if value.shape != self.shape:
-            raise ValueError(f"a gradient of shape {value.shape} does not fit a tensor of shape {self.shape}")
-        self._grad = value
+        if value is not None and self.dtype.kind != "f":
+            raise TypeError(f"only floating-point tensors have a gradient, this one holds {self.dtype}")
+        self._grad = None if value is None else _gradient_of("assignment to .grad", self, value)
 
     def zero_grad(self) -> None:
         """Forget the gradient: the next backward() starts from nothing."""
@@ -316,6 +311,12 @@ class Tensor:
     def __reduce__(self) -> tuple[Any, ...]:
         data = devices.to_host(self._array)
         return Tensor, (data, self._needs and self.is_leaf, self.dtype, self.name, self.device)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        make, arguments = self.__reduce__()
+        t = memo[id(self)] = make(*arguments)
+        t._grad = None if self._grad is None else self._grad.__deepcopy__(memo)
+        return t
 
     def _move(self, array: Array) -> None:
         """To where its numbers were copied to, in place: for weights, which everybody holds by this name."""
@@ -610,11 +611,20 @@ def seed_of(root: Tensor, gradient: Any, create_graph: bool) -> Any:
             )
         seed = devices.full(root.shape, 1, root._array)
         return wrap(seed) if create_graph else seed
-    check_one_device("backward", root, gradient)
-    seed = as_tensor(gradient, root.dtype, root.device)
-    if seed.shape != root.shape:
-        raise ValueError(f"the gradient has shape {seed.shape} and the tensor {root.shape}; they must agree")
+    seed = _gradient_of("backward", root, gradient)
     return seed if create_graph else seed._array
+
+
+def _gradient_of(operation: str, t: Tensor, value: Any) -> Tensor:
+    """What is given as the gradient of a tensor, in the tensor's type."""
+    check_one_device(operation, t, value)
+    dtype = value.dtype if hasattr(value, "dtype") else devices.as_array(value).dtype
+    if dtype.kind == "c":
+        raise TypeError(f"{operation}: a gradient holds real numbers, got {dtype}")
+    gradient = as_tensor(value, t.dtype, t.device)
+    if gradient.shape != t.shape:
+        raise ValueError(f"the gradient has shape {gradient.shape} and the tensor {t.shape}; they must agree")
+    return gradient
 
 
 def without_gradient(function: str, inputs: Any, result: Any) -> Any:

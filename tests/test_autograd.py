@@ -247,13 +247,37 @@ def test_requires_grad_is_turned_off_on_leaves_only() -> None:
 
 def test_a_gradient_must_fit_its_tensor() -> None:
     x = leaf(1.0, 2.0)
-    with pytest.raises(ValueError, match=r"shape \(3,\) does not fit a tensor of shape \(2,\)"):
-        x.grad = np.ones(3)
     x.grad = np.ones(2)
+    for wrong, message in (
+        (np.ones(3), r"the gradient has shape \(3,\) and the tensor \(2,\)"),
+        (np.array([1j, 1j]), "assignment to .grad: a gradient holds real numbers, got complex128"),
+        (["a", "b"], "a Tensor holds numbers"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            x.grad = wrong
+        with pytest.raises((TypeError, ValueError), match=message.replace("assignment to .grad", "backward")):
+            (x * 2).backward(wrong)
     (x * 2).sum().backward()
     assert value(x.grad) == [3.0, 3.0]
     x.grad = None
     assert x.grad is None
+    with pytest.raises(TypeError, match="only floating-point tensors have a gradient, this one holds int64"):
+        md.Tensor([1, 2]).grad = [1.0, 2.0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_gradient_takes_the_type_of_its_tensor(dtype: str) -> None:
+    x = md.Tensor([1.0, 2.0], requires_grad=True, dtype=dtype)
+    for given in (
+        [0.1, 2],
+        np.array([0.1, 2.0]),
+        np.array([0.1, 2.0], "float16"),
+        np.array([1, 2]),
+        md.Tensor([0.1, 2.0], dtype="float64"),
+    ):
+        x.grad = given
+        assert x.grad.dtype == dtype
+        assert x.grad.tolist() == np.asarray(given).astype(dtype).tolist()
 
 
 # ---- the graph, once and again ------------------------------------------------------------

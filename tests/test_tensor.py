@@ -454,10 +454,21 @@ def test_copies_and_pickles_are_leaves_with_memory_of_their_own(again: Callable[
     for t in (x, x * 3, md.Tensor([1, 2], dtype="int32")):
         twin = again(t)
         assert twin.tolist() == t.tolist() and twin.dtype == t.dtype and twin.name == t.name
-        assert twin.is_leaf and twin.requires_grad is (t is x) and twin.grad is None
+        assert twin.is_leaf and twin.requires_grad is (t is x)
         assert not np.shares_memory(twin.data, t.data)
     a, b = copy.deepcopy([x, x])
     assert a is b
+
+
+def test_a_deep_copy_keeps_the_gradient_as_in_pytorch() -> None:
+    x = md.Tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    for plain in (copy.copy(x), pickle.loads(pickle.dumps(x))):
+        assert plain.grad is None
+    twin, gradient = copy.deepcopy((x, x.grad))
+    assert twin.grad.tolist() == [2.0, 4.0] and twin.grad is gradient
+    twin.grad.data[:] = 0
+    assert x.grad.tolist() == [2.0, 4.0]
 
 
 # ---- indexing -----------------------------------------------------------------------------
