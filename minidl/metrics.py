@@ -167,8 +167,7 @@ class MeanSquaredError(MeanMetric):
     larger_is_better = False
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
-        y_true, y_pred = _pair(self.name, y_true, y_pred)
-        return np.square(y_pred - y_true)
+        return np.square(_error(self.name, y_true, y_pred))
 
 
 class RootMeanSquaredError(MeanSquaredError):
@@ -184,8 +183,7 @@ class MeanAbsoluteError(MeanMetric):
     larger_is_better = False
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
-        y_true, y_pred = _pair(self.name, y_true, y_pred)
-        return np.abs(y_pred - y_true)
+        return np.abs(_error(self.name, y_true, y_pred))
 
 
 # ---- accuracies -------------------------------------------------------------------------
@@ -540,6 +538,12 @@ def _pair(metric: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     """Targets and predictions as arrays of one shape, the predictions as floats."""
     y_true, y_pred = on_host(y_true), on_host(y_pred)
     return targets.fit(metric, y_true, y_pred if y_pred.dtype.kind == "f" else y_pred.astype(np.float64))
+
+
+def _error(metric: str, y_true: Any, y_pred: Any) -> Array:
+    """ŷ − y in float64: float16 ends at 65504, and a square of 300 lies beyond."""
+    y_true, y_pred = _pair(metric, y_true, y_pred)
+    return np.subtract(y_pred, y_true, dtype=np.float64)
 
 
 def _weights(shape: tuple[int, ...], sample_weight: Any, mask: Any) -> Array:

@@ -194,6 +194,15 @@ def test_small_integers_do_not_wrap_around() -> None:
     assert metrics.MeanAbsoluteError()(np.array([2], "uint8"), np.array([0], "uint8")) == 2.0
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.int64, bool])
+def test_errors_do_not_overflow_in_the_type_of_the_predictions(kind: Any) -> None:
+    y_true, y_pred = np.array([0, 1]).astype(kind), np.array([300.0, -6e4], "float16")
+    errors = y_pred.astype("float64") - [0, 1]
+    assert metrics.MeanSquaredError()(y_true, y_pred) == np.mean(errors**2)
+    assert metrics.RootMeanSquaredError()(y_true, y_pred) == np.sqrt(np.mean(errors**2))
+    assert metrics.MeanAbsoluteError()(-y_pred, y_pred) == np.mean(2 * np.abs(y_pred.astype("float64")))
+
+
 # ---- names ------------------------------------------------------------------------------
 
 
