@@ -789,14 +789,14 @@ WRONG = [
     (lambda: layers.TimeDistributed(layers.Dense(2), dtype="float64"), "computes in float32 as the layer inside"),
     (
         lambda: layers.LSTM(2, name="lstm_1")(X[:, 0]),
-        f"lstm_1 {LEGEND}; set return_sequences=True on the layer before it",
+        f"lstm_1 {LEGEND}; set return_sequences=True on a recurrent layer before it; put an Embedding before it if",
     ),
     (lambda: layers.LSTM(2, name="lstm")(X[None]), r"^lstm expects .* got 4 axes: \(None, 3, 4, 2\)$"),
     (lambda: layers.GlobalMaxPooling1D(name="pool")(X[0]), f"pool {LEGEND}; set return_sequences=True"),
-    (lambda: layers.SpatialDropout1D(0.5, name="drop")(X[0]), f"drop {LEGEND}"),
+    (lambda: layers.SpatialDropout1D(0.5, name="drop")(X[0]), f"drop {LEGEND}; set return_sequences=True"),
     (
         lambda: layers.TimeDistributed(layers.Dense(2), name="t")(X[0]),
-        r"t expects an input of shape \(batch, time, …, features\)",
+        r"t expects an input of shape \(batch, time, …, features\), got 2 .* before it if these are ids; reshape other",
     ),
     (
         lambda: layers.Dense(2, name="d")(np.ones(3)),

@@ -23,6 +23,11 @@ NO_FUNCTIONAL_API = (
     "minidl has no functional models; put the layers in a Sequential, or subclass Model and write call(self, x)"
 )
 
+NO_TIME = (
+    "set return_sequences=True on a recurrent layer before it; put an Embedding before it if these are ids; "
+    "reshape other data"
+)
+
 # Whether the call that surrounds this one trains: layers inside a layer need not be told.
 _training: ContextVar[bool] = ContextVar("training", default=False)
 # Whether zeros are sent through to make weights, or to see shapes: a stateful layer must not remember them.
@@ -365,12 +370,12 @@ def as_floats(layer: Layer, x: Tensor) -> Tensor:
     return x if x.dtype == layer.dtype else x.astype(layer.dtype)
 
 
-def check_rank(layer: Layer, shape: Shape, rank: int, legend: str, hint: str = "") -> None:
-    """Refuse an input of the wrong number of axes; the hint says what to do about too few."""
-    if len(shape) != rank:
+def check_sequences(layer: Layer, shape: Shape) -> None:
+    """Refuse an input that is not (batch, time, features), and say what to do about too few axes."""
+    if len(shape) != 3:
         given = f"{len(shape)} axes: {shape}" if len(shape) != 1 else f"1 axis: {shape}"
-        advice = f"; {hint}" if hint and len(shape) < rank else ""
-        raise ValueError(f"{layer.name} expects an input of shape {legend}, got {given}{advice}")
+        advice = f"; {NO_TIME}" if len(shape) < 3 else ""
+        raise ValueError(f"{layer.name} expects an input of shape (batch, time, features), got {given}{advice}")
 
 
 def reset_names() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from minidl import random
 from minidl.layers.arguments import fraction
-from minidl.layers.base import Layer, Shape, as_floats, check_rank, shapes_of
+from minidl.layers.base import Layer, Shape, as_floats, check_sequences, shapes_of
 from minidl.ops.noise import dropout
 from minidl.tensors import Tensor
 
@@ -88,10 +88,10 @@ class SpatialDropout1D(Dropout):
         super().__init__(rate, noise_shape=(None, 1, None), seed=seed, **kwargs)
 
     def build(self, input_shape: Shape) -> None:
-        check_rank(self, input_shape, 3, "(batch, time, features)")
+        check_sequences(self, input_shape)
 
     def call(self, x: Any, training: bool = False) -> Tensor:
-        check_rank(self, shapes_of(x), 3, "(batch, time, features)")
+        check_sequences(self, shapes_of(x))
         return super().call(x, training)
 
     def get_config(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl import ops
-from minidl.layers.base import Layer, Shape, as_floats, check_rank, shapes_of
+from minidl.layers.base import Layer, Shape, as_floats, check_sequences, shapes_of
 from minidl.tensors import Tensor
 
 
@@ -19,10 +19,10 @@ class _GlobalPooling1D(Layer):
         self.keepdims = keepdims
 
     def build(self, input_shape: Shape) -> None:
-        check_rank(self, input_shape, 3, "(batch, time, features)", "set return_sequences=True on the layer before it")
+        check_sequences(self, input_shape)
 
     def call(self, x: Any, mask: Any = None) -> Tensor:
-        check_rank(self, shapes_of(x), 3, "(batch, time, features)", "set return_sequences=True on the layer before it")
+        check_sequences(self, shapes_of(x))
         if x.shape[1] == 0:
             raise ValueError(f"{self.name} needs at least one time step, got shape {x.shape}")
         if mask is not None and mask.shape != x.shape[:2]:

@@ -8,14 +8,11 @@ import numpy as np
 
 from minidl import activations, devices, initializers, random, regularizers
 from minidl.layers.arguments import fraction, known_features, positive_integer, same_features, written
-from minidl.layers.base import Layer, Shape, as_floats, check_rank, is_trying, shapes_of
+from minidl.layers.base import Layer, Shape, as_floats, check_sequences, is_trying, shapes_of
 from minidl.ops.arithmetic import where
 from minidl.ops.noise import dropout
 from minidl.ops.recurrent import lstm, lstm_composition
 from minidl.tensors import Tensor, wrap
-
-_LEGEND = "(batch, time, features)"
-_HINT = "set return_sequences=True on the layer before it"
 
 
 class LSTM(Layer):
@@ -106,7 +103,7 @@ class LSTM(Layer):
         self._stream = None if seed is None else random.generator(seed)
 
     def build(self, input_shape: Shape) -> None:
-        check_rank(self, input_shape, 3, _LEGEND, _HINT)
+        check_sequences(self, input_shape)
         features, units = known_features(self, input_shape), self.units
         self.kernel = self.add_weight(
             (features, 4 * units), self.kernel_initializer, "kernel", regularizer=self.kernel_regularizer
@@ -155,7 +152,7 @@ class LSTM(Layer):
 
     def _check(self, x: Tensor, mask: Any) -> None:
         shape = shapes_of(x)
-        check_rank(self, shape, 3, _LEGEND, _HINT)
+        check_sequences(self, shape)
         same_features(self, shape, self.kernel.shape[0])
         if mask is not None and mask.shape != x.shape[:2]:
             raise ValueError(f"{self.name}: mask must have shape (batch, time) = {x.shape[:2]}, got {mask.shape}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from minidl.layers.arguments import written
-from minidl.layers.base import Layer, Shape
+from minidl.layers.base import NO_TIME, Layer, Shape
 from minidl.layers.recurrent import LSTM
 from minidl.ops.arithmetic import where
 from minidl.ops.shapes import concatenate, flip
@@ -182,7 +182,7 @@ class TimeDistributed(_Wrapper):
         if len(shape) < 3:
             raise ValueError(
                 f"{self.name} expects an input of shape (batch, time, …, features), got {len(shape)} axes: {shape}; "
-                f"set return_sequences=True on the layer before it"
+                f"{NO_TIME}"
             )
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
