@@ -27,11 +27,9 @@ def lookup(kind: str, table: Mapping[str, Any], identifier: Any) -> Any:
     for name in (identifier, identifier.lower()):
         if name in table:
             return table[name]
-    spellings = {name.lower(): name for name in sorted(table)}  # lower case comes last, and is preferred
-    near = difflib.get_close_matches(identifier.lower(), spellings, 1)
-    hint = f"did you mean {spellings[near[0]]!r}? " if near else ""
-    known = ", ".join(repr(name) for name in sorted(table) if name.islower()) or ", ".join(map(repr, sorted(table)))
-    raise ValueError(f"unknown {kind} {identifier!r}; {hint}Known: {known}")
+    known = [name for name in sorted(table) if name.islower()] or sorted(table)
+    near = _nearest(identifier, known) or _nearest(identifier, table)
+    raise ValueError(f"unknown {kind} {identifier!r}; {_advice(near, map(repr, known))}")
 
 
 def resolve(kind: str, table: Mapping[str, Any], identifier: Any, base: type) -> Any:
@@ -68,9 +66,19 @@ def unexpected(owner: type, given: Iterable[str]) -> TypeError:
         p for each in parameters for p in list(each.values())[1:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     ]
     known = list(dict.fromkeys(p.name for p in named))
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return TypeError(f"{owner.__name__} has no argument {name!r}; {hint}Known: {', '.join(known)}")
+    return TypeError(f"{owner.__name__} has no argument {name!r}; {_advice(_nearest(name, known), known)}")
+
+
+def _advice(near: str | None, known: Iterable[str]) -> str:
+    return f"did you mean {near!r}? Known: {', '.join(known)}" if near else f"known: {', '.join(known)}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was meant, in whatever case: one spelled alike, or one that begins so."""
+    spellings = {n.lower(): n for n in known}
+    wanted = name.lower()
+    near = difflib.get_close_matches(wanted, spellings, 1) or [n for n in spellings if n.startswith(wanted)]
+    return spellings[near[0]] if near and len(wanted) > 1 else None
 
 
 def serialize(thing: Any) -> dict[str, Any]:

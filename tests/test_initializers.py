@@ -213,7 +213,7 @@ def test_get() -> None:
         (lambda: initializers.VarianceScaling(distribution="cauchy"), "distribution must be one of .*, got 'cauchy'"),
         (lambda: initializers.Initializer()((2,)), "Initializer has no __call__"),
         (lambda: regularizers.Regularizer()(md.Tensor([1.0])), "Regularizer has no __call__"),
-        (lambda: regularizers.get("l3"), "unknown regularizer 'l3'; Known: 'l1', 'l2'"),
+        (lambda: regularizers.get("l3"), "unknown regularizer 'l3'; known: 'l1', 'l2'"),
         (lambda: regularizers.L2(-1), "l2 must be a number of at least 0, got -1"),
         (lambda: regularizers.L1(float("nan")), "l1 must be a number of at least 0, got nan"),
     ],

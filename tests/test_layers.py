@@ -841,7 +841,7 @@ WRONG = [
         lambda: layers.Dense(2, kernel_initialiser="ones"),
         r"Dense has no argument .* did you mean 'kernel_initializer'\?",
     ),
-    (lambda: layers.LSTM(2, weights=[]), "LSTM has no argument 'weights'; .*Known: units, .*go_backwards.*name, dtype"),
+    (lambda: layers.LSTM(2, weights=[]), "LSTM has no argument 'weights'; .*known: units, .*go_backwards.*name, dtype"),
     (lambda: layers.Dense(2, name="d")(layers.Input((3,))), "d was called with <InputLayer .*no functional models"),
     (lambda: layers.Dense(2, name="d")(None), "d got None for its input; perhaps the call before it returns nothing"),
     (lambda: layers.Layer(name="a").add_weight("w", (2,)), "a: the shape of a weight is a tuple of sizes .* got 'w'"),

@@ -410,6 +410,7 @@ ONES = np.ones((4, 3))
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: losses.get("crossentropy"), r"did you mean 'binary_crossentropy'\? Known: .*'binary_crossentropy'"),
         (lambda: losses.get("mean_squared_eror"), "unknown loss .* did you mean 'mean_squared_error'"),
         (lambda: losses.get(3), "the name of a known loss is a string, got int"),
         (lambda: losses.get({"class_name": "Huber"}), 'keys "class_name" and "config"'),

@@ -431,6 +431,8 @@ def test_add_pop_and_names() -> None:
     assert model.output_shape == (None, 4)
     with pytest.raises(ValueError, match="already"):
         model.add(layers.Dense(4, name="first"))
+    with pytest.raises(TypeError, match=r"takes layers, got the class LSTM at place 1: write LSTM\(…\)"):
+        md.Sequential([layers.Embedding(3, 2), layers.LSTM])  # type: ignore[list-item]
     with pytest.raises(TypeError, match="takes layers, got int"):
         md.Sequential([3])
     with pytest.raises(ValueError, match="no layer 'second'.*first"):

@@ -387,7 +387,7 @@ def test_a_function_as_a_rate_has_no_config() -> None:
         (lambda: optimizers.Adam(weight_decay=-1), "weight_decay must lie in"),
         (lambda: optimizers.Adam(clipnorm=0), "clipnorm must lie in"),
         (lambda: optimizers.Adam(clipnorm=1, clipvalue=1), "only one of clipnorm, clipvalue"),
-        (lambda: optimizers.Adam(decay=0.1), "Adam has no argument 'decay'; .*Known: learning_rate, .*clipnorm"),
+        (lambda: optimizers.Adam(decay=0.1), "Adam has no argument 'decay'; .*known: learning_rate, .*clipnorm"),
         (lambda: optimizers.RMSprop(learning_rat=0.1), r"RMSprop has no argument .* did you mean 'learning_rate'\?"),
         (lambda: optimizers.SGD(lambda step: -1.0).learning_rate, "the learning rate of a schedule must lie"),
         (lambda: optimizers.SGD(schedules.LearningRateSchedule()).learning_rate, "has no __call__"),

@@ -46,6 +46,9 @@ class Sequential(Model):
         return self._layers.pop()
 
     def _append(self, layer: Any) -> None:
+        if isinstance(layer, type) and issubclass(layer, Layer):
+            place, name = len(self._layers), layer.__name__
+            raise TypeError(f"{self.name} takes layers, got the class {name} at place {place}: write {name}(…)")
         if not isinstance(layer, Layer):
             raise TypeError(f"{self.name} takes layers, got {type(layer).__name__} at place {len(self._layers)}")
         if any(layer is other or layer.name == other.name for other in self._layers):
