@@ -49,11 +49,17 @@ def _usual_cause(true: tuple[int, ...], pred: tuple[int, ...]) -> str:
             f"for labels of {pred[-1]} classes use the sparse_categorical form or to_categorical(y_true), "
             f"for one number a sample give the last layer 1 unit"
         )
-    if len(pred) == len(true) + 1 and true[:1] == pred[:1]:
-        return "y_pred has an axis more, perhaps time: set return_sequences=False on the last recurrent layer"
+    if abs(len(pred) - len(true)) == 1 and true[:1] == pred[:1]:
+        return _time_in_one(len(true), len(pred))
     if len(pred) == len(true) and true[:-1] == pred[:-1]:
         return f"the last layer gives {pred[-1]} numbers where the targets have {true[-1]}"
     return "they must agree: one prediction for each target"
+
+
+def _time_in_one(true: int, pred: int) -> str:
+    """What to do where one of the two has an axis more than the other."""
+    longer, sequences = ("y_pred", False) if pred > true else ("y_true", True)
+    return f"{longer} has an axis more, perhaps time: set return_sequences={sequences} on the last recurrent layer"
 
 
 def labels(what: str, y_true: Any, shape: tuple[int, ...]) -> Array:
@@ -67,9 +73,9 @@ def labels(what: str, y_true: Any, shape: tuple[int, ...]) -> Array:
     if array.shape == (*shape[:-1], 1):
         array = array[..., 0]
     if array.shape != shape[:-1]:
-        hint = "; for one-hot rows use the categorical form" if array.shape == shape else ""
         raise ValueError(
-            f"{what}: y_true has shape {array.shape}, expected {shape[:-1]} for y_pred of shape {shape}{hint}"
+            f"{what}: y_true has shape {array.shape}, expected {shape[:-1]} for y_pred of shape {shape}"
+            f"{_cause_for_labels(array.shape, shape)}"
         )
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: labels are the numbers of classes, got an array of {array.dtype}")
@@ -81,6 +87,14 @@ def labels(what: str, y_true: Any, shape: tuple[int, ...]) -> Array:
                 f"labels are integers from 0 to {shape[-1] - 1}"
             )
     return array.astype(np.int64)
+
+
+def _cause_for_labels(true: tuple[int, ...], pred: tuple[int, ...]) -> str:
+    if true == pred:
+        return "; for one-hot rows use the categorical form"
+    if abs(len(pred) - 1 - len(true)) == 1 and true[:1] == pred[:1]:
+        return f"; {_time_in_one(len(true), len(pred) - 1)}"
+    return ""
 
 
 def check_finite(what: str, y_true: Array) -> None:

@@ -419,6 +419,18 @@ ONES = np.ones((4, 3))
         (lambda: losses.BinaryCrossentropy(label_smoothing=1.5), "label_smoothing must lie in"),
         (lambda: losses.MeanSquaredError("avg"), "reduction must be one of 'sum_over_batch_size'"),
         (lambda: losses.Loss()(ONES, ONES), "has no call"),
+        (
+            lambda: losses.sparse_categorical_crossentropy(np.ones((4, 12), int), np.full((4, 20), 0.05)),
+            r"expected \(4,\) for y_pred of shape \(4, 20\); y_true has an axis more, .* return_sequences=True",
+        ),
+        (
+            lambda: losses.sparse_categorical_crossentropy(np.ones(4, int), np.full((4, 12, 20), 0.05)),
+            r"y_true has shape \(4,\), expected \(4, 12\) .*; y_pred has an axis more, .* return_sequences=False",
+        ),
+        (
+            lambda: losses.mean_squared_error(np.ones((4, 12, 1)), np.ones((4, 1))),
+            "y_true has an axis more, perhaps time: set return_sequences=True",
+        ),
         (lambda: losses.mean_squared_error(ONES, np.ones((5, 3))), r"y_true has shape \(4, 3\) and y_pred .* \(5, 3\)"),
         (lambda: losses.mean_squared_error(ONES, np.ones((4, 2))), "gives 2 numbers where the targets have 3"),
         (lambda: losses.mean_squared_error(np.ones(4), ONES), "use the sparse_categorical form or to_categorical"),
