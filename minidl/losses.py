@@ -14,13 +14,13 @@ target (…,) meets a prediction (…, 1), or the reverse.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minidl import devices, ops, targets
 from minidl.hyperparameters import number
-from minidl.naming import resolve, snake_case
+from minidl.naming import defined_in, missing_from, resolve, snake_case
 from minidl.ops.coercion import floating
 from minidl.ops.distances import mean_absolute, mean_huber, mean_square
 from minidl.ops.placement import To
@@ -516,3 +516,14 @@ def _smooth(y_true: Tensor, s: float, classes: int) -> Tensor:
 def _signs(y_true: Tensor) -> Tensor:
     labels = (y_true._array == 0) | (y_true._array == 1)
     return ops.where(labels.all(), 2 * y_true - 1, y_true)
+
+
+_INSTEAD = {  # of PyTorch's names
+    "BCELoss": "BinaryCrossentropy",
+    "CrossEntropyLoss": "SparseCategoricalCrossentropy",
+    "L1Loss": "MeanAbsoluteError",
+    "MSELoss": "MeanSquaredError",
+}
+
+if not TYPE_CHECKING:  # to which every name would be known
+    __getattr__ = missing_from(__name__, defined_in(globals()), _INSTEAD)

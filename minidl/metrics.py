@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minidl import losses, targets
 from minidl.autograd.modes import no_grad
 from minidl.hyperparameters import integer, number, optional
-from minidl.naming import lookup, resolve, serialize, snake_case
+from minidl.naming import defined_in, lookup, missing_from, resolve, serialize, snake_case
 from minidl.ops.coercion import on_host
 
 Array = Any
@@ -564,3 +564,7 @@ def _divide(a: Any, b: Any) -> Array:
 
 def _one_of(kind: str, value: Any, names: Iterable[str]) -> str:
     return lookup(kind, {name.lower(): name for name in names}, value)
+
+
+if not TYPE_CHECKING:  # to which every name would be known
+    __getattr__ = missing_from(__name__, defined_in(globals()))

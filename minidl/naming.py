@@ -1,15 +1,18 @@
 """Names: from the string, class or saved configuration that a user gives to the object meant by it.
 
 Losses, metrics, optimizers, layers and the like are all asked for in the same ways, and an unknown
-name is answered everywhere in the same words, with the nearest name that exists.
+name is answered everywhere in the same words, with the nearest name that exists. So is a name that
+a module is asked for and has not.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import opcode
 import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
@@ -79,6 +82,41 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     wanted = name.lower()
     near = difflib.get_close_matches(wanted, spellings, 1) or [n for n in spellings if n.startswith(wanted)]
     return spellings[near[0]] if near and len(wanted) > 1 else None
+
+
+def missing_from(module: str, names: Iterable[str], instead: Mapping[str, str] | None = None) -> Callable[[str], Any]:
+    """A `__getattr__` for a module, which offers those of these names that are public, or one `instead` of another.
+
+    >>> missing_from("minidl.keras.layers", ["Dense", "LSTM"])("LTSM")
+    Traceback (most recent call last):
+    AttributeError: minidl has no keras.layers.LTSM; did you mean LSTM?
+    """
+
+    def fail(name: str) -> Any:
+        known = sorted(n for n in names if not n.startswith("_"))
+        near = (instead or {}).get(name) or _nearest(name, known)
+        advice = f"did you mean {near}?" if near else f"it has {', '.join(known)}"
+        message = f"minidl has no {module.removeprefix('minidl.')}.{name}; {advice}"
+        raise ImportError(message, name=module) if _in_import_statement() else AttributeError(message)
+
+    return fail
+
+
+def _in_import_statement() -> bool:
+    """Whether the name is asked for by `from module import name`.
+
+    Python would put words of its own in place of those of an AttributeError, but passes on an ImportError.
+    """
+    asking: Any = sys._getframe(2)
+    while asking.f_code.co_name == "__getattr__":
+        asking = asking.f_back
+    return opcode.opname[asking.f_code.co_code[asking.f_lasti]] == "IMPORT_FROM"
+
+
+def defined_in(namespace: Mapping[str, Any]) -> list[str]:
+    """The names of the classes and functions that a module defines, itself or in modules beneath it."""
+    module = namespace["__name__"]
+    return [name for name, thing in namespace.items() if str(getattr(thing, "__module__", "")).startswith(module)]
 
 
 def serialize(thing: Any) -> dict[str, Any]:

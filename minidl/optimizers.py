@@ -11,13 +11,13 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minidl import devices, kernels, schedules
 from minidl.hyperparameters import integer, number, optional
-from minidl.naming import resolve, serialize, snake_case, unexpected
+from minidl.naming import defined_in, missing_from, resolve, serialize, snake_case, unexpected
 from minidl.ops.coercion import constant_beside
 from minidl.tensors import Tensor, replacement
 from minidl.transforms import gradients
@@ -486,3 +486,7 @@ def _scaled(g: Array, limit: float, norm: Any) -> Array:
     if devices.on_gpu(norm):
         return g * (limit / np.maximum(norm, limit)).astype(g.dtype)
     return g if norm <= limit else g * (limit / norm)
+
+
+if not TYPE_CHECKING:  # to which every name would be known
+    __getattr__ = missing_from(__name__, defined_in(globals()))

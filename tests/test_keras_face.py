@@ -180,6 +180,21 @@ def test_dir_offers_the_modules() -> None:
         ("from minidl.keras import sequential", ImportError, "did you mean Sequential?"),
         ("from minidl.keras.preprocessing import image", ImportError, "minidl has no keras.preprocessing.image"),
         (
+            "from minidl.layers import Conv2D",
+            ImportError,
+            "minidl has no layers.Conv2D; it has Activation, .*serialize$",
+        ),
+        ("md.layers.Linear", AttributeError, "minidl has no layers.Linear; did you mean Dense?"),
+        ("md.losses.BCELoss", AttributeError, "minidl has no losses.BCELoss; did you mean BinaryCrossentropy?"),
+        ("md.losses.mse", AttributeError, "minidl has no losses.mse; it has BinaryCrossentropy, .*squared_hinge$"),
+        ("md.optimizers.adam", AttributeError, "minidl has no optimizers.adam; did you mean Adam?"),
+        (
+            "md.optimizers.Lion",
+            AttributeError,
+            "no optimizers.Lion; it has Adagrad, Adam, AdamW, Optimizer, RMSprop, SGD",
+        ),
+        ("from minidl.metrics import F1", ImportError, "minidl has no metrics.F1; did you mean F1Score?"),
+        (
             "from minidl.keras.optimizers import Adan",
             ImportError,
             "minidl has no keras.optimizers.Adan; did you mean Adam",

@@ -11,7 +11,7 @@ True
 import importlib
 from typing import Any
 
-from minidl.keras._missing import missing_from as _missing_from
+from minidl.naming import missing_from as _missing_from
 
 _MODULES = (
     "activations", "backend", "callbacks", "initializers", "layers", "losses", "metrics", "models", "optimizers",

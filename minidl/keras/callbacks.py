@@ -11,6 +11,6 @@ from minidl.callbacks import (
     LearningRateScheduler,
     TerminateOnNaN,
 )
-from minidl.keras._missing import missing_from as _missing_from
+from minidl.naming import missing_from as _missing_from
 
 __getattr__ = _missing_from(__name__, globals())

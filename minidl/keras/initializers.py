@@ -36,6 +36,6 @@ from minidl.initializers import (
     variance_scaling,
     zeros,
 )
-from minidl.keras._missing import missing_from as _missing_from
+from minidl.naming import missing_from as _missing_from
 
 __getattr__ = _missing_from(__name__, globals())

@@ -2,7 +2,6 @@
 
 # ruff: noqa: F401
 
-from minidl.keras._missing import missing_from as _missing_from
 from minidl.layers import (
     LSTM,
     Activation,
@@ -25,5 +24,6 @@ from minidl.layers import (
 )
 from minidl.layers import GlobalAveragePooling1D as GlobalAvgPool1D
 from minidl.layers import GlobalMaxPooling1D as GlobalMaxPool1D
+from minidl.naming import missing_from as _missing_from
 
 __getattr__ = _missing_from(__name__, globals())

@@ -2,7 +2,6 @@
 
 # ruff: noqa: F401, N812
 
-from minidl.keras._missing import missing_from as _missing_from
 from minidl.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -33,5 +32,6 @@ from minidl.losses import mean_absolute_error as MAE
 from minidl.losses import mean_absolute_error as mae
 from minidl.losses import mean_squared_error as MSE
 from minidl.losses import mean_squared_error as mse
+from minidl.naming import missing_from as _missing_from
 
 __getattr__ = _missing_from(__name__, globals())

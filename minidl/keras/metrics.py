@@ -2,7 +2,6 @@
 
 # ruff: noqa: F401
 
-from minidl.keras._missing import missing_from as _missing_from
 from minidl.metrics import (
     AUC,
     Accuracy,
@@ -19,5 +18,6 @@ from minidl.metrics import (
     SparseCategoricalAccuracy,
     get,
 )
+from minidl.naming import missing_from as _missing_from
 
 __getattr__ = _missing_from(__name__, globals())

@@ -2,7 +2,7 @@
 
 # ruff: noqa: F401
 
-from minidl.keras._missing import missing_from as _missing_from
+from minidl.naming import missing_from as _missing_from
 from minidl.saving import load_model
 
 __getattr__ = _missing_from(__name__, globals())

@@ -2,8 +2,8 @@
 
 # ruff: noqa: F401
 
-from minidl.keras._missing import missing_from as _missing_from
 from minidl.layers.base import reset_names as clear_session
+from minidl.naming import missing_from as _missing_from
 from minidl.preprocessing import pad_sequences, to_categorical
 from minidl.random import set_seed as set_random_seed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minidl import naming
 from minidl.layers.activation import Activation
@@ -37,3 +37,9 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type[Lay
     <Dense last, not built>
     """
     return naming.resolve("layer", known_layers | dict(custom_objects or {}), config, Layer)
+
+
+_INSTEAD = {"Linear": "Dense"}  # of PyTorch's names
+
+if not TYPE_CHECKING:  # to which every name would be known
+    __getattr__ = naming.missing_from(__name__, naming.defined_in(globals()), _INSTEAD)
