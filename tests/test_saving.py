@@ -495,6 +495,30 @@ def test_cut_files(tmp_path: Path) -> None:
             md.models.load_model(path)
 
 
+def test_files_of_keras_are_named(tmp_path: Path) -> None:
+    old, new = tmp_path / "m.h5", tmp_path / "m.keras"
+    old.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with zipfile.ZipFile(new, "w") as archive:
+        for name in ("metadata.json", "config.json", "model.weights.h5"):
+            archive.writestr(name, "{}")
+    with pytest.raises(ValueError, match=r"m.h5 is an HDF5 file, as Keras writes, .* to set_weights\(\) here$"):
+        md.models.load_model(old)
+    with pytest.raises(ValueError, match=r"m.keras is .* \(it is a .keras file, as Keras writes, .* here\)$"):
+        md.models.load_model(new)
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.hdf5", "m.keras", "m.weights.h5"])
+def test_names_of_keras_are_taken_with_a_warning(name: str, tmp_path: Path) -> None:
+    model, path = md.Sequential([layers.Dense(1, input_shape=(2,))]), tmp_path / name
+    for save, load in ((model.save, md.models.load_model), (model.save_weights, model.load_weights)):
+        with pytest.warns(
+            UserWarning, match=f"{name} is written in minidl's own format, .* name m.*minidl would"
+        ) as seen:
+            save(path)
+        assert seen[0].filename == __file__
+        load(path)
+
+
 def test_files_of_others(tmp_path: Path) -> None:
     path = tmp_path / "m"
     for content in (b"", b"hello", pickle.dumps({"weights": 1})):

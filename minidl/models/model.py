@@ -468,17 +468,22 @@ class Model(Layer):
     # ---- keeping
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the model to one file: layers, weights, and all that training needs to go on with."""
+        """Write the model to one file: layers, weights, and all that training needs to go on with.
+
+        It is in minidl's own format whatever its name, with a warning if that says .keras, .h5 or .hdf5.
+        """
         from minidl import saving
 
         _refuse_to_overwrite(path, overwrite)
+        _warn_of_names_of_keras(path)
         saving.save_model(self, path)
 
     def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the weights alone to a file."""
+        """Write the weights alone to a file, in the format that `save` writes."""
         from minidl import saving
 
         _refuse_to_overwrite(path, overwrite)
+        _warn_of_names_of_keras(path)
         saving.save_weights(self, path)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
@@ -509,6 +514,17 @@ def _signature(x: Any) -> Any:
 def _refuse_to_overwrite(path: str | os.PathLike[str], overwrite: bool) -> None:
     if not overwrite and os.path.exists(path):
         raise FileExistsError(errno.EEXIST, "overwrite=False, and there is such a file already", os.fspath(path))
+
+
+def _warn_of_names_of_keras(path: str | os.PathLike[str]) -> None:
+    """No error: programs written for Keras save and load under such names."""
+    root, extension = os.path.splitext(os.fspath(path))
+    if extension in (".keras", ".h5", ".hdf5"):
+        warnings.warn(
+            f"{os.fspath(path)} is written in minidl's own format, which Keras does not read; "
+            f"the name {os.path.basename(root)}.minidl would say so",
+            stacklevel=3,
+        )
 
 
 def _validation_batching(own: int | None, batch_size: int | None, steps: int | None) -> tuple[int | None, int | None]:

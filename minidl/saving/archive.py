@@ -23,6 +23,8 @@ import numpy as np
 VERSION = 1
 
 _DESCRIPTION = "minidl.json"
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
+_BY_KERAS = "as Keras writes, which minidl does not read; take get_weights() there to set_weights() here"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip; the true one would make equal models differ
 
 Path = str | os.PathLike[str]
@@ -49,6 +51,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         ValueError: it is damaged, was not written by minidl, or by a version that this one cannot read.
     """
     with open(path, "rb") as file:
+        if file.read(len(_HDF5)) == _HDF5:
+            raise ValueError(f"{os.fspath(path)} is an HDF5 file, {_BY_KERAS}")
         try:
             description, arrays = _members(file)
         except Exception as error:  # zip, zlib, struct, JSON and NumPy each fail in several ways of their own
@@ -64,6 +68,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _members(file: IO[bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
     with zipfile.ZipFile(file) as archive:
+        if "model.weights.h5" in archive.namelist():
+            raise ValueError(f"it is a .keras file, {_BY_KERAS}")
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise ValueError("its members are compressed, which minidl never does: a small file could fill the memory")
         # Members are read whole, so that the checksum is compared before anything is made of one.
