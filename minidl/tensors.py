@@ -579,6 +579,8 @@ def _to_array(data: Any, dtype: Any, copy: bool, device: str | None = None) -> A
         raise TypeError(f"a Tensor holds numbers; {type(data).__name__} gives an array of {array.dtype}")
     if dtype is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
         dtype = np.float32
+    if dtype is None and not array.dtype.isnative:
+        dtype = array.dtype.type  # the kernels read numbers as the processor does
     device = _device_for(array) if device is None else devices.known(device)
     if device != "cpu" or type(array) is not np.ndarray:
         moved = devices.place(array, device)

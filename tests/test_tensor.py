@@ -530,6 +530,14 @@ def test_indexing_and_its_gradient(key: Any) -> None:
     np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", [">f4", "<f4", ">f8", ">i4"])
+def test_numbers_in_the_byte_order_of_another_machine(dtype: str) -> None:
+    x = md.Tensor(np.array([[1, 2], [3, 4]], dtype))
+    assert x.dtype.isnative and x.dtype == np.dtype(dtype).newbyteorder("=")
+    assert x.tolist() == [[1, 2], [3, 4]] and (x @ x).tolist() == [[7, 10], [15, 22]]
+    assert md.tanh(x).shape == (2, 2)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16])
 def test_the_axis_may_be_longer_than_the_type_of_the_indices_counts(dtype: Any) -> None:
     x = md.Tensor(np.zeros(70_000), requires_grad=True)
