@@ -99,7 +99,7 @@ class Optimizer:
         >>> import minidl as md
         >>> model, optimizer = md.Sequential([md.layers.Dense(1, "tanh"), md.layers.Dense(1)]), SGD(0.1)
         >>> for step in range(100):
-        ...     loss = md.losses.mean_squared_error([[3.0]], model([[1.0]], training=True))
+        ...     loss = md.losses.mean_squared_error([[3.0], [-3.0]], model([[1.0], [-1.0]], training=True)).mean()
         ...     gradients = md.gradients(loss, model.trainable_weights)
         ...     optimizer.apply_gradients(zip(gradients, model.trainable_weights))
         >>> round(model([[1.0]]).item(), 3)
