@@ -408,8 +408,8 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
         return NAME(gemm_column)(&g);
     if (n < m && n <= FEW_ROWS && (a_row == 1 || (a_col == 1 && k > LANES)))
         NAME(gemm_few_columns)(&g);
-    else if (n <= NARROW && b_col == 1 && (m <= FEW_ROWS || VECTOR_BYTES > 16))
-        NAME(gemm_narrow)(&g);
+    else if (n <= NARROW && (m > FEW_ROWS ? VECTOR_BYTES > 16 : b_col == 1))
+        return NAME(gemm_narrow)(&g);
     else if (m <= FEW_ROWS && (b_row == 1 || b_col == 1))
         NAME(gemm_few_rows)(&g);
     else

@@ -37,14 +37,14 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
         }
 }
 
-/* thin.c: at most NARROW columns of a b with dense rows, */
+/* thin.c: at most NARROW columns; 0, or -1 without memory for a copy of b, */
 #define NARROW (4 * LANES)
-void NAME(gemm_narrow)(Gemm *g);
+int NAME(gemm_narrow)(Gemm *g);
 /* at most FEW_ROWS rows of a with b dense one way or the other, or so few columns of b with a likewise, */
 #define FEW_ROWS 8
 void NAME(gemm_few_rows)(Gemm *g);
 void NAME(gemm_few_columns)(Gemm *g);
-/* or one column, with any strides: 0, or -1 without memory for what has to be made dense. */
+/* or one column: 0, or -1 without memory for what has to be made dense. */
 int NAME(gemm_column)(Gemm *g);
 
 #endif

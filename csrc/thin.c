@@ -1,7 +1,8 @@
 /* Products in which one matrix has few rows or few columns. Packing b, as gemm.c does, would cost as much as the
    product, and most lanes of a block would be idle. The sums are those of gemm.c, bit for bit.
 
-   1. A narrow b. Its rows are read again for each few rows of a, whose sums wait in registers.
+   1. A narrow b. Its rows are read again for each few rows of a, whose sums wait in registers; b is copied only where its
+      rows are not dense or leave parts of vectors over.
    2. Few rows. b is read once, from row to row, and the sums wait in the first-level cache. Where b's columns are dense,
       not its rows, it is transposed in registers on the way.
    3. Few columns. They are few rows of the transposed product.
@@ -17,16 +18,17 @@
 
 /* ---- a narrow b ----------------------------------------------------------------------------------- */
 
-/* One run of k for so few columns that the sums stay in registers. The last vector has n lanes. */
-INLINE void multiply_narrow(const int rows, const int vecs, ptrdiff_t n, ptrdiff_t k, const Gemm *g, const real *a,
-                            const real *b, real *c, int accumulate)
+/* One run of k for so few columns that the sums stay in registers. The last vector has n lanes, and so has what is read
+   of b, unless its rows are `whole` vectors. */
+INLINE void multiply_narrow(const int rows, const int vecs, const int whole, ptrdiff_t n, ptrdiff_t k, const Gemm *g,
+                            const real *a, const real *b, real *c, int accumulate)
 {
     vec sum[FEW_ROWS * 4];
     UNROLL for (int i = 0; i < rows * vecs; i++)
         sum[i] = vset(0);
     for (; k > 0; k--, a += g->a_col, b += g->b_row)
         UNROLL for (int v = 0; v < vecs; v++) {
-            const vec row = vload_n(b + v * LANES, v == vecs - 1 ? n : LANES);
+            const vec row = vload_n(b + v * LANES, whole || v < vecs - 1 ? LANES : n);
             UNROLL for (int r = 0; r < rows; r++)
                 sum[r * vecs + v] = vfma(vset(a[r * g->a_row]), row, sum[r * vecs + v]);
         }
@@ -36,25 +38,29 @@ INLINE void multiply_narrow(const int rows, const int vecs, ptrdiff_t n, ptrdiff
 /* As many as registers take, and enough that the sums do not wait for each other. */
 #define NARROW_VECS(rows) ((rows) <= 2 ? 4 : (rows) * 2 <= (BLOCK_VECS == 4 ? 16 : 12) ? 2 : 1)
 
-INLINE void multiply_narrow_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
+INLINE void multiply_narrow_strip(const int rows, const int whole, ptrdiff_t k, const Gemm *g, const real *a,
                                   const real *b, real *c, int accumulate)
 {
     const int vecs = NARROW_VECS(rows);
     ptrdiff_t j = 0;
-    for (; j + (vecs - 1) * LANES < columns; j += vecs * LANES)
-        multiply_narrow(rows, vecs, min_of(LANES, columns - j - (vecs - 1) * LANES), k, g, a, b + j, c + j, accumulate);
-    for (; j < columns; j += LANES)
-        multiply_narrow(rows, 1, min_of(LANES, columns - j), k, g, a, b + j, c + j, accumulate);
+    for (; j + (vecs - 1) * LANES < g->n; j += vecs * LANES)
+        multiply_narrow(rows, vecs, whole, min_of(LANES, g->n - j - (vecs - 1) * LANES), k, g, a, b + j, c + j,
+                        accumulate);
+    for (; j < g->n; j += LANES)
+        multiply_narrow(rows, 1, whole, min_of(LANES, g->n - j), k, g, a, b + j, c + j, accumulate);
 }
 
 /* One run of k for these rows */
 static void multiply_narrow_run(ptrdiff_t rows, ptrdiff_t k, const Gemm *g, const real *a, const real *b, real *c,
                                 int accumulate)
 {
-    switch (rows) {
+    switch (2 * rows + (g->copies != NULL)) {
 #define FEW(rows)                                                                                         \
-    case rows:                                                                                            \
-        multiply_narrow_strip(rows, g->n, k, g, a, b, c, accumulate);                                     \
+    case 2 * (rows):                                                                                      \
+        multiply_narrow_strip(rows, 0, k, g, a, b, c, accumulate);                                        \
+        break;                                                                                            \
+    case 2 * (rows) + 1:                                                                                  \
+        multiply_narrow_strip(rows, 1, k, g, a, b, c, accumulate);                                        \
         break;
         FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
 #undef FEW
@@ -79,10 +85,28 @@ static void multiply_narrow_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
         denormals_restore(before);
 }
 
-void NAME(gemm_narrow)(Gemm *g)
+/* Whether a copy of b in rows of whole vectors pays: parts of vectors are slow to read beside whole ones. */
+static int copies_b(const Gemm *g)
 {
+    return g->b_col != 1 || (g->m >= 2 * FEW_ROWS && g->n % LANES && g->n / LANES % 2);
+}
+
+int NAME(gemm_narrow)(Gemm *g)
+{
+    if (copies_b(g)) {
+        const ptrdiff_t width = round_up(g->n, LANES);
+        g->copies = memory_take((size_t)(g->k * width) * sizeof(real));
+        if (!g->copies)
+            return -1;
+        copy_matrix(g->k, g->n, g->b, g->b_row, g->b_col, g->copies, width);
+        g->b = g->copies;
+        g->b_row = width;
+        g->b_col = 1;
+    }
     parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), NARROW_ROWS(g->n)), multiply_narrow_rows,
                  g);
+    memory_give(g->copies);
+    return 0;
 }
 
 /* ---- few rows ------------------------------------------------------------------------------------ */
