@@ -393,6 +393,15 @@ static int many_tiles(Gemm *g)
 
 /* ---- the kernel ---------------------------------------------------------------------------------- */
 
+/* Whether b is better read as it is than packed. A vector of 16 bytes is slow to fill in part, so not there. */
+static int is_direct(const Gemm *g)
+{
+    if (g->m <= FEW_ROWS)
+        return g->n <= NARROW && g->b_col == 1;
+    const int near = g->n * g->k * (ptrdiff_t)sizeof(real) <= SOME_BYTES;
+    return VECTOR_BYTES > 16 && (g->n <= NARROW || (g->m <= SOME_ROWS && near && g->b_col == 1));
+}
+
 int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags)
 {
@@ -408,8 +417,8 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
         return NAME(gemm_column)(&g);
     if (n < m && n <= FEW_ROWS && (a_row == 1 || (a_col == 1 && k > LANES)))
         NAME(gemm_few_columns)(&g);
-    else if (n <= NARROW && (m > FEW_ROWS ? VECTOR_BYTES > 16 : b_col == 1))
-        return NAME(gemm_narrow)(&g);
+    else if (is_direct(&g))
+        return NAME(gemm_direct)(&g);
     else if (m <= FEW_ROWS && (b_row == 1 || b_col == 1))
         NAME(gemm_few_rows)(&g);
     else

@@ -37,9 +37,12 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
         }
 }
 
-/* thin.c: at most NARROW columns; 0, or -1 without memory for a copy of b, */
+/* thin.c: at most NARROW columns, or SOME_ROWS rows and a b of SOME_BYTES with dense rows; 0, or -1 without memory for a
+   copy of b, */
 #define NARROW (4 * LANES)
-int NAME(gemm_narrow)(Gemm *g);
+#define SOME_ROWS (BLOCK_VECS == 4 ? 64 : 32)
+#define SOME_BYTES (BLOCK_VECS == 4 ? 1 << 21 : 1 << 20)
+int NAME(gemm_direct)(Gemm *g);
 /* at most FEW_ROWS rows of a with b dense one way or the other, or so few columns of b with a likewise, */
 #define FEW_ROWS 8
 void NAME(gemm_few_rows)(Gemm *g);

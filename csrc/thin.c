@@ -1,8 +1,8 @@
 /* Products in which one matrix has few rows or few columns. Packing b, as gemm.c does, would cost as much as the
    product, and most lanes of a block would be idle. The sums are those of gemm.c, bit for bit.
 
-   1. A narrow b. Its rows are read again for each few rows of a, whose sums wait in registers; b is copied only where its
-      rows are not dense or leave parts of vectors over.
+   1. A narrow b, or some rows. b is read as it is, again for each few rows of a, whose sums wait in registers; it is
+      copied only where it is narrow and its rows are not dense or leave parts of vectors over.
    2. Few rows. b is read once, from row to row, and the sums wait in the first-level cache. Where b's columns are dense,
       not its rows, it is transposed in registers on the way.
    3. Few columns. They are few rows of the transposed product.
@@ -16,14 +16,14 @@
 #include "memory.h"
 #include "parallel.h"
 
-/* ---- a narrow b ----------------------------------------------------------------------------------- */
+/* ---- b as it is ----------------------------------------------------------------------------------- */
 
-/* One run of k for so few columns that the sums stay in registers. The last vector has n lanes, and so has what is read
-   of b, unless its rows are `whole` vectors. */
-INLINE void multiply_narrow(const int rows, const int vecs, const int whole, ptrdiff_t n, ptrdiff_t k, const Gemm *g,
+/* One run of k for so few rows and columns that the sums stay in registers. The last vector has n lanes, and so has what
+   is read of b, unless its rows are `whole` vectors. */
+INLINE void multiply_direct(const int rows, const int vecs, const int whole, ptrdiff_t n, ptrdiff_t k, const Gemm *g,
                             const real *a, const real *b, real *c, int accumulate)
 {
-    vec sum[FEW_ROWS * 4];
+    vec sum[FEW_ROWS * 2];
     UNROLL for (int i = 0; i < rows * vecs; i++)
         sum[i] = vset(0);
     for (; k > 0; k--, a += g->a_col, b += g->b_row)
@@ -35,52 +35,59 @@ INLINE void multiply_narrow(const int rows, const int vecs, const int whole, ptr
     store_block(rows, vecs, sum, c, g->c_row, n, accumulate);
 }
 
-/* As many as registers take, and enough that the sums do not wait for each other. */
-#define NARROW_VECS(rows) ((rows) <= 2 ? 4 : (rows) * 2 <= (BLOCK_VECS == 4 ? 16 : 12) ? 2 : 1)
-
-INLINE void multiply_narrow_strip(const int rows, const int whole, ptrdiff_t k, const Gemm *g, const real *a,
-                                  const real *b, real *c, int accumulate)
+/* The same for these rows and vectors */
+static void multiply_block(ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t n, ptrdiff_t k, const Gemm *g, const real *a,
+                           const real *b, real *c, int accumulate)
 {
-    const int vecs = NARROW_VECS(rows);
-    ptrdiff_t j = 0;
-    for (; j + (vecs - 1) * LANES < g->n; j += vecs * LANES)
-        multiply_narrow(rows, vecs, whole, min_of(LANES, g->n - j - (vecs - 1) * LANES), k, g, a, b + j, c + j,
-                        accumulate);
-    for (; j < g->n; j += LANES)
-        multiply_narrow(rows, 1, whole, min_of(LANES, g->n - j), k, g, a, b + j, c + j, accumulate);
-}
-
-/* One run of k for these rows */
-static void multiply_narrow_run(ptrdiff_t rows, ptrdiff_t k, const Gemm *g, const real *a, const real *b, real *c,
-                                int accumulate)
-{
-    switch (2 * rows + (g->copies != NULL)) {
-#define FEW(rows)                                                                                         \
-    case 2 * (rows):                                                                                      \
-        multiply_narrow_strip(rows, 0, k, g, a, b, c, accumulate);                                        \
-        break;                                                                                            \
-    case 2 * (rows) + 1:                                                                                  \
-        multiply_narrow_strip(rows, 1, k, g, a, b, c, accumulate);                                        \
+    switch ((rows * 8 + vecs) * 2 + (g->copies != NULL)) {
+#define BLOCK(rows, vecs, whole)                                                                          \
+    case ((rows) * 8 + (vecs)) * 2 + (whole):                                                             \
+        multiply_direct(rows, vecs, whole, n, k, g, a, b, c, accumulate);                                 \
         break;
-        FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
-#undef FEW
+#define BLOCKS(rows) BLOCK(rows, 1, 0) BLOCK(rows, 1, 1) BLOCK(rows, 2, 0) BLOCK(rows, 2, 1)
+        BLOCKS(1) BLOCKS(2) BLOCKS(3) BLOCKS(4) BLOCKS(5) BLOCKS(6) BLOCKS(7) BLOCKS(8)
+        BLOCK(1, 4, 0) BLOCK(1, 4, 1) BLOCK(2, 4, 0) BLOCK(2, 4, 1)
+#undef BLOCKS
+#undef BLOCK
     }
 }
 
-/* As many as registers take, and enough that the sums of one vector of columns do not wait for each other */
-#define NARROW_ROWS(columns) (BLOCK_VECS == 4 || (columns) <= LANES ? 8 : 5)
+/* As many rows and vectors of a block as registers take, and enough that the sums do not wait for each other */
+#define DIRECT_ROWS(columns) (BLOCK_VECS == 4 || (columns) <= LANES ? FEW_ROWS : 5)
+#define DIRECT_VECS(rows) ((rows) <= 2 ? 4 : (rows) * 2 <= (BLOCK_VECS == 4 ? 16 : 12) ? 2 : 1)
 
-static void multiply_narrow_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* Some rows and columns: for each strip of columns all rows in turn, as long as the first-level cache has that run of k */
+static void multiply_strips(const Gemm *g, ptrdiff_t first, ptrdiff_t m, ptrdiff_t column, ptrdiff_t columns_end)
+{
+    const ptrdiff_t most = DIRECT_ROWS(g->n), blocks = (m + most - 1) / most;
+    const ptrdiff_t vecs = DIRECT_VECS((m + blocks - 1) / blocks);
+    for (ptrdiff_t k = 0; k < g->k; k += DEPTH)
+        for (ptrdiff_t j = column, across; j < columns_end; j += across * LANES) {
+            const ptrdiff_t left = (columns_end - j + LANES - 1) / LANES;
+            across = left < vecs ? 1 : vecs;
+            for (ptrdiff_t block = 0, i = first, rows; block < blocks; block++, i += rows) {
+                rows = m / blocks + (block < m % blocks);
+                multiply_block(rows, across, min_of(LANES, columns_end - j - (across - 1) * LANES),
+                               min_of(DEPTH, g->k - k), g, g->a + i * g->a_row + k * g->a_col, g->b + k * g->b_row + j,
+                               g->c + i * g->c_row + j, k > 0 || (g->flags & GEMM_ACCUMULATE));
+            }
+        }
+}
+
+static void multiply_some_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
     const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
-    const ptrdiff_t most = NARROW_ROWS(g->n), blocks = (end - begin + most - 1) / most;
-    for (ptrdiff_t block = 0, i = begin, rows; block < blocks; block++, i += rows) {
-        rows = (end - begin) / blocks + (block < (end - begin) % blocks);
-        for (ptrdiff_t k = 0; k < g->k; k += DEPTH)
-            multiply_narrow_run(rows, min_of(DEPTH, g->k - k), g, g->a + i * g->a_row + k * g->a_col,
-                                g->b + k * g->b_row, g->c + i * g->c_row, k > 0 || (g->flags & GEMM_ACCUMULATE));
-    }
+    multiply_strips(g, begin, end - begin, 0, g->n);
+    if (g->flags & GEMM_FLUSH)
+        denormals_restore(before);
+}
+
+static void multiply_some_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Gemm *g = context;
+    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    multiply_strips(g, 0, g->m, begin, end);
     if (g->flags & GEMM_FLUSH)
         denormals_restore(before);
 }
@@ -88,10 +95,10 @@ static void multiply_narrow_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 /* Whether a copy of b in rows of whole vectors pays: parts of vectors are slow to read beside whole ones. */
 static int copies_b(const Gemm *g)
 {
-    return g->b_col != 1 || (g->m >= 2 * FEW_ROWS && g->n % LANES && g->n / LANES % 2);
+    return g->b_col != 1 || (g->n <= NARROW && g->m >= 2 * FEW_ROWS && g->n % LANES && g->n / LANES % 2);
 }
 
-int NAME(gemm_narrow)(Gemm *g)
+int NAME(gemm_direct)(Gemm *g)
 {
     if (copies_b(g)) {
         const ptrdiff_t width = round_up(g->n, LANES);
@@ -103,8 +110,11 @@ int NAME(gemm_narrow)(Gemm *g)
         g->b_row = width;
         g->b_col = 1;
     }
-    parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), NARROW_ROWS(g->n)), multiply_narrow_rows,
-                 g);
+    if (g->n <= NARROW)
+        parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), DIRECT_ROWS(g->n)),
+                     multiply_some_rows, g);
+    else
+        parallel_for(g->n, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->m * g->k), SLIVER), multiply_some_columns, g);
     memory_give(g->copies);
     return 0;
 }
@@ -267,7 +277,7 @@ static range_fn few_rows_of(const Gemm *g) { return g->b_col == 1 ? multiply_few
 static void multiply_thin(Gemm *g)
 {
     if (g->b_col == 1 && g->n <= NARROW)
-        multiply_narrow_rows(g, 0, g->m);
+        multiply_some_rows(g, 0, g->m);
     else
         few_rows_of(g)(g, 0, g->n);
 }
