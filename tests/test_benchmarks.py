@@ -281,6 +281,14 @@ def test_a_process_computes_and_names_its_errors() -> None:
 BROKEN = Peer("broken", "no_such_module", ())
 
 
+def test_the_peak_of_a_contestant_is_its_own() -> None:
+    held = np.ones(80_000_000)  # 610 MiB in this process, from which the other one comes
+    with Field([MINIDL], threads=1) as contestants:
+        contestants["minidl"].ask(prepare="exp", **{"with": {"n": 4096}})
+        assert 20 < contestants["minidl"].peak_mib < 300
+    assert held[-1] == 1
+
+
 def test_a_process_that_ended_is_an_error_with_its_last_words_and_can_be_started_again() -> None:
     with Field([MINIDL, BROKEN], threads=1) as contestants:
         contestants["minidl"]._process.kill()
