@@ -75,7 +75,7 @@ extern int before_zen5; /* of dispatch.c */
    older one does, and these fetches hold it up: what stands in FETCHING is compiled with them and without. */
 #define FETCHING(...)                                                                                     \
     do {                                                                                                  \
-        if (!before_zen5) {                                                                              \
+        if (!before_zen5) {                                                                               \
             const int ahead = 1;                                                                          \
             __VA_ARGS__                                                                                   \
         } else {                                                                                          \

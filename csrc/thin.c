@@ -98,18 +98,25 @@ static int copies_b(const Gemm *g)
     return g->b_col != 1 || (g->n <= NARROW && g->m >= 2 * FEW_ROWS && g->n % LANES && g->n / LANES % 2);
 }
 
+static int copy_b(Gemm *g)
+{
+    const ptrdiff_t width = round_up(g->n, LANES);
+    g->copies = memory_take((size_t)(g->k * width) * sizeof(real));
+    if (!g->copies)
+        return -1;
+    for (ptrdiff_t k = 0; k < g->k; k++) /* the lanes left over are multiplied, too */
+        vstore(g->copies + (k + 1) * width - LANES, vset(0));
+    copy_matrix(g->k, g->n, g->b, g->b_row, g->b_col, g->copies, width);
+    g->b = g->copies;
+    g->b_row = width;
+    g->b_col = 1;
+    return 0;
+}
+
 int NAME(gemm_direct)(Gemm *g)
 {
-    if (copies_b(g)) {
-        const ptrdiff_t width = round_up(g->n, LANES);
-        g->copies = memory_take((size_t)(g->k * width) * sizeof(real));
-        if (!g->copies)
-            return -1;
-        copy_matrix(g->k, g->n, g->b, g->b_row, g->b_col, g->copies, width);
-        g->b = g->copies;
-        g->b_row = width;
-        g->b_col = 1;
-    }
+    if (copies_b(g) && copy_b(g))
+        return -1;
     if (g->n <= NARROW)
         parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), DIRECT_ROWS(g->n)),
                      multiply_some_rows, g);
