@@ -234,6 +234,38 @@ def test_the_other_instruction_sets(isa):
     assert done.returncode == 0, done.stdout
 
 
+AT_THE_END = """
+import ctypes, itertools, mmap
+import numpy as np
+from minidl.kernels import cpu
+
+def at_the_end(a):  # of a page, behind which there is one that must not be read
+    behind = -(-a.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, behind + mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + behind), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+    b = np.frombuffer(memory, a.dtype, a.size, behind - a.nbytes).reshape(a.shape)
+    b[...] = a
+    return b
+
+rng = np.random.default_rng(0)
+sizes = (1, 40, 77), (3, 5, 7), (8, 100, 3), (9, 71, 100), (20, 33, 20), (40, 97, 30), (50, 33, 1), (70, 65, 90)
+for (m, k, n), dtype in itertools.product(sizes, (np.float32, np.float64)):
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    both = [(at_the_end(x), at_the_end(x.T).T) for x in (a, b)]
+    for last_a, last_b in itertools.product(*both):
+        assert np.array_equal(cpu.matmul(last_a, last_b), cpu.matmul(a, b)), (m, k, n, dtype)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are protected in Linux's way")
+@pytest.mark.parametrize("isa", cpu.available_isas())
+def test_nothing_behind_a_matrix_is_read(isa):
+    environment = {**os.environ, "MINIDL_ISA": isa}
+    done = subprocess.run([sys.executable, "-c", AT_THE_END], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 NO_COPIES = """
 import pathlib, resource, sys
 import numpy as np
