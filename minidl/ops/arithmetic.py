@@ -347,12 +347,12 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
         return as_tensor(x) if high is None else minimum(x, high)
     x = as_tensor(x)
     bounds = [b if b is None else operands(x, b)[1] for b in (low, high)]
-    x = floating(x) if any(map(_holds_floats, bounds)) else x
+    x = floating(x) if any(map(_is_fractional, bounds)) else x
     low, high = (b._array.astype(x.dtype) if isinstance(b, Tensor) else b for b in bounds)  # copies, for backward
     return Clip.apply(x, low=low, high=high)
 
 
-def _holds_floats(b: Any) -> bool:
+def _is_fractional(b: Any) -> bool:
     return b.dtype.kind == "f" if isinstance(b, Tensor) else isinstance(b, float)
 
 
