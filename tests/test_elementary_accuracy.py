@@ -304,9 +304,10 @@ def test_gelu_keeps_its_digits_far_below_0(module: str, dtype: Any) -> None:
     """Where x (1 + erf(x/√2)) / 2 has lost them all."""
     if dtype == np.float64 and np.finfo(np.longdouble).nmant < 63:
         pytest.skip("no wider type than float64 on this platform to compare with")
-    x = np.unique(md.random.Generator(2).uniform((200_000,), -12.5, 9.0, dtype=np.float64).astype(dtype))
+    drawn = md.random.Generator(2).uniform((200_000,), -12.5, 9.0, dtype=np.float64)
+    x = np.unique(np.append(drawn, drawn * 1e-3).astype(dtype))
     y = MODULES[module].gelu_forward(x)
     wide = x.astype(np.float64 if dtype == np.float32 else np.longdouble)
     truth = wide * true_normal(wide)
     error = np.abs(y - truth) / np.spacing(np.abs(truth).astype(dtype))
-    assert (error <= np.where(x > 0, 1.7, 9 + x * x / 2)).all()
+    assert (error <= np.where(x > 0, 1.9, 9 + x * x / 2)).all()
