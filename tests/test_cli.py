@@ -183,6 +183,17 @@ def test_vocabulary_and_length(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert TextClassifier.for_texts([t for t, _ in rows], ["0", "1"], max_words=10).length == LONGEST
 
 
+def test_padding_is_not_read() -> None:
+    """Else a text shorter than all that were learnt from would be read with numbers that never were trained."""
+    texts = ["a b c d e f", "f e d c b a"]
+    short = TextClassifier.for_texts(texts, ["no", "yes"], max_words=10)
+    long = TextClassifier(short.model, short.tokenizer, 30, short.classes)
+    expected = short.model.predict(short.inputs(texts), verbose=0)
+    np.testing.assert_array_equal(long.model.predict(long.inputs(texts), verbose=0), expected)
+    alone = TextClassifier(short.model, short.tokenizer, 1, short.classes).predict(["c"])
+    assert alone == short.predict(["c"])
+
+
 def test_training_ends_when_validation_gets_no_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     rows = [(f"w{rng.integers(9)} w{rng.integers(9)}", str(rng.integers(2))) for _ in range(60)]

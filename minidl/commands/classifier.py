@@ -49,7 +49,7 @@ class TextClassifier:
         return cls(_network(words + 1, length, len(classes)), tokenizer, length, classes)
 
     def inputs(self, texts: Sequence[str]) -> Any:
-        """Ids (N, length), 0 before the first word."""
+        """Ids (N, length), 0 before the first word, where the network does not look."""
         return pad_sequences(self.tokenizer.texts_to_sequences(texts), maxlen=self.length)
 
     def fit(
@@ -107,7 +107,7 @@ def _network(words: int, length: int, classes: int) -> Sequential:
     last = Dense(1, activation="sigmoid") if classes == 2 else Dense(classes, activation="softmax")
     model = Sequential(
         [
-            Embedding(words, 64, input_length=length),
+            Embedding(words, 64, mask_zero=True, input_length=length),
             LSTM(128, return_sequences=True),
             Dropout(0.5),
             LSTM(128),
