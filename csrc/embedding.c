@@ -8,18 +8,24 @@ typedef struct {
     const real *from;
     const int64_t *ids;
     real *to;
+    int past; /* y is written past the caches */
 } Job;
 
 static void gather(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Job job = *(const Job *)context;
-    for (ptrdiff_t i = begin; i < end; i++)
-        memcpy(job.to + i * job.units, job.from + job.ids[i] * job.units, (size_t)job.units * sizeof(real));
+    for (ptrdiff_t row = begin; row < end; row++) {
+        const real *from = job.from + job.ids[row] * job.units;
+        real *to = job.to + row * job.units;
+        FOR_VECTORS(0, job.units, vstore_past(to + i, vload_n(from + i, n), n, job.past););
+    }
+    past_end(job.past);
 }
 
 int NAME(embedding_forward)(ptrdiff_t n, ptrdiff_t units, const real *table, const int64_t *ids, real *y)
 {
-    parallel_for(n, 1 + 16384 / (units + 1), gather, &(Job){n, units, table, ids, y});
+    const int past = units % LANES == 0 && is_past(y, n * units);
+    parallel_for(n, 1 + 16384 / (units + 1), gather, &(Job){n, units, table, ids, y, past});
     return 0;
 }
 
@@ -44,7 +50,7 @@ int NAME(embedding_backward)(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t units, const
                              real *dtable)
 {
     const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(real);
-    Job job = {n, units, dy, ids, dtable};
+    Job job = {n, units, dy, ids, dtable, 0};
     parallel_for(rows * units, 1 << 17, zero, &job);
     parallel_for(units, n < 512 ? units : line, scatter_columns, &job);
     return 0;
