@@ -115,8 +115,10 @@ static void sigmoid_forward_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Sigmoid job = *(const Sigmoid *)context;
     FOR_VECTORS(begin, end, {
-        vec x = vload_n(job.logits + i, n), t = vload_n(job.targets + i, n);
-        vstore_n(job.y + i, vmax(vset(0), x) - x * t + vlog1p(vexp(-vabs(x))), n);
+        vec x = vload_n(job.logits + i, n), t = vload_n(job.targets + i, n), size = vabs(x);
+        vec miss = vselect(vless(vset(0), x), 1 - t, t);
+        vec missed = vselect(vless(vset(0), vabs(miss)), size * miss, miss); /* 0 times infinity is 0 */
+        vstore_n(job.y + i, missed + vlog1p(vexp(-size)), n);
     });
 }
 

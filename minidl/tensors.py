@@ -566,7 +566,8 @@ def _outputs(op: Op, result: Any) -> Any:
     )
 
 
-def _to_array(data: Any, dtype: Any, copy: bool, device: str | None = None) -> Array:
+def array_of(data: Any, dtype: Any = None) -> Array:
+    """The array in what a tensor shall hold, in its own type; one that the dtype cannot hold is refused."""
     if isinstance(data, Tensor):
         data = data._array
     elif isinstance(data, (list, tuple)) and modes.get().recording and _needs_within(data):
@@ -576,7 +577,15 @@ def _to_array(data: Any, dtype: Any, copy: bool, device: str | None = None) -> A
         )
     array = devices.as_array(data)
     if array.dtype.kind not in "fiubc":  # before a dtype can make nan of None, and 3.5 of "3.5"
-        raise TypeError(f"a Tensor holds numbers; {type(data).__name__} gives an array of {array.dtype}")
+        what = "an integer of more than 64 bits" if isinstance(data, int) else f"an array of {array.dtype}"
+        raise TypeError(f"a Tensor holds numbers; {type(data).__name__} gives {what}")
+    if array.dtype.kind == "c" and dtype is not None and np.dtype(dtype).kind != "c":
+        raise TypeError(f"{np.dtype(dtype)} holds real numbers, got {array.dtype}; give its .real, say")
+    return array
+
+
+def _to_array(data: Any, dtype: Any, copy: bool, device: str | None = None) -> Array:
+    array = array_of(data, dtype)
     if dtype is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
         dtype = np.float32
     if dtype is None and not array.dtype.isnative:

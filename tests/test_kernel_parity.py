@@ -440,6 +440,11 @@ def test_softmax_and_cross_entropies_of_large_logits(name: str, dtype: Any) -> N
         np.array([800.0, -800.0, 800.0], dtype), np.array([0.0, 1.0, 1.0], dtype)
     )
     np.testing.assert_allclose(loss, [800.0, 800.0, 0.0])
+    x, t = np.array([np.inf, -np.inf, np.nan]), np.array([1.0, 0.0, 0.5, np.nan])
+    loss = kernels.sigmoid_cross_entropy_forward(np.repeat(x, 4).astype(dtype), np.tile(t, 3).astype(dtype))
+    np.testing.assert_array_equal(
+        loss.reshape(3, 4), [[0, np.inf, np.inf, np.nan], [np.inf, 0, np.inf, np.nan], [np.nan] * 4]
+    )
 
 
 # The numbers that each takes.

@@ -383,6 +383,13 @@ def test_single_batches() -> None:
     np.testing.assert_array_equal(model.predict_on_batch(x), model.predict(x, batch_size=64, verbose=0))
 
 
+def test_what_is_predicted_of_a_batch_is_not_the_batch() -> None:
+    x = np.ones((2, 3), np.float32)
+    outputs = md.Sequential([md.layers.Dropout(0.5)]).predict_on_batch(x)
+    outputs[0] = 9
+    assert x.tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
 def test_dropout_acts_in_training_only() -> None:
     model = md.Sequential([layers.Dropout(0.5)])
     x = np.ones((4, 50), "float32")

@@ -104,6 +104,7 @@ def test_every_op_class_is_reached_by_a_case(monkeypatch: pytest.MonkeyPatch) ->
             backward(case, in_dtype(case.inputs, np.float32))
     assert {c.__name__ for c in _classes(md.Op)} - {c.__name__ for c in reached} == {
         "Extreme",  # of Max and Min
+        "OneOfTwo",  # of Maximum and Minimum
         "Activation",
         "Smooth",
         "Straight",  # of Relu and its like
@@ -392,6 +393,62 @@ def test_what_is_straight_has_a_second_derivative_of_0(function: Any) -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble])
 def test_relu_passes_on_nan(dtype: Any) -> None:
     np.testing.assert_array_equal(md.relu(np.array([np.nan, -1, 0, 2], dtype)).numpy(), [np.nan, 0, 0, 2])
+
+
+def test_the_slope_of_a_power_in_its_exponent_where_that_is_0() -> None:
+    x, p = md.Tensor([2.0, 3.0, 4.0], requires_grad=True), md.Tensor([0.0, 1.0, 0.0], requires_grad=True)
+    (dx,) = md.gradients(md.power(x, p).sum(), [x], create_graph=True)
+    (twice,) = md.gradients(dx.sum(), [p])
+    np.testing.assert_allclose(twice.numpy(), [1 / 2, 1 + np.log(3), 1 / 4], rtol=1e-6)
+    assert md.gradgradcheck(md.power, [np.array([2.0, 3.0]), np.array([0.0, 1.0])])
+
+
+@pytest.mark.parametrize("base", [0.0, np.inf, -np.inf, np.nan])
+@pytest.mark.filterwarnings("error")
+def test_the_power_0_has_no_slope_in_its_base(base: float) -> None:
+    x = md.Tensor([base], requires_grad=True)
+    md.power(x, md.Tensor([0.0])).sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [0]
+
+
+@pytest.mark.parametrize("function", [md.maximum, md.minimum])
+def test_the_gradient_of_an_extreme_goes_to_its_nan(function: Any) -> None:
+    nan = np.nan
+    a = md.Tensor([1.0, nan, nan, 2.0], requires_grad=True)
+    b = md.Tensor([nan, 1.0, nan, 2.0], requires_grad=True)
+    function(a, b).sum().backward()
+    assert a.grad is not None and b.grad is not None
+    assert a.grad.tolist() == [0, 1, 0.5, 0.5] and b.grad.tolist() == [1, 0, 0.5, 0.5]
+    c = md.Tensor([3.0, nan], requires_grad=True)
+    function(c, nan).sum().backward()
+    assert c.grad is not None and c.grad.tolist() == [0, 0.5]
+
+
+def test_axis_none_is_all_elements_in_one() -> None:
+    x = md.Tensor([[3.0, 1.0], [2.0, 4.0]], requires_grad=True)
+    for joined in (np.concatenate([x, [[5.0]]], axis=None), md.concatenate((x, [[5.0]]), None)):
+        assert joined.tolist() == [3, 1, 2, 4, 5]
+    assert np.argsort(x, axis=None).tolist() == [1, 2, 0, 3]
+    ordered = np.sort(x, axis=None)
+    assert ordered.tolist() == [1, 2, 3, 4]
+    ordered[0].backward()
+    assert x.grad is not None and x.grad.tolist() == [[0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: md.softmax(x, axis=None), "expected one axis as an integer, got axis=None"),
+        (lambda x: md.sort(x, axis=(0, 1)), r"expected one axis as an integer, got axis=\(0, 1\)"),
+        (lambda x: md.split(x, 1, axis=0.5), "expected one axis as an integer, got axis=0.5"),
+        (lambda x: md.split(x, 0.5), "split: expected a number of parts, or the indices where they end, got 0.5"),
+    ],
+)
+def test_axes_and_parts_that_are_none(call: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        call(md.Tensor([[1.0, 2.0]]))
+    with pytest.raises(np.exceptions.AxisError, match="axis 3 is out of bounds"):
+        md.split(md.Tensor([1.0]), 1, axis=3)
 
 
 @pytest.mark.parametrize("axis", [None, (0, 1), 0, -1])

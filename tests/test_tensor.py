@@ -706,3 +706,42 @@ def test_a_masked_array_is_asked_for_the_numbers_that_it_hides() -> None:
         md.losses.mean_squared_error(hidden[None], [[1.0, 2.0]])
     assert type(md.Tensor(hidden.filled(0.0)).numpy()) is np.ndarray
     assert type(md.Tensor(np.ma.masked_array([1.0], [False])).data) is np.ndarray
+
+
+def test_no_number_loses_its_imaginary_part() -> None:
+    t = md.Tensor([1.0, 2.0])
+
+    def set_data() -> None:
+        t.data = np.array([1j, 2])
+
+    def set_part() -> None:
+        t[:] = [1j, 2]
+
+    for attempt in (set_data, set_part, lambda: md.Tensor(np.array([1j]), dtype="float32")):
+        with pytest.raises(TypeError, match="float32 holds real numbers, got complex128"):
+            attempt()
+    assert t.tolist() == [1, 2]
+
+
+def test_a_list_of_tensors_with_a_gradient_is_no_part_of_another() -> None:
+    t, a = md.Tensor([0.0, 0.0]), md.Tensor(1.0, requires_grad=True)
+    with pytest.raises(TypeError, match="would lose it on its way into one tensor"):
+        t[:] = [a, 2.0]
+    assert t.tolist() == [0, 0]
+    with md.no_grad():
+        t[:] = [a, 2.0]
+    assert t.tolist() == [1, 2]
+
+
+def test_an_integer_of_more_bits_than_any_type_has() -> None:
+    with pytest.raises(TypeError, match="int gives an integer of more than 64 bits"):
+        md.Tensor(2**70)
+
+
+@pytest.mark.parametrize("key", [[], [[]], ([], 0), (slice(None), [[]])])
+def test_a_list_of_no_indices(key: Any) -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    expected = x[
+        tuple(np.array(k, int) if isinstance(k, list) else k for k in (key if isinstance(key, tuple) else (key,)))
+    ]
+    assert md.Tensor(x)[key].shape == expected.shape

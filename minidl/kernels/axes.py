@@ -36,6 +36,14 @@ def index_of(axis: Axis) -> Axis:
     return tuple(map(operator.index, axis)) if isinstance(axis, tuple) else operator.index(axis)
 
 
+def one_axis(axis: Any, ndim: int) -> int:
+    """The place of an axis among so many, counted from the first."""
+    try:
+        return normalize_axis_index(operator.index(axis), ndim)
+    except TypeError:
+        raise TypeError(f"expected one axis as an integer, got axis={axis!r}") from None
+
+
 @lru_cache(4096)  # to find it out takes as long as a short sum
 def _layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
     every = range(len(shape))

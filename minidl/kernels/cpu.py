@@ -444,7 +444,7 @@ def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Ar
 
 
 def sigmoid_cross_entropy_forward(logits: Array, targets: Array) -> Array:
-    """loss = max(x, 0) − x t + log(1 + e^(−|x|))"""
+    """loss = |x| miss + log(1 + e^(−|x|)), with miss = 1 − t for x > 0, else t"""
     loss = _cpu.sigmoid_cross_entropy_forward(logits, targets)
     if loss is None:
         validate.elementwise("sigmoid_cross_entropy_forward", logits=logits, targets=targets)

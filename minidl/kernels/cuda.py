@@ -635,7 +635,7 @@ def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Ar
 
 
 def sigmoid_cross_entropy_forward(logits: Array, targets: Array) -> Array:
-    """loss = max(x, 0) − x t + log(1 + e^(−|x|))"""
+    """loss = |x| miss + log(1 + e^(−|x|)), with miss = 1 − t for x > 0, else t"""
     validate.elementwise("sigmoid_cross_entropy_forward", logits=logits, targets=targets)
     loss = _empty(logits.shape, logits.dtype)
     _each("cross_entropy", "sigmoid_cross_entropy_forward", _dense(logits), _dense(targets), loss)

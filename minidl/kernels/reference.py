@@ -350,9 +350,13 @@ def sparse_cross_entropy_backward(dloss: Array, probabilities: Array, labels: Ar
 
 
 def sigmoid_cross_entropy_forward(logits: Array, targets: Array) -> Array:
-    """loss = −t log σ(x) − (1−t) log(1−σ(x)) = max(x, 0) − x t + log(1 + e^(−|x|))"""
+    """loss = −t log σ(x) − (1−t) log(1−σ(x)) = |x| miss + log(1 + e^(−|x|)), with miss = 1 − t for x > 0, else t
+
+    Without a miss the first term is 0, of an infinite x too.
+    """
     validate.elementwise("sigmoid_cross_entropy_forward", logits=logits, targets=targets)
-    return np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
+    size, miss = np.abs(logits), np.where(logits > 0, 1 - targets, targets)
+    return np.multiply(size, miss, where=miss != 0, out=np.zeros_like(size)) + np.log1p(np.exp(-size))
 
 
 def sigmoid_cross_entropy_backward(dloss: Array, logits: Array, targets: Array) -> Array:

@@ -451,7 +451,7 @@ class Model(Layer):
 
         with no_grad():
             (outputs,), _ = self._playback.run(self, "predict", predict, one_batch(x))
-        return outputs
+        return np.array(outputs)  # a layer may have passed on what it was given, and that is the caller's
 
     def _check_compiled(self, method: str) -> None:
         if self.loss is None:

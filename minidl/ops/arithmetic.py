@@ -142,8 +142,8 @@ class Power(Op):
             if b == 0:
                 return dy * 0.0
             return kernels.multiply(kernels.multiply(dy, b), a if b == 2 else a ** (b - 1))
-        at_zero = constant(b) == 0
-        return dy * b * a ** Where.apply(at_zero, 1.0, b - 1)
+        no_slope = (constant(b) == 0) & ~(np.abs(constant(a)) > 0)  # 0 times the infinity of 0⁻¹, and of NaN
+        return dy * b * Where.apply(no_slope, 1.0, a) ** (b - 1)
 
     def _exponent(self, dy: Any, a: Any, b: Any) -> Any:
         if isinstance(a, (int, float)) and a != 0:
@@ -162,30 +162,30 @@ class Absolute(Op):
         return dy * np.sign(constant(self.inputs[0]))
 
 
-class Maximum(Op):
-    """y = max(a, b); where both are equal each gets half of the gradient"""
+class OneOfTwo(Op):
+    """dy goes to the one that y is, a NaN among numbers; where it is both each gets half"""
 
     broadcasts = True
+    reads_output = True
+
+    def backward(self, dy: Any) -> Any:
+        a, b, y = map(_bare, (*self.inputs, self.output))
+        is_a, is_b = (a == y) | (a != a), (b == y) | (b != b)
+        return dy * _share(is_a, is_b, dy.dtype), dy * _share(is_b, is_a, dy.dtype)
+
+
+class Maximum(OneOfTwo):
+    """y = max(a, b); where both are equal each gets half of the gradient"""
 
     def forward(self, a: Any, b: Any) -> Any:
         return np.maximum(a, b)
 
-    def backward(self, dy: Any) -> Any:
-        a, b = map(_bare, self.inputs)
-        return dy * _share(a > b, a == b, dy.dtype), dy * _share(b > a, a == b, dy.dtype)
 
-
-class Minimum(Op):
+class Minimum(OneOfTwo):
     """y = min(a, b); where both are equal each gets half of the gradient"""
-
-    broadcasts = True
 
     def forward(self, a: Any, b: Any) -> Any:
         return np.minimum(a, b)
-
-    def backward(self, dy: Any) -> Any:
-        a, b = map(_bare, self.inputs)
-        return dy * _share(a < b, a == b, dy.dtype), dy * _share(b < a, a == b, dy.dtype)
 
 
 def _bare(x: Any) -> Any:
@@ -193,8 +193,9 @@ def _bare(x: Any) -> Any:
     return x._array if isinstance(x, Tensor) else x
 
 
-def _share(wins: Any, ties: Any, dtype: Any) -> Any:
-    return wins.astype(dtype) + ties.astype(dtype) / 2
+def _share(own: Any, other: Any, dtype: Any) -> Any:
+    """1 where y is this one, 1/2 where it is the other one, too"""
+    return own.astype(dtype) - (own & other).astype(dtype) / 2
 
 
 class Where(Op):

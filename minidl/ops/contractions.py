@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
+from minidl.kernels.axes import one_axis
 from minidl.ops.arithmetic import multiply
 from minidl.ops.coercion import beside_each_other
 from minidl.ops.linalg import matmul
@@ -90,7 +90,7 @@ def _contract(a: Tensor, of_a: Labels, b: Tensor, of_b: Labels, keep: set[Any]) 
 
 
 def _axes(x: Tensor, axes: int | Sequence[int]) -> list[int]:
-    return [normalize_axis_index(i, x.ndim) for i in ([axes] if isinstance(axes, int) else axes)]
+    return [one_axis(i, x.ndim) for i in ([axes] if isinstance(axes, int) else axes)]
 
 
 def _ordered(x: Tensor, labels: Labels, wanted: Labels) -> Tensor:

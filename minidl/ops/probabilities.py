@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
-from minidl.kernels.axes import extreme_of, sum_of
+from minidl.kernels.axes import extreme_of, one_axis, sum_of
 from minidl.kernels.validate import FLOATS
 from minidl.ops.activations import softplus
 from minidl.ops.coercion import constant, constant_beside, floating, of_one_type, operands
@@ -167,7 +166,7 @@ class SparseCrossEntropy(Op):
 
 
 class SigmoidCrossEntropy(Op):
-    """loss = max(x, 0) − x t + ln(1 + e^(−|x|)), element by element;  dx = dloss (σ(x) − t)"""
+    """loss = |x| miss + ln(1 + e^(−|x|)) with miss = 1 − t for x > 0, else t, each;  dx = dloss (σ(x) − t)"""
 
     makes_gradients = True
 
@@ -200,7 +199,7 @@ class MeanSigmoidCrossEntropy(SigmoidCrossEntropy):
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """eˣ / Σ eˣ along the axis. A cross-entropy of the result goes back to x, which is stable."""
     x = floating(x)
-    if normalize_axis_index(axis, x.ndim) != x.ndim - 1 or x.dtype not in FLOATS:
+    if one_axis(axis, x.ndim) != x.ndim - 1 or x.dtype not in FLOATS:
         return SoftmaxAcross.apply(x, axis=axis)
     y = Softmax.apply(x)
     y._logits = "softmax", x, x._version()
@@ -227,7 +226,7 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
     x = floating(x)
     if x.ndim == 0 or not isinstance(axis, int) or x.dtype not in FLOATS:
         return x - logsumexp(x, axis, keepdims=True)
-    if normalize_axis_index(axis, x.ndim) != x.ndim - 1:
+    if one_axis(axis, x.ndim) != x.ndim - 1:
         return LogSoftmaxAcross.apply(x, axis=axis)
     return LogSoftmax.apply(x)
 

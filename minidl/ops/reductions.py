@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
-from minidl.kernels.axes import Axis, Layout, extreme_of, index_of, layout_of, sum_of, takes_extreme
+from minidl.kernels.axes import Axis, Layout, extreme_of, index_of, layout_of, one_axis, sum_of, takes_extreme
 from minidl.ops.arithmetic import Where, astype
 from minidl.ops.coercion import constant, floating
 from minidl.ops.shapes import BroadcastTo
@@ -135,7 +134,7 @@ class Cumsum(Op):
     reads_inputs = False
 
     def forward(self, x: Any, axis: int) -> Any:
-        self.axis = normalize_axis_index(axis, x.ndim)
+        self.axis = one_axis(axis, x.ndim)
         return np.cumsum(x, axis, dtype=_type_of_sum(x))
 
     def backward(self, dy: Any) -> Any:
@@ -147,7 +146,7 @@ class Prod(Op):
     """y = Π x over one axis;  dxᵢ = dy times the product of the others, right also where some are 0"""
 
     def forward(self, x: Any, axis: int, keepdims: bool) -> Any:
-        self.axis = normalize_axis_index(axis, x.ndim)
+        self.axis = one_axis(axis, x.ndim)
         self.keepdims = keepdims
         return x.prod(self.axis, keepdims=keepdims, dtype=_type_of_sum(x))
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices
+from minidl.kernels.axes import one_axis
 from minidl.ops.arithmetic import where
 from minidl.ops.coercion import constant, on_host
 from minidl.ops.shapes import AddAt, broadcast_to, flatten, getitem, reshape
@@ -18,7 +18,7 @@ from minidl.tensors import FUNCTIONS, Tensor, as_tensor, check_one_device, wrap
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """The elements of x at the indices along an axis; of all elements in order if none is given."""
     x = flatten(x) if axis is None else as_tensor(x)
-    axis = normalize_axis_index(axis or 0, x.ndim)
+    axis = one_axis(axis or 0, x.ndim)
     check_one_device("take", x, indices)
     places = constant(indices)
     if places.size and places.dtype.kind not in "biu":
@@ -37,20 +37,22 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
     x = as_tensor(x)
     check_one_device("take_along_axis", x, indices)
     indices = constant(indices)
-    axis = normalize_axis_index(axis, x.ndim)
+    axis = one_axis(axis, x.ndim)
     if indices.ndim != x.ndim:
         raise ValueError(f"take_along_axis: indices have {indices.ndim} axes and x has {x.ndim}; they must agree")
     own_places = np.ogrid[tuple(slice(n) for n in x.shape)]
     return getitem(x, tuple(indices if i == axis else own for i, own in enumerate(own_places)))
 
 
-def argsort(x: Any, axis: int = -1) -> Tensor:
+def argsort(x: Any, axis: int | None = -1) -> Tensor:
     """The indices that sort x along an axis; those that tie keep their order. Integers: no gradient."""
-    return wrap(np.argsort(constant(x), axis, kind="stable"))
+    x = constant(x)
+    return wrap(np.argsort(x, axis if axis is None else one_axis(axis, x.ndim), kind="stable"))
 
 
-def sort(x: Any, axis: int = -1) -> Tensor:
-    """The elements in ascending order along an axis, NaN last."""
+def sort(x: Any, axis: int | None = -1) -> Tensor:
+    """The elements in ascending order along an axis, or all of them in one if it is None; NaN last."""
+    x, axis = (flatten(x), 0) if axis is None else (x, axis)
     return take_along_axis(x, argsort(x, axis), axis)
 
 
@@ -62,7 +64,7 @@ def topk(x: Any, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
     (Tensor([9., 9., 3.]), Tensor([1, 3, 0]))
     """
     x = as_tensor(x)
-    axis = normalize_axis_index(axis, x.ndim)
+    axis = one_axis(axis, x.ndim)
     n = x.shape[axis]
     if not 0 <= k <= n:
         raise ValueError(f"topk: k must lie between 0 and the {n} elements along axis {axis}, got {k}")
@@ -75,7 +77,7 @@ def topk(x: Any, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
 def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
     """Each element several times in a row along an axis; all elements in order if none is given."""
     x = flatten(x) if axis is None else as_tensor(x)
-    axis = normalize_axis_index(axis or 0, x.ndim)
+    axis = one_axis(axis or 0, x.ndim)
     return take(x, np.repeat(np.arange(x.shape[axis]), on_host(repeats)), axis)
 
 

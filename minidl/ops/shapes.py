@@ -10,13 +10,13 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import devices, kernels
 from minidl.autograd.modes import modes
+from minidl.kernels.axes import one_axis
 from minidl.kernels.validate import FLOATS
 from minidl.ops.coercion import operands
-from minidl.tensors import FUNCTIONS, Op, Tensor, as_tensor, check_one_device
+from minidl.tensors import FUNCTIONS, Op, Tensor, array_of, as_tensor, check_one_device
 
 
 class Reshape(Op):
@@ -115,7 +115,7 @@ class Stack(Op):
     reads_inputs = False
 
     def forward(self, *arrays: Any, axis: int) -> Any:
-        self.before = (slice(None),) * normalize_axis_index(axis, arrays[0].ndim + 1)
+        self.before = (slice(None),) * one_axis(axis, arrays[0].ndim + 1)
         new = (*self.before, None)
         return np.concatenate(tuple([a[new] for a in arrays]), len(self.before))
 
@@ -147,7 +147,7 @@ def swapaxes(x: Any, a: int, b: int) -> Tensor:
     """Two axes exchanged."""
     x = as_tensor(x)
     axes = list(range(x.ndim))
-    a, b = normalize_axis_index(a, x.ndim), normalize_axis_index(b, x.ndim)
+    a, b = one_axis(a, x.ndim), one_axis(b, x.ndim)
     axes[a], axes[b] = axes[b], axes[a]
     return Transpose.apply(x, axes=tuple(axes))
 
@@ -155,9 +155,9 @@ def swapaxes(x: Any, a: int, b: int) -> Tensor:
 def moveaxis(x: Any, source: int, destination: int) -> Tensor:
     """One axis in another place, the others in their order."""
     x = as_tensor(x)
-    source = normalize_axis_index(source, x.ndim)
+    source = one_axis(source, x.ndim)
     axes = [i for i in range(x.ndim) if i != source]
-    axes.insert(normalize_axis_index(destination, x.ndim), source)
+    axes.insert(one_axis(destination, x.ndim), source)
     return Transpose.apply(x, axes=tuple(axes))
 
 
@@ -194,9 +194,9 @@ def _setitem(t: Tensor, key: Any, value: Any) -> None:
             "stack(), or write to .data, or under no_grad(), if the change is no part of the computation"
         )
     check_one_device("assignment to a part", t, value)
-    array = value._array if isinstance(value, Tensor) else value
-    if not isinstance(array, Number):
-        array = devices.beside(devices.as_array(array), t._array)
+    array = value
+    if not isinstance(value, Number):
+        array = devices.beside(array_of(value, t.dtype), t._array)
     t._array[_usable(key, t)] = array
     t._changed()
 
@@ -206,12 +206,13 @@ def flip(x: Any, axis: int | None = None) -> Tensor:
     x = as_tensor(x)
     if axis is None:
         return getitem(x, (slice(None, None, -1),) * x.ndim)
-    return getitem(x, (slice(None),) * normalize_axis_index(axis, x.ndim) + (slice(None, None, -1),))
+    return getitem(x, (slice(None),) * one_axis(axis, x.ndim) + (slice(None, None, -1),))
 
 
-def concatenate(tensors: Sequence[Any], axis: int = 0) -> Tensor:
-    """The tensors one after the other along an existing axis."""
+def concatenate(tensors: Sequence[Any], axis: int | None = 0) -> Tensor:
+    """The tensors one after the other along an existing axis, or the elements of all in one axis if it is None."""
     tensors = _alike("concatenate", tensors)
+    tensors, axis = ([flatten(t) for t in tensors], 0) if axis is None else (tensors, axis)
     _check_joinable([t.shape for t in tensors], axis)
     return Concatenate.apply(*tensors, axis=axis)
 
@@ -228,12 +229,15 @@ def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
 def split(x: Any, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Equal parts along an axis, or parts that end at the indices given."""
     x = as_tensor(x)
+    axis = one_axis(axis, x.ndim)
     n = x.shape[axis]
+    if not isinstance(parts, (int, np.integer, Sequence, np.ndarray)):
+        raise TypeError(f"split: expected a number of parts, or the indices where they end, got {parts!r}")
     if isinstance(parts, (int, np.integer)):
         if parts < 1 or n % parts:
             raise ValueError(f"split: an axis of length {n} does not divide into {parts} equal parts")
         parts = range(n // parts, n, n // parts) if n else [0] * (parts - 1)
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * axis
     return [getitem(x, (*before, slice(a, b))) for a, b in zip([0, *parts], [*parts, n], strict=True)]
 
 
@@ -261,7 +265,7 @@ def _check_joinable(shapes: list[tuple[int, ...]], axis: int) -> None:
         text = f"concatenate: tensor 0 has shape {first} and tensor {i} {shape}"
         if len(shape) != ndim:
             raise ValueError(f"{text}; they need the same number of dimensions")
-        axis = normalize_axis_index(axis, ndim)
+        axis = one_axis(axis, ndim)
         if (*shape[:axis], *shape[axis + 1 :]) != (*first[:axis], *first[axis + 1 :]):
             raise ValueError(f"{text}; they must agree in all axes but axis {axis}, along which they are joined")
 
@@ -299,9 +303,10 @@ def _frozen_part(k: Any, x: Tensor) -> Any:
         return k.item()
     if type(k) in _PLAIN or isinstance(k, (int, float, str)) or (hasattr(k, "__index__") and not hasattr(k, "__len__")):
         return k
-    if isinstance(k, (list, tuple)) and not k:
-        return np.zeros(0, np.intp)  # NumPy takes [] for floats
-    return devices.as_array(k).copy()
+    array = devices.as_array(k)
+    if isinstance(k, (list, tuple)) and not array.size:
+        return array.astype(np.intp)  # NumPy takes [] for floats
+    return array.copy()
 
 
 def _check_indices(key: Any, shape: tuple[int, ...]) -> None:

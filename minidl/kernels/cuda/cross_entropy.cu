@@ -120,8 +120,10 @@ __device__ void sigmoid_forward(
         const Pack<real> x = load(logits, i, n, whole);
         Pack<real> t = load(targets, i, n, whole);
 #pragma unroll
-        for (int k = 0; k < x.size; k++)
-            t.v[k] = (x.v[k] < 0 ? 0 : x.v[k]) - x.v[k] * t.v[k] + log_1_plus(exponential(-magnitude(x.v[k])));
+        for (int k = 0; k < x.size; k++) {
+            const real size = magnitude(x.v[k]), miss = x.v[k] > 0 ? 1 - t.v[k] : t.v[k];
+            t.v[k] = (miss == 0 ? 0 : size * miss) + log_1_plus(exponential(-size));
+        }
         store(loss, i, n, whole, t);
     });
 }
