@@ -124,6 +124,51 @@ def divided(y: Any, n: float) -> Any:
     return quotient
 
 
+def floor_divide(a: Any, b: Any) -> Array:
+    """a // b. CuPy's is ⌊a / b⌋, which for floats is rounded before it is cut off: 1 // 0.1 is 10 there, and 9 here."""
+    if not _floats_on_gpu(a, b):
+        return a // b
+    rest, turned = _rest(a, b)
+    quotient = (a - rest) / b - turned  # an integer but for its own rounding
+    whole = np.floor(quotient)
+    return np.where((rest != rest) & (b == 0), a / b, whole + (quotient - whole > 0.5))
+
+
+def remainder(a: Any, b: Any) -> Array:
+    """a % b. CuPy's is a − b ⌊a / b⌋, which for floats may be of the other sign, and NaN where b is infinite."""
+    if not _floats_on_gpu(a, b):
+        return a % b
+    rest, turned = _rest(a, b)
+    return np.copysign(np.where(turned, rest + b, rest), b)
+
+
+def _floats_on_gpu(a: Any, b: Any) -> bool:
+    kinds = [np.dtype(getattr(x, "dtype", type(x))).kind for x in (a, b)]
+    return (on_gpu(a) or on_gpu(b)) and "f" in kinds
+
+
+def _rest(a: Any, b: Any) -> tuple[Array, Array]:
+    """What fmod leaves of a, which is exact and has a's sign, and where b's is the other one."""
+    rest = np.fmod(a, b)
+    return rest, (rest != 0) & ((rest < 0) != (b < 0))
+
+
+def joined(arrays: tuple[Array, ...], axis: int) -> Array:
+    """The arrays one after the other along an axis, counted from the first.
+
+    CuPy tells its kernel by a table which arrays there are, if they are many, and a graph cannot copy it to the GPU.
+    """
+    if not on_gpu(arrays[0]) or not kernels.cuda.recording():
+        return np.concatenate(arrays, axis)
+    before, shape, end = (slice(None),) * axis, list(arrays[0].shape), 0
+    shape[axis] = sum(a.shape[axis] for a in arrays)
+    y = np.empty_like(arrays[0], shape=tuple(shape))
+    for a in arrays:
+        begin, end = end, end + a.shape[axis]
+        y[(*before, slice(begin, end))] = a
+    return y
+
+
 def to_host(array: Array) -> Array:
     """The array as NumPy's, a copy if it lives on the GPU: this waits until all work before it is done."""
     return array.get() if on_gpu(array) else array

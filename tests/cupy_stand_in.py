@@ -108,7 +108,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
     def _wrapped_around(self, index: Any) -> Any:
         """CuPy takes arrays of indices modulo the length of their axes, where NumPy refuses those outside."""
         parts = index if isinstance(index, tuple) else (index,)
-        bare = [np.asarray(k, None if k else int) if isinstance(k, list) else _bare(k) for k in parts]
+        bare = [np.asarray(k, None if k else int) if isinstance(k, list) else _as_integers(_bare(k)) for k in parts]
         if not any(k is Ellipsis for k in bare):
             bare.append(Ellipsis)  # which also makes a view of a single number
         dots = next(i for i, k in enumerate(bare) if k is Ellipsis)
@@ -161,6 +161,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         operands = [_operand(x, ufunc) for x in inputs]
         if any(x is NotImplemented for x in operands):
             return NotImplemented
+        if ufunc.__name__ in OF_FLOATS and np.result_type(*operands).kind == "f":
+            return _made(lambda: OF_FLOATS[ufunc.__name__](*operands))
         if out is None:
             return _made(lambda: getattr(ufunc, method)(*operands, **options))
         _done(lambda: getattr(ufunc, method)(*operands, out=tuple(map(_bare, out)), **options))
@@ -204,6 +206,10 @@ def _signature(text: str) -> tuple[set[str], inspect.Signature]:
 def _refuse_as_cupy(arrays: Sequence[ndarray], axis: int) -> None:
     """In CuPy's words, so that no test takes those of NumPy for minidl's."""
     ndim = arrays[0].ndim
+    if _capturing and len(arrays) > 8:
+        raise RuntimeError("the current stream is capturing, so H2D transfers are disallowed")  # of a table of them
+    if not ndim:
+        raise TypeError("zero-dimensional arrays cannot be concatenated")
     if any(x.ndim != ndim for x in arrays):
         raise ValueError("All arrays to concatenate must have the same ndim")
     if -ndim <= axis < ndim and len({tuple(np.delete(x.shape, axis)) for x in arrays}) > 1:
@@ -229,6 +235,13 @@ def _is_mask(key: Any) -> bool:
     return isinstance(key, np.ndarray) and key.dtype == np.bool_
 
 
+def _as_integers(k: Any) -> Any:
+    """CuPy makes integers of an index and of the bounds of a slice, where NumPy refuses what is none."""
+    if isinstance(k, slice):
+        return slice(*(None if bound is None else int(bound) for bound in (k.start, k.stop, k.step)))
+    return int(k) if isinstance(k, (float, str)) else k
+
+
 def _operand(value: Any, ufunc: Any) -> Any:
     """As CuPy takes the operands of a function of elements: its arrays, what has memory on the GPU, and numbers."""
     if isinstance(value, np.ndarray) and value.ndim == 0 and ufunc.__name__ in COMPARISONS:
@@ -238,6 +251,8 @@ def _operand(value: Any, ufunc: Any) -> Any:
     return asarray(value)._host if hasattr(value, "__cuda_array_interface__") else NotImplemented
 
 
+# What CuPy computes in another way than NumPy.
+OF_FLOATS = {"floor_divide": lambda a, b: np.floor(a / b), "remainder": lambda a, b: a - np.floor(a / b) * b}
 COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
 
 

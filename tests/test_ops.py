@@ -424,6 +424,21 @@ def test_the_gradient_of_an_extreme_goes_to_its_nan(function: Any) -> None:
     assert c.grad is not None and c.grad.tolist() == [0, 0.5]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_quotients_rounded_down_and_what_they_leave_are_numpys(dtype: Any, kernels: str) -> None:
+    """Where a / b is rounded to the next integer, too, and where it is none."""
+    special = [0.0, -0.0, 0.1, -0.1, 0.7, 1.0, -1.0, 5.0, -5.0, 1e30, np.inf, -np.inf, np.nan]
+    a, b = (x.ravel().astype(dtype) for x in np.meshgrid(special, special))
+    rng = np.random.default_rng(0)
+    a = np.append(a, (rng.integers(-99, 99, 500) * 0.1).astype(dtype))
+    b = np.append(b, rng.choice([0.1, -0.3, 0.7], 500).astype(dtype))
+    for x, y in ((a, b), (a, 0.1), (-7.0, b)):
+        t = [z if isinstance(z, float) else md.Tensor(z) for z in (x, y)]
+        np.testing.assert_array_equal(np.array((t[0] // t[1]).tolist(), dtype), x // y)
+        np.testing.assert_array_equal(np.array((t[0] % t[1]).tolist(), dtype), x % y)
+
+
 def test_axis_none_is_all_elements_in_one() -> None:
     x = md.Tensor([[3.0, 1.0], [2.0, 4.0]], requires_grad=True)
     for joined in (np.concatenate([x, [[5.0]]], axis=None), md.concatenate((x, [[5.0]]), None)):

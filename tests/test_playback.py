@@ -92,6 +92,11 @@ CASES: dict[str, tuple[Callable[[], list[layers.Layer]], Callable[[], tuple[Arra
         floats,
         {"loss": "mse"},
     ),
+    "a long way": (  # as an LSTM with a loop of its own goes, to more steps than CuPy joins without a table of them
+        lambda: [layers.Reshape((-1, 1)), layers.LSTM(3, recurrent_dropout=0.5), layers.Dense(3)],
+        floats,
+        {"loss": "mse"},
+    ),
     "over time": (
         lambda: [
             layers.SpatialDropout1D(0.5),

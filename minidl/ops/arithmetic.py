@@ -90,7 +90,7 @@ class FloorDivide(Op):
     reads_inputs = False
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a // b
+        return devices.floor_divide(a, b)
 
     def backward(self, dy: Any) -> Any:
         return np.zeros_like(dy), np.zeros_like(dy)
@@ -105,11 +105,11 @@ class Remainder(Op):
         return needs[1]
 
     def forward(self, a: Any, b: Any) -> Any:
-        return a % b
+        return devices.remainder(a, b)
 
     def backward(self, dy: Any) -> Any:
         a, b = map(_bare, self.inputs)
-        return dy, -dy * (a // b) if self.needs[1] else None
+        return dy, -dy * devices.floor_divide(a, b) if self.needs[1] else None
 
 
 class Negative(Op):

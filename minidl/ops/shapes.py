@@ -95,9 +95,8 @@ class Concatenate(Op):
     reads_inputs = False
 
     def forward(self, *arrays: Any, axis: int) -> Any:
-        y = np.concatenate(arrays, axis)
-        self.axis, self.lengths = axis % y.ndim, [a.shape[axis] for a in arrays]
-        return y
+        self.axis, self.lengths = axis, [a.shape[axis] for a in arrays]
+        return devices.joined(arrays, axis)
 
     def backward(self, dy: Any) -> Any:
         before, ends = (slice(None),) * self.axis, itertools.accumulate(self.lengths)
@@ -117,7 +116,7 @@ class Stack(Op):
     def forward(self, *arrays: Any, axis: int) -> Any:
         self.before = (slice(None),) * one_axis(axis, arrays[0].ndim + 1)
         new = (*self.before, None)
-        return np.concatenate(tuple([a[new] for a in arrays]), len(self.before))
+        return devices.joined(tuple([a[new] for a in arrays]), len(self.before))
 
     def backward(self, dy: Any) -> Any:
         return tuple([dy[(*self.before, i)] if need else None for i, need in enumerate(self.needs)])
@@ -213,7 +212,7 @@ def concatenate(tensors: Sequence[Any], axis: int | None = 0) -> Tensor:
     """The tensors one after the other along an existing axis, or the elements of all in one axis if it is None."""
     tensors = _alike("concatenate", tensors)
     tensors, axis = ([flatten(t) for t in tensors], 0) if axis is None else (tensors, axis)
-    _check_joinable([t.shape for t in tensors], axis)
+    axis = _checked_joint([t.shape for t in tensors], axis)
     return Concatenate.apply(*tensors, axis=axis)
 
 
@@ -256,18 +255,21 @@ def _alike(function: str, tensors: Sequence[Any]) -> list[Tensor]:
     return [operands(leader, t)[1] if t.dtype != leader.dtype else t for t in given]
 
 
-def _check_joinable(shapes: list[tuple[int, ...]], axis: int) -> None:
-    """Refuse here what NumPy and CuPy refuse in words of their own."""
+def _checked_joint(shapes: list[tuple[int, ...]], axis: int) -> int:
+    """The axis, counted from the first. What NumPy and CuPy refuse in words of their own is refused here."""
     first, ndim = shapes[0], len(shapes[0])
+    if ndim == 0:
+        raise ValueError("concatenate: tensors of no axes have none to be joined along; use stack()")
+    axis = one_axis(axis, ndim)
     for i, shape in enumerate(shapes):
         if shape == first:
             continue
         text = f"concatenate: tensor 0 has shape {first} and tensor {i} {shape}"
         if len(shape) != ndim:
             raise ValueError(f"{text}; they need the same number of dimensions")
-        axis = one_axis(axis, ndim)
         if (*shape[:axis], *shape[axis + 1 :]) != (*first[:axis], *first[axis + 1 :]):
             raise ValueError(f"{text}; they must agree in all axes but axis {axis}, along which they are joined")
+    return axis
 
 
 _PLAIN = {int, slice, type(None), type(Ellipsis)}
@@ -280,6 +282,8 @@ def _is_plain(key: Any) -> bool:
 
 def _usable(key: Any, x: Tensor) -> Any:
     """A key that x's array takes, and refuses where NumPy's would."""
+    if type(x._array) is not np.ndarray:
+        _check_bounds(key)
     if _is_plain(key):
         return key
     key = _frozen(key, x)
@@ -299,14 +303,23 @@ def _frozen_part(k: Any, x: Tensor) -> Any:
     if isinstance(k, Tensor):
         check_one_device("indexing", x, k)
         return k._array.copy()
-    if isinstance(k, np.generic):
-        return k.item()
-    if type(k) in _PLAIN or isinstance(k, (int, float, str)) or (hasattr(k, "__index__") and not hasattr(k, "__len__")):
+    k = k.item() if isinstance(k, np.generic) else k
+    if isinstance(k, (float, str)):  # of which CuPy would make an integer
+        raise IndexError(f"an index is an integer, a slice, None, … or an array of integers or booleans, got {k!r}")
+    if type(k) in _PLAIN or isinstance(k, int) or (hasattr(k, "__index__") and not hasattr(k, "__len__")):
         return k
     array = devices.as_array(k)
     if isinstance(k, (list, tuple)) and not array.size:
         return array.astype(np.intp)  # NumPy takes [] for floats
     return array.copy()
+
+
+def _check_bounds(key: Any) -> None:
+    """Refuse what NumPy refuses: CuPy would make integers of the bounds of a slice."""
+    for k in key if isinstance(key, tuple) else (key,):
+        for bound in (k.start, k.stop, k.step) if isinstance(k, slice) else ():
+            if bound is not None:
+                operator.index(bound)
 
 
 def _check_indices(key: Any, shape: tuple[int, ...]) -> None:
