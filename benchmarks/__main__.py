@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure minidl beside its peers.")
     add = parser.add_argument
     add("names", nargs="*", type=_name, metavar="NAME", help="none lists them, all runs them all")
-    add("--quick", action="store_true", help="a few cases of each")
+    add("--quick", action="store_true", help="fewer cases of those that have many")
     add("--rounds", type=_rounds, default=7, help="turns of each contestant, of which medians are taken (default: 7)")
     cores = len(os.sched_getaffinity(0))
     add("--threads", type=_threads, default=f"1,{cores}", help="comma-separated, as 1,2 (default: 1 and all cores)")
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _make_folder(folder: Path) -> None:
-    """Before hours of measuring, whose results it is for."""
+    """Before an hour of measuring, whose results it is for."""
     folder.mkdir(parents=True, exist_ok=True)
     try_out(folder / "overhead.json")
 

@@ -5,8 +5,9 @@ python -m benchmarks.cost_model 32 100 64 128        batch, steps, features, uni
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
+import os
 from dataclasses import dataclass
 
 from benchmarks import machine, native
@@ -27,7 +28,8 @@ class Machine:
 
     @property
     def clock(self) -> float:
-        """Cycles a second: a core does two fused multiply-adds of a register in each."""
+        """Cycles a second, in each of which a core does two fused multiply-adds of a register; where it needs two for
+        a register, as a Zen 4, half of them."""
         return self.flops / (4 * self.lanes)
 
 
@@ -62,9 +64,12 @@ def here(isa: str, threads: int, gflops: float) -> Machine:
 
 
 def main() -> None:
-    batch, time, features, units = map(int, sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost_model", description="Predict one LSTM layer.")
+    for name in ("batch", "time", "features", "units"):
+        parser.add_argument(name, type=int)
+    batch, time, features, units = vars(parser.parse_args()).values()
     isa = machine.describe()["isa"]
-    for threads in (1, 2):
+    for threads in sorted({1, len(os.sched_getaffinity(0))}):
         on = here(isa, threads, machine.ceilings(isa, threads)["fma_gflops"])
         infer, train = (predict(batch, time, features, units, training, on) * 1e3 for training in (False, True))
         print(f"{machine.in_words(threads)}: {infer:.3g} ms forward, {train:.3g} ms with backward")

@@ -20,7 +20,6 @@ from benchmarks.result import Result, Row
 from benchmarks.setting import Setting
 
 ABLE = ("ours", "pytorch", "keras_model")
-RUNS = 7
 
 # A text classifier from imports to weights, as a reader of the document would write it.
 PROGRAM = """
@@ -39,7 +38,7 @@ def run(setting: Setting) -> Result:
     result = setting.result("footprint", "Footprint", ABLE)
     installed = [peer for peer in (MINIDL, *PEERS) if peer.installed]
     packages = sorted({package for peer in installed for package in peer.packages})
-    _imports(result, packages)
+    _imports(result, packages, setting.rounds)
     _sizes(result, packages)
     _memory(result, setting)
     _programs(result, setting)
@@ -49,10 +48,10 @@ def run(setting: Setting) -> Result:
 # ---- imports ------------------------------------------------------------------------------
 
 
-def _imports(result: Result, packages: list[str]) -> None:
+def _imports(result: Result, packages: list[str], count: int) -> None:
     """The median over rounds of what importing a package takes beyond starting Python."""
     rounds: dict[str, list[float]] = {package: [] for package in packages}
-    for _ in range(RUNS):
+    for _ in range(count):
         start = _seconds("pass")
         for package, times in rounds.items():
             times.append(_seconds(f"import {package}") - start)
@@ -134,7 +133,7 @@ def _programs(result: Result, setting: Setting) -> None:
     case = "a classifier, ten epochs on four texts, whole process"
     able = {peer.name: peer for peer in setting.peers(ABLE) if peer.module != "pytorch"}
     rounds: dict[str, list[float]] = {name: [] for name in able}
-    for _ in range(3):
+    for _ in range(setting.pick(3, 1)):
         for name, peer in able.items():
             package = "minidl.keras" if peer.module == "ours" else "keras"
             rounds[name].append(_seconds(PROGRAM.format(package=package), peer.environment))

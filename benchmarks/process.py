@@ -204,7 +204,9 @@ def _leave_out(name: str, error: Exception) -> None:
 
 def race(contestants: Mapping[str, Contestant], task: str, rounds: int, **arguments: Any) -> dict[str, Timing]:
     """Time one task in rounds of turns. A contestant that refuses the task is left out."""
-    return run_race(contestants, task, arguments, Pace(rounds), _leave_out)
+    timings = run_race(contestants, task, arguments, Pace(rounds), _leave_out)
+    print("measured:", task, *(f"{name} {value}" for name, value in arguments.items()), file=sys.stderr, flush=True)
+    return timings
 
 
 def run_race(

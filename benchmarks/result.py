@@ -14,6 +14,10 @@ from benchmarks.process import Timing, ratio
 
 OURS = "minidl"
 
+LABELS = ("case", "who")
+COLUMNS = (*LABELS, "first step", "median after it", "spread", "rate", "share of ceiling", "minidl takes")
+TAKES = "“minidl takes”: its time over that of the row, round by round, the median. Below 1 × it is faster."
+
 
 @dataclass
 class Row:
@@ -30,6 +34,21 @@ class Row:
     ratio: float | None = None  # of that one's value to this one
     rate: float | None = None  # GFLOP/s or GB/s
     share: float | None = None  # of what the machine can do at most
+
+    def cells(self) -> dict[str, str]:
+        """What a table shows of it, by column."""
+        spread = "" if self.low is None or self.high is None else f"{_quantity(self.low)} – {_quantity(self.high)}"
+        other = "" if self.against == OURS else f" by {self.against}"
+        return {
+            "case": self.case,
+            "who": self.contestant,
+            "first step": "" if self.first is None else _quantity(self.first),
+            "median after it": _quantity(self.value) if self.unit == "s" else f"{self.value:.4g} {self.unit}",
+            "spread": spread,
+            "rate": "" if self.rate is None else f"{self.rate:.1f} G/s",
+            "share of ceiling": "" if self.share is None else f"{self.share:.0%}",
+            "minidl takes": "" if self.ratio is None else f"{self.ratio:.2f} ×{other}",
+        }
 
 
 @dataclass
@@ -130,23 +149,16 @@ class Result:
         return "\n\n".join(parts) + "\n"
 
     def _rows_table(self) -> str:
-        lines = [
-            "“minidl takes”: its time over that of the row, round by round, the median. Below 1 × it is faster.\n",
-            "| case | | first step | median after it | spread | rate | share of ceiling | minidl takes |",
-            "|---|---|---|---|---|---|---|---|",
-        ]
-        case = None
-        for row in self.rows:
-            spread = "" if row.low is None or row.high is None else f"{_quantity(row.low)} – {_quantity(row.high)}"
-            first = "" if row.first is None else _quantity(row.first)
-            value = _quantity(row.value) if row.unit == "s" else f"{row.value:.4g} {row.unit}"
-            rate = "" if row.rate is None else f"{row.rate:.1f} G/s"
-            share = "" if row.share is None else f"{row.share:.0%}"
-            other = "" if row.against == OURS else f" by {row.against}"
-            times = "" if row.ratio is None else f"{row.ratio:.2f} ×{other}"
-            name = "" if row.case == case else row.case
-            lines.append(f"| {name} | {row.contestant} | {first} | {value} | {spread} | {rate} | {share} | {times} |")
-            case = row.case
+        """Columns that say something of any row."""
+        cells = [row.cells() for row in self.rows]
+        shown = [name for name in COLUMNS if name in LABELS or any(row[name] for row in cells)]
+        lines = ["| " + " | ".join("" if name == "who" else name for name in shown) + " |", "|---" * len(shown) + "|"]
+        if "minidl takes" in shown:
+            lines.insert(0, TAKES + "\n")
+        before = None
+        for row in cells:
+            row["case"], before = "" if row["case"] == before else row["case"], row["case"]
+            lines.append("| " + " | ".join(row[name] for name in shown) + " |")
         return "\n".join(lines)
 
     def _targets_table(self) -> str:
