@@ -5,6 +5,7 @@ What an LSTM computes is held in test_lstm_kernel.py, for `cuda` too.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from typing import Any
 
@@ -219,6 +220,27 @@ def test_every_gpu_and_every_order_of_threads_gives_the_same_bits(
             monkeypatch.setattr(cupy_stand_in, "reverse", True)
             assert_same_bits(check(shape, dtype, mask), expected)
             monkeypatch.setattr(cupy_stand_in, "reverse", False)
+
+
+@pytest.mark.parametrize("processors", [4, 5])
+def test_a_group_of_which_blocks_are_missing_leaves_its_rows_to_the_others(
+    processors: int, on: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CuPy launches no more blocks than it finds room for, and says so; of two groups of three one is whole then."""
+    shape = (5, 3, 2, 70)
+    on(GPU(80, processors, 163 << 10))
+    expected = check(shape, np.float32)
+    of = Form.of
+
+    def one_too_many(*arguments: Any, **options: Any) -> Form:
+        chosen = of(*arguments, **options)
+        assert chosen and chosen.wide and (chosen.blocks, chosen.groups) == (3, 1)
+        return dataclasses.replace(chosen, groups=2, rows=3)
+
+    monkeypatch.setattr(Form, "of", one_too_many)
+    monkeypatch.setattr(_cuda_lstm.Form.of, "cache_clear", of.cache_clear, raising=False)  # which the stand-in calls
+    with pytest.warns(UserWarning, match=f"will be reduced from 6 to {processors}"):
+        assert_same_bits(check(shape, np.float32), expected)
 
 
 def test_the_host_never_waits(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
