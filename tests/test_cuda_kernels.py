@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import math
 import re
 import subprocess
 import sys
@@ -176,6 +177,51 @@ def test_an_array_that_begins_anywhere_gives_the_same_bits(cp: Any, dtype: Any) 
         for weights in (w, same):
             cuda.sgd_step(weights, x[n : 2 * n], 0.5)
         assert w.get().tobytes() == same.get().tobytes()
+
+
+# ---- extremes ---------------------------------------------------------------------------------
+
+
+def blocks_of(shape: tuple[int, ...], axis: int) -> int:
+    """Of a reduction of CuPy's: `_get_block_specs` in cupy/_core/_reduction.pyx."""
+    abreast = max(min(math.prod(shape[axis + 1 :]), 32), 512 // shape[axis])
+    return math.prod(shape) // shape[axis] // (1 << abreast.bit_length() - 1)
+
+
+@stand_in
+@pytest.mark.parametrize("shape", [(1, 400_009, 10), (1, 300_001, 1), (3, 140_003, 7), (2, 90_007, 40)])
+def test_columns_that_are_few_and_long_are_reduced_by_many_blocks(
+    shape: tuple[int, ...], cp: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, seen, reduced = cp.asarray(draw(*shape)), [], cuda._reduced
+
+    def watched(reduce: str, x: Array, axis: int) -> Array:
+        seen.append((x, axis))
+        return reduced(reduce, x, axis)
+
+    monkeypatch.setattr(cuda, "_reduced", watched)
+    cuda.extreme_forward(x, True)
+    (parts, axis), (rest, _) = seen
+    assert blocks_of(parts.shape, axis) > 132
+    assert parts._block is x._block and rest.size < x.size / 100  # a view, and little more
+
+
+@DTYPES
+@pytest.mark.parametrize("numbers", [1, 2, 3, 7, 8, 9, 50, 64])
+@pytest.mark.parametrize(("batch", "columns"), [(1, 1), (1, 3), (2, 1), (3, 5)])
+def test_extremes_of_parts(batch: int, numbers: int, columns: int, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that divide the numbers and parts that leave a rest, with the extreme, one that ties or a NaN in either."""
+    monkeypatch.setattr(cuda, "PART", 4)
+    x = np.round(draw(batch, numbers, columns, dtype=dtype) * 4)
+    for place in (0, numbers // 2, numbers - 1):
+        for value in (99.0, -99.0, np.nan):
+            x[-1, place, 0] = value
+            for largest in (True, False):
+                y = run.extreme_forward(x, largest)
+                np.testing.assert_array_equal(y, reference.extreme_forward(x, largest))
+                dy = draw(batch, columns, dtype=dtype)
+                found = run.extreme_backward(dy, x, y)
+                np.testing.assert_array_equal(found, reference.extreme_backward(dy, x, y))
 
 
 # ---- rows of every length -------------------------------------------------------------------

@@ -64,6 +64,10 @@ SPAN, MANY = 16, 1 << 18
 # there are at least so many blocks, to fill the GPU.
 RECENT, LEAST = 32 << 20, 256
 
+# A reduction of CuPy's over a middle axis has a block for up to 32 columns of a matrix, however many numbers they have.
+# Parts of the axis make more: as many as fill the GPU, of no fewer numbers than take longer than a further launch.
+ABREAST, ENOUGH, PART = 32, 1024, 1024
+
 
 # ---- what they run on -------------------------------------------------------------------
 
@@ -520,10 +524,22 @@ def extreme_forward(x: Array, largest: bool) -> Array:
 
 
 def _over_the_middle(reduce: str, x: Array) -> Array:
-    """A reduction of CuPy's over the middle axis. Beside an axis of one it would take one block for each result."""
+    """A reduction of CuPy's over the middle axis, in any order: of parts of it first, where there are few blocks."""
     batch, numbers, columns = x.shape
-    lean = x.reshape(*([batch] if batch != 1 else []), numbers, *([columns] if columns != 1 else []))
-    return getattr(lean, reduce)(int(batch != 1)).reshape(batch, columns)
+    parts = min(ENOUGH // max(1, batch * _blocks(columns, ABREAST)), numbers // PART)
+    if parts > 1:
+        whole = numbers - numbers % parts
+        of_parts = _reduced(reduce, x[:, :whole].reshape(batch, parts, whole // parts, columns), 2)
+        x = np.concatenate((of_parts, x[:, whole:]), axis=1)  # the rest has fewer numbers than there are parts
+    return _reduced(reduce, x, 1)
+
+
+def _reduced(reduce: str, x: Array, axis: int) -> Array:
+    """A reduction of CuPy's over one axis. Beside an axis of one it would take one block for each result."""
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    above = [n for n in before if n != 1]
+    lean = x.reshape(*above, x.shape[axis], *(n for n in after if n != 1))
+    return getattr(lean, reduce)(len(above)).reshape(before + after)
 
 
 def extreme_backward(dy: Array, x: Array, y: Array) -> Array:
