@@ -17,6 +17,7 @@ import numpy as np
 
 from minidl import devices, kernels, schedules
 from minidl.hyperparameters import integer, number, optional
+from minidl.kernels.axes import sum_of
 from minidl.naming import defined_in, missing_from, resolve, serialize, snake_case, unexpected
 from minidl.ops.coercion import constant_beside
 from minidl.tensors import Tensor, replacement
@@ -474,7 +475,7 @@ def _title(i: int, w: Tensor) -> str:
 
 def _norm(g: Array) -> Any:
     """A number in float64. On the GPU it stays there: to compare it here the processor would have to wait."""
-    total = np.square(g, dtype=np.float64).sum()
+    total = sum_of(np.square(g, dtype=np.float64), None, keepdims=False)
     return np.sqrt(total) if devices.on_gpu(g) else math.sqrt(total)
 
 

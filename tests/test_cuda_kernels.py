@@ -179,6 +179,40 @@ def test_an_array_that_begins_anywhere_gives_the_same_bits(cp: Any, dtype: Any) 
         assert w.get().tobytes() == same.get().tobytes()
 
 
+# ---- sums -------------------------------------------------------------------------------------
+
+
+@stand_in
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, (0, 1), (0, 2), (2, 0, 1), ()])
+def test_a_sum_of_floats_is_the_kernels_however_they_lie(axis: Any, dtype: Any, cp: Any) -> None:
+    """CuPy's own runs in an order that hangs on the GPU, or on one processor."""
+    room = cp.asarray(draw(5, 700, 6).astype(dtype))
+    row = cp.broadcast_to(room[0, 0], (5, 700, 6))
+    for x in (room, room[:, ::2, ::-1], room.transpose(2, 0, 1), row, room[:0], room[0, 0, 0].reshape(1, 1, 1)):
+        cupy_stand_in.launched.clear()
+        y = md.sum(md.as_tensor(x), axis=axis)
+        assert any(name.startswith("sum_") for name in cupy_stand_in.launched) or not x.size
+        dense = md.sum(md.as_tensor(cp.asarray(np.ascontiguousarray(x.get()))), axis=axis)
+        assert y.dtype == dtype and y._array.get().tobytes() == dense._array.get().tobytes()
+        expected = x.get().sum(axis, dtype=np.float64)
+        tolerance = {"rtol": 1e-3, "atol": 1e-2} if dtype == np.float16 else {"rtol": 1e-5, "atol": 1e-4}
+        np.testing.assert_allclose(y._array.get(), expected, **tolerance)
+
+
+@stand_in
+def test_gradients_and_norms_on_the_gpu_are_added_up_by_the_kernels(cp: Any) -> None:
+    b, w = (md.Tensor(np.zeros(n, np.float32), requires_grad=True, device="cuda") for n in ((), 3))
+    y = (b + cp.asarray(draw(4, 5))).T
+    for add_up in (
+        lambda: y.backward(cp.asarray(draw(5, 4))),
+        lambda: md.optimizers.SGD(clipnorm=1.0).apply_gradients([(cp.asarray(draw(3)), w)]),
+    ):
+        cupy_stand_in.launched.clear()
+        add_up()
+        assert any(name.startswith("sum_") for name in cupy_stand_in.launched)
+
+
 # ---- extremes ---------------------------------------------------------------------------------
 
 
@@ -204,6 +238,18 @@ def test_columns_that_are_few_and_long_are_reduced_by_many_blocks(
     (parts, axis), (rest, _) = seen
     assert blocks_of(parts.shape, axis) > 132
     assert parts._block is x._block and rest.size < x.size / 100  # a view, and little more
+
+
+def test_an_extreme_of_what_does_not_lie_dense_is_the_kernels(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy's own, of all elements, would run on one processor."""
+    x = cp.asarray(draw(6, 8))[::2, 1:]
+    t, called = md.Tensor([0.0], device="cuda", requires_grad=True) + x, []
+    for kernel in ("extreme_forward", "extreme_backward"):
+        bare = getattr(cuda, kernel)
+        monkeypatch.setattr(cuda, kernel, lambda *a, bare=bare, kernel=kernel: called.append(kernel) or bare(*a))
+    assert md.max(md.as_tensor(x)).item() == x.get().max() and called == ["extreme_forward"]
+    md.min(t.T).backward()
+    assert called == ["extreme_forward", "extreme_forward", "extreme_backward"]
 
 
 @DTYPES
