@@ -349,6 +349,10 @@ def broadcast_to(array: ndarray, shape: Sequence[int]) -> ndarray:
     return _wrap(np.broadcast_to(_bare(array), shape), array)
 
 
+def divide(a: ndarray, b: ndarray | float) -> ndarray:
+    return _made(lambda: np.divide(_bare(a), _bare(b)))
+
+
 def matmul(a: ndarray, b: ndarray) -> ndarray:
     if _capturing:
         raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")

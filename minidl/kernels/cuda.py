@@ -362,8 +362,10 @@ def multiply(a: Array | float, b: Array | float) -> Array:
 
 
 def divide(a: Array | float, b: Array | float) -> Array:
-    """y = a / b, broadcasting as in NumPy"""
-    return a / b
+    """y = a / b, broadcasting as in NumPy. CuPy's operator goes to a number by way of NumPy, and imports SciPy."""
+    import cupy
+
+    return cupy.divide(a, b)
 
 
 # ---- activations ------------------------------------------------------------------------
