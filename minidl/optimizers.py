@@ -457,14 +457,12 @@ def _gradient(i: int, g: Any, w: Tensor) -> Array:
 
 def _apart(grads: list[Array], weights: list[Tensor]) -> list[Array]:
     """The gradients, copied where they look at the memory of a weight: it may change before they are read."""
-    owners = {id(w._array) for w in weights if w._array.base is None}
-    apart = []
+    owners = {id(devices.owner(w._array)) for w in weights}
+    lent, apart = id(None) in owners, []
     for g in grads:
-        owner = g.base if type(g.base) is np.ndarray else g
-        if len(owners) == len(weights) and (owner.base is None or type(owner.base) is devices.Block):
-            shared = id(owner) in owners  # each owns its memory: nearly always, and quick to tell
-        else:
-            shared = any(np.may_share_memory(g, w._array) for w in weights)
+        owner = devices.owner(g)
+        near = lent or owner is None or id(owner) in owners  # hardly ever; the weights themselves take longer to ask
+        shared = near and any(devices.may_share_memory(g, w._array) for w in weights)
         apart.append(g.copy() if shared else g)
     return apart
 

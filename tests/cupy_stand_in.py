@@ -37,13 +37,14 @@ waited: list[str] = []  # numbers that came back, and what CuPy waits for inside
 asked: list[str] = []
 
 
-class _Memory:
+class PooledMemory:
     """Bytes that are all ones, which is NaN or −1, between two guards."""
 
     def __init__(self, size: int) -> None:
         room = np.full(size + 3 * GUARD, 0xFF, np.uint8)
         begin = -room.ctypes.data % GUARD + GUARD
         self.bytes = room[begin : begin + size]
+        self.ptr = self.bytes.ctypes.data
         self._guards = room[begin - GUARD : begin], room[begin + size : begin + size + GUARD]
         for guard in self._guards:
             guard[:] = 0xA5
@@ -52,11 +53,12 @@ class _Memory:
         return all((guard == 0xA5).all() for guard in self._guards)
 
 
-class _Lent(_Memory):
+class UnownedMemory(PooledMemory):
     """Somebody else's."""
 
-    def __init__(self) -> None:
+    def __init__(self, ptr: int) -> None:
         super().__init__(0)
+        self.ptr = ptr
 
 
 # Of the device's arrays, as of NumPy's: what they return lives on the device.
@@ -71,7 +73,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
 
     __module__ = "cupy"
 
-    def __init__(self, array: Any, memory: _Memory, base: ndarray | None = None) -> None:
+    def __init__(self, array: Any, memory: PooledMemory, base: ndarray | None = None) -> None:
         self._host, self._block, self.base = array, memory, base
 
     @property
@@ -96,7 +98,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
 
     @property
     def data(self) -> SimpleNamespace:
-        return SimpleNamespace(ptr=self._host.ctypes.data)
+        return SimpleNamespace(ptr=self._host.ctypes.data, mem=self._block)
 
     def __getitem__(self, index: Any) -> ndarray:
         return self._made(lambda: self._host[self._wrapped_around(index)])
@@ -180,6 +182,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
             _wait(function.__name__)
         if function is np.concatenate:
             _refuse_as_cupy(given["tup"], given.get("axis", 0))
+        if function is np.may_share_memory and given["a"]._block.ptr != given["b"]._block.ptr:
+            return False  # although both may be lent by one library
         bare, named = tuple(map(_bare, arguments)), {name: _bare(value) for name, value in options.items()}
         return _made(lambda: function(*bare, **named), _all_wrapped)
 
@@ -302,7 +306,7 @@ def _all_wrapped(result: Any) -> Any:
 
 def empty(shape: int | Sequence[int], dtype: Any = float) -> ndarray:
     shape, dtype = (shape,) if isinstance(shape, int) else tuple(shape), np.dtype(dtype)
-    memory = _Memory(math.prod(shape) * dtype.itemsize)
+    memory = PooledMemory(math.prod(shape) * dtype.itemsize)
     if _capturing:
         _capturing[-1].memories.append(memory)
     return ndarray(memory.bytes.view(dtype).reshape(shape), memory)
@@ -342,7 +346,7 @@ def from_dlpack(array: Any) -> ndarray:
 
 
 def _over(array: Any) -> ndarray:
-    return ndarray(array, _Lent())
+    return ndarray(array, UnownedMemory(array.ctypes.data))
 
 
 def broadcast_to(array: ndarray, shape: Sequence[int]) -> ndarray:
@@ -407,7 +411,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.steps: list[Callable[[], Any]] = []
-        self.memories: list[_Memory] = []
+        self.memories: list[PooledMemory] = []
 
     def launch(self) -> None:
         launched.append("graph")
@@ -496,6 +500,7 @@ cuda = SimpleNamespace(
     Stream=Stream,
     get_current_stream=lambda: _streams[-1],
     Event=lambda block, disable_timing: SimpleNamespace(record=lambda: None, synchronize=lambda: _wait("event")),
+    memory=SimpleNamespace(PooledMemory=PooledMemory),
     MemoryPool=lambda: SimpleNamespace(malloc=None, total_bytes=lambda: 3 << 30),
     using_allocator=lambda malloc: contextlib.nullcontext(),
     alloc=lambda size: SimpleNamespace(ptr=0),
