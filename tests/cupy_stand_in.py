@@ -61,10 +61,13 @@ class UnownedMemory(PooledMemory):
         self.ptr = ptr
 
 
-# Of the device's arrays, as of NumPy's: what they return lives on the device.
+# Of the device's arrays, as of NumPy's: what they return lives on the device. With the names that CuPy takes.
 METHODS = {
-    "all", "any", "argmax", "argmin", "astype", "clip", "copy", "max", "min", "prod", "ravel", "reshape", "squeeze",
-    "sum", "swapaxes", "transpose", "view",
+    "all": "axis out keepdims", "any": "axis out keepdims", "argmax": "axis out dtype keepdims",
+    "argmin": "axis out dtype keepdims", "astype": "dtype order copy", "clip": "min max out", "copy": "order",
+    "max": "axis out keepdims", "min": "axis out keepdims", "prod": "axis dtype out keepdims", "ravel": "order",
+    "reshape": "order copy", "squeeze": "axis", "sum": "axis dtype out keepdims", "swapaxes": "axis1 axis2",
+    "transpose": "", "view": "dtype type",
 }  # fmt: skip
 
 
@@ -89,9 +92,16 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         if name == "T":
             return self.transpose()
         if name in METHODS:
-            method = getattr(self._host, name)
-            return lambda *arguments, **options: self._made(lambda: method(*map(_bare, arguments), **options))
+            return functools.partial(self._call, name)
         raise AttributeError(f"CuPy's stand-in has no ndarray.{name}; add it if CuPy's ndarray does")
+
+    def _call(self, name: str, *arguments: Any, **options: Any) -> ndarray:
+        if unknown := options.keys() - METHODS[name].split():
+            raise TypeError(f"{name}() got an unexpected keyword argument {min(unknown)!r}")
+        if name == "clip" and not any(bound is not None for bound in (*arguments, *options.values())):
+            raise ValueError("array_clip: must set either max or min")
+        method = getattr(self._host, name)
+        return self._made(lambda: method(*map(_bare, arguments), **options))
 
     def _made(self, compute: Callable[[], Any]) -> ndarray:
         return _made(compute, lambda result: self if result is self._host else _wrap(result, self))
@@ -106,6 +116,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
     def __setitem__(self, index: Any, value: Any) -> None:
         number = isinstance(value, np.ndarray) and value.ndim == 0
         bare = value if number else _bare(value)
+        if _capturing:
+            self._wrapped_around(index)  # a mask is counted now, which a graph cannot
         _done(lambda: self._host.__setitem__(self._wrapped_around(index), bare))
 
     def _wrapped_around(self, index: Any) -> Any:
@@ -545,7 +557,16 @@ class RawKernel:
 
     def __init__(self, module: RawModule, name: str) -> None:
         self._module, self._name = module, name
-        self.max_dynamic_shared_size_bytes = 48 << 10
+        self._dynamic_shared: dict[int, int] = {}
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        """Of the kernel as it is loaded on the GPU in use, as CuPy has it."""
+        return self._dynamic_shared.get(gpu.id, 48 << 10)
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        self._dynamic_shared[gpu.id] = size
 
     @property
     def kernel(self) -> Any:

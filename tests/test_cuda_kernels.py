@@ -802,6 +802,38 @@ def test_the_stand_in_is_as_strict_as_cupy(cp: Any) -> None:
     assert np.isnan(cp.empty(3, np.float32).get()).all()
 
 
+@stand_in
+def test_the_stand_in_takes_the_arguments_that_cupy_takes(cp: Any) -> None:
+    x = cp.asarray(draw(2, 3))
+    for call, argument in (
+        (lambda: x.sum(initial=0), "initial"),
+        (lambda: x.max(where=True), "where"),
+        (lambda: x.any(where=True), "where"),
+        (lambda: x.astype(np.float64, casting="safe"), "casting"),
+        (lambda: x.clip(0, 1, dtype=np.float64), "dtype"),
+        (lambda: x.transpose(axes=(1, 0)), "axes"),
+    ):
+        with pytest.raises(TypeError, match=f"got an unexpected keyword argument '{argument}'"):
+            call()
+    with pytest.raises(ValueError, match="must set either max or min"):
+        x.clip(None, None)
+    assert x.argmax(1, keepdims=True).shape == (2, 1) and x.sum(axis=0, dtype=np.float64, keepdims=True).size == 3
+
+
+@stand_in
+def test_the_stand_in_captures_no_masked_assignment(cp: Any) -> None:
+    """CuPy reads on the host in how many places a mask is true. An array of indices, and a slice, it need not count."""
+    x, mask, places = cp.zeros(4), cp.asarray(np.array([True, False, True, False])), cp.asarray(np.array([1, -1]))
+    stream = cp.cuda.Stream(non_blocking=True)
+    stream.begin_capture()
+    with pytest.raises(RuntimeError, match="cudaErrorStreamCaptureUnsupported: count of"):
+        x[mask] = 1.0
+    x[places] = 2.0
+    x[:1] = 3.0
+    stream.end_capture().launch()
+    assert x.tolist() == [3, 2, 0, 2]
+
+
 @pytest.mark.skipif(not cupy_stand_in.FLUSHES and not on_device.ON_GPU, reason="this processor keeps denormal numbers")
 def test_denormal_numbers_of_float32_count_as_0_in_arithmetic_alone() -> None:
     x = np.array([1e-40, -1e-40, 1e-37], np.float32)

@@ -256,6 +256,18 @@ def test_the_host_never_waits(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
             cuda.lstm_backward(*slopes, *x, *valid, False, cache)
 
 
+def test_each_gpu_is_asked_for_its_shared_memory(on: Any) -> None:
+    """A kernel is loaded on each GPU by itself, and gets little there before it is asked for more."""
+    (x, *weights), _, _ = make((27, 2, 2, 220), np.float32)
+    with on_device.cupy() as cp:
+        given = [cp.asarray(a) for a in (x, *weights)]
+        for processors in (7, 8):
+            on(GPU(80, processors, 163 << 10))
+            chosen = form(cupy_stand_in.gpu, 27, 220)
+            assert chosen and chosen.shared > _cuda_lstm.UNASKED
+            cuda.lstm_forward(*given)  # the stand-in looks at what it was asked for
+
+
 # ---- under the sanitizers --------------------------------------------------------------------
 
 SANITIZED = """
