@@ -115,13 +115,33 @@ def broadcast_to(array: Array, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(array, shape)
 
 
+def owner(array: Array) -> Any:
+    """Who owns the memory that an array looks at; None if that is another library's, which may lend it twice."""
+    if type(array) is not np.ndarray and on_gpu(array):
+        return kernels.cuda.owner(array)
+    while (base := array.base) is not None and type(base) is not Block:
+        if not isinstance(base, np.ndarray):
+            return None
+        array = base
+    return array
+
+
+def may_share_memory(a: Array, b: Array) -> bool:
+    """Whether two arrays may look at the same memory: nearly always they have other owners, which is quick to tell."""
+    of_a, of_b = owner(a), owner(b)
+    if on_gpu(a) != on_gpu(b) or (of_a is not of_b and of_a is not None and of_b is not None):
+        return False
+    return kernels.cuda.may_share_memory(a, b) if on_gpu(a) else np.may_share_memory(a, b)
+
+
 def divided(y: Any, n: float) -> Any:
-    """y / n, of an array or a tensor. An array of CuPy goes there by way of NumPy, and for that it imports SciPy."""
-    if not on_gpu(y):
-        return kernels.divide(y, n)
-    quotient = y.copy()
-    quotient /= n
-    return quotient
+    """y / n, of an array or a tensor. The operator of CuPy's arrays would import SciPy for a number."""
+    return kernels.cuda.divide(y, n) if on_gpu(y) else kernels.divide(y, n)
+
+
+def negated(x: Any) -> Any:
+    """−x, of an array or a tensor. NumPy's takes longer than a product by the kernel; CuPy's meets no number."""
+    return -x if on_gpu(x) else kernels.multiply(x, -1)
 
 
 def floor_divide(a: Any, b: Any) -> Array:

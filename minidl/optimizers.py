@@ -17,6 +17,7 @@ import numpy as np
 
 from minidl import devices, kernels, schedules
 from minidl.hyperparameters import integer, number, optional
+from minidl.kernels.axes import sum_of
 from minidl.naming import defined_in, missing_from, resolve, serialize, snake_case, unexpected
 from minidl.ops.coercion import constant_beside
 from minidl.tensors import Tensor, replacement
@@ -456,14 +457,12 @@ def _gradient(i: int, g: Any, w: Tensor) -> Array:
 
 def _apart(grads: list[Array], weights: list[Tensor]) -> list[Array]:
     """The gradients, copied where they look at the memory of a weight: it may change before they are read."""
-    owners = {id(w._array) for w in weights if w._array.base is None}
-    apart = []
+    owners = {id(devices.owner(w._array)) for w in weights}
+    lent, apart = id(None) in owners, []
     for g in grads:
-        owner = g.base if type(g.base) is np.ndarray else g
-        if len(owners) == len(weights) and (owner.base is None or type(owner.base) is devices.Block):
-            shared = id(owner) in owners  # each owns its memory: nearly always, and quick to tell
-        else:
-            shared = any(np.may_share_memory(g, w._array) for w in weights)
+        owner = devices.owner(g)
+        near = lent or owner is None or id(owner) in owners  # hardly ever; the weights themselves take longer to ask
+        shared = near and any(devices.may_share_memory(g, w._array) for w in weights)
         apart.append(g.copy() if shared else g)
     return apart
 
@@ -474,7 +473,7 @@ def _title(i: int, w: Tensor) -> str:
 
 def _norm(g: Array) -> Any:
     """A number in float64. On the GPU it stays there: to compare it here the processor would have to wait."""
-    total = np.square(g, dtype=np.float64).sum()
+    total = sum_of(np.square(g, dtype=np.float64), None, keepdims=False)
     return np.sqrt(total) if devices.on_gpu(g) else math.sqrt(total)
 
 

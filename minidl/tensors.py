@@ -543,7 +543,7 @@ def _share_memory(x: Array, y: Array, base: Any) -> bool:
     """Whether y, which looks at the memory of `base`, may look at that of x."""
     if type(base) is np.ndarray and base.base is None and x.base is None:  # each has memory of its own; nearly always
         return base is x and y.size > 0
-    return np.may_share_memory(x, y)
+    return devices.may_share_memory(x, y)
 
 
 def _outputs(op: Op, result: Any) -> Any:

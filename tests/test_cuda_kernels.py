@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import math
 import re
 import subprocess
 import sys
@@ -176,6 +177,97 @@ def test_an_array_that_begins_anywhere_gives_the_same_bits(cp: Any, dtype: Any) 
         for weights in (w, same):
             cuda.sgd_step(weights, x[n : 2 * n], 0.5)
         assert w.get().tobytes() == same.get().tobytes()
+
+
+# ---- sums -------------------------------------------------------------------------------------
+
+
+@stand_in
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, (0, 1), (0, 2), (2, 0, 1), ()])
+def test_a_sum_of_floats_is_the_kernels_however_they_lie(axis: Any, dtype: Any, cp: Any) -> None:
+    """CuPy's own runs in an order that hangs on the GPU, or on one processor."""
+    room = cp.asarray(draw(5, 700, 6).astype(dtype))
+    row = cp.broadcast_to(room[0, 0], (5, 700, 6))
+    for x in (room, room[:, ::2, ::-1], room.transpose(2, 0, 1), row, room[:0], room[0, 0, 0].reshape(1, 1, 1)):
+        cupy_stand_in.launched.clear()
+        y = md.sum(md.as_tensor(x), axis=axis)
+        assert any(name.startswith("sum_") for name in cupy_stand_in.launched) or not x.size
+        dense = md.sum(md.as_tensor(cp.asarray(np.ascontiguousarray(x.get()))), axis=axis)
+        assert y.dtype == dtype and y._array.get().tobytes() == dense._array.get().tobytes()
+        expected = x.get().sum(axis, dtype=np.float64)
+        tolerance = {"rtol": 1e-3, "atol": 1e-2} if dtype == np.float16 else {"rtol": 1e-5, "atol": 1e-4}
+        np.testing.assert_allclose(y._array.get(), expected, **tolerance)
+
+
+@stand_in
+def test_gradients_and_norms_on_the_gpu_are_added_up_by_the_kernels(cp: Any) -> None:
+    b, w = (md.Tensor(np.zeros(n, np.float32), requires_grad=True, device="cuda") for n in ((), 3))
+    y = (b + cp.asarray(draw(4, 5))).T
+    for add_up in (
+        lambda: y.backward(cp.asarray(draw(5, 4))),
+        lambda: md.optimizers.SGD(clipnorm=1.0).apply_gradients([(cp.asarray(draw(3)), w)]),
+    ):
+        cupy_stand_in.launched.clear()
+        add_up()
+        assert any(name.startswith("sum_") for name in cupy_stand_in.launched)
+
+
+# ---- extremes ---------------------------------------------------------------------------------
+
+
+def blocks_of(shape: tuple[int, ...], axis: int) -> int:
+    """Of a reduction of CuPy's: `_get_block_specs` in cupy/_core/_reduction.pyx."""
+    abreast = max(min(math.prod(shape[axis + 1 :]), 32), 512 // shape[axis])
+    return math.prod(shape) // shape[axis] // (1 << abreast.bit_length() - 1)
+
+
+@stand_in
+@pytest.mark.parametrize("shape", [(1, 400_009, 10), (1, 300_001, 1), (3, 140_003, 7), (2, 90_007, 40)])
+def test_columns_that_are_few_and_long_are_reduced_by_many_blocks(
+    shape: tuple[int, ...], cp: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, seen, reduced = cp.asarray(draw(*shape)), [], cuda._reduced
+
+    def watched(reduce: str, x: Array, axis: int) -> Array:
+        seen.append((x, axis))
+        return reduced(reduce, x, axis)
+
+    monkeypatch.setattr(cuda, "_reduced", watched)
+    cuda.extreme_forward(x, True)
+    (parts, axis), (rest, _) = seen
+    assert blocks_of(parts.shape, axis) > 132
+    assert parts._block is x._block and rest.size < x.size / 100  # a view, and little more
+
+
+def test_an_extreme_of_what_does_not_lie_dense_is_the_kernels(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy's own, of all elements, would run on one processor."""
+    x = cp.asarray(draw(6, 8))[::2, 1:]
+    t, called = md.Tensor([0.0], device="cuda", requires_grad=True) + x, []
+    for kernel in ("extreme_forward", "extreme_backward"):
+        bare = getattr(cuda, kernel)
+        monkeypatch.setattr(cuda, kernel, lambda *a, bare=bare, kernel=kernel: called.append(kernel) or bare(*a))
+    assert md.max(md.as_tensor(x)).item() == x.get().max() and called == ["extreme_forward"]
+    md.min(t.T).backward()
+    assert called == ["extreme_forward", "extreme_forward", "extreme_backward"]
+
+
+@DTYPES
+@pytest.mark.parametrize("numbers", [1, 2, 3, 7, 8, 9, 50, 64])
+@pytest.mark.parametrize(("batch", "columns"), [(1, 1), (1, 3), (2, 1), (3, 5)])
+def test_extremes_of_parts(batch: int, numbers: int, columns: int, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that divide the numbers and parts that leave a rest, with the extreme, one that ties or a NaN in either."""
+    monkeypatch.setattr(cuda, "PART", 4)
+    x = np.round(draw(batch, numbers, columns, dtype=dtype) * 4)
+    for place in (0, numbers // 2, numbers - 1):
+        for value in (99.0, -99.0, np.nan):
+            x[-1, place, 0] = value
+            for largest in (True, False):
+                y = run.extreme_forward(x, largest)
+                np.testing.assert_array_equal(y, reference.extreme_forward(x, largest))
+                dy = draw(batch, columns, dtype=dtype)
+                found = run.extreme_backward(dy, x, y)
+                np.testing.assert_array_equal(found, reference.extreme_backward(dy, x, y))
 
 
 # ---- rows of every length -------------------------------------------------------------------
@@ -708,6 +800,38 @@ def test_the_stand_in_is_as_strict_as_cupy(cp: Any) -> None:
     with pytest.raises(AssertionError, match="exp_float32 wrote beside an array of shape"):
         cuda._launch("elementary", "exp_float32", 1, 7, cp.asarray(draw(7)), cp.empty(6, np.float32))
     assert np.isnan(cp.empty(3, np.float32).get()).all()
+
+
+@stand_in
+def test_the_stand_in_takes_the_arguments_that_cupy_takes(cp: Any) -> None:
+    x = cp.asarray(draw(2, 3))
+    for call, argument in (
+        (lambda: x.sum(initial=0), "initial"),
+        (lambda: x.max(where=True), "where"),
+        (lambda: x.any(where=True), "where"),
+        (lambda: x.astype(np.float64, casting="safe"), "casting"),
+        (lambda: x.clip(0, 1, dtype=np.float64), "dtype"),
+        (lambda: x.transpose(axes=(1, 0)), "axes"),
+    ):
+        with pytest.raises(TypeError, match=f"got an unexpected keyword argument '{argument}'"):
+            call()
+    with pytest.raises(ValueError, match="must set either max or min"):
+        x.clip(None, None)
+    assert x.argmax(1, keepdims=True).shape == (2, 1) and x.sum(axis=0, dtype=np.float64, keepdims=True).size == 3
+
+
+@stand_in
+def test_the_stand_in_captures_no_masked_assignment(cp: Any) -> None:
+    """CuPy reads on the host in how many places a mask is true. An array of indices, and a slice, it need not count."""
+    x, mask, places = cp.zeros(4), cp.asarray(np.array([True, False, True, False])), cp.asarray(np.array([1, -1]))
+    stream = cp.cuda.Stream(non_blocking=True)
+    stream.begin_capture()
+    with pytest.raises(RuntimeError, match="cudaErrorStreamCaptureUnsupported: count of"):
+        x[mask] = 1.0
+    x[places] = 2.0
+    x[:1] = 3.0
+    stream.end_capture().launch()
+    assert x.tolist() == [3, 2, 0, 2]
 
 
 @pytest.mark.skipif(not cupy_stand_in.FLUSHES and not on_device.ON_GPU, reason="this processor keeps denormal numbers")

@@ -5,6 +5,7 @@ What an LSTM computes is held in test_lstm_kernel.py, for `cuda` too.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from typing import Any
 
@@ -221,6 +222,27 @@ def test_every_gpu_and_every_order_of_threads_gives_the_same_bits(
             monkeypatch.setattr(cupy_stand_in, "reverse", False)
 
 
+@pytest.mark.parametrize("processors", [4, 5])
+def test_a_group_of_which_blocks_are_missing_leaves_its_rows_to_the_others(
+    processors: int, on: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CuPy launches no more blocks than it finds room for, and says so; of two groups of three one is whole then."""
+    shape = (5, 3, 2, 70)
+    on(GPU(80, processors, 163 << 10))
+    expected = check(shape, np.float32)
+    of = Form.of
+
+    def one_too_many(*arguments: Any, **options: Any) -> Form:
+        chosen = of(*arguments, **options)
+        assert chosen and chosen.wide and (chosen.blocks, chosen.groups) == (3, 1)
+        return dataclasses.replace(chosen, groups=2, rows=3)
+
+    monkeypatch.setattr(Form, "of", one_too_many)
+    monkeypatch.setattr(_cuda_lstm.Form.of, "cache_clear", of.cache_clear, raising=False)  # which the stand-in calls
+    with pytest.warns(UserWarning, match=f"will be reduced from 6 to {processors}"):
+        assert_same_bits(check(shape, np.float32), expected)
+
+
 def test_the_host_never_waits(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that a call does asks the GPU for a value, whichever form runs."""
     inputs, gradients, mask = make((3, 4, 2, 40), np.float32, masked=True)
@@ -232,6 +254,18 @@ def test_the_host_never_waits(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
                 patched.setattr(cp.ndarray, asking, None)
             *_, cache = cuda.lstm_forward(*x, *valid)
             cuda.lstm_backward(*slopes, *x, *valid, False, cache)
+
+
+def test_each_gpu_is_asked_for_its_shared_memory(on: Any) -> None:
+    """A kernel is loaded on each GPU by itself, and gets little there before it is asked for more."""
+    (x, *weights), _, _ = make((27, 2, 2, 220), np.float32)
+    with on_device.cupy() as cp:
+        given = [cp.asarray(a) for a in (x, *weights)]
+        for processors in (7, 8):
+            on(GPU(80, processors, 163 << 10))
+            chosen = form(cupy_stand_in.gpu, 27, 220)
+            assert chosen and chosen.shared > _cuda_lstm.UNASKED
+            cuda.lstm_forward(*given)  # the stand-in looks at what it was asked for
 
 
 # ---- under the sanitizers --------------------------------------------------------------------

@@ -567,6 +567,26 @@ def test_bad_numbers_on_the_gpu_are_named_by_their_value(cp: Any) -> None:
         model.train_on_batch(cp.asarray(np.array([[np.nan, 2.5]])), [1.0])
 
 
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_gradients_over_the_memory_of_a_weight_that_another_library_lends_twice(first: int, cp: Any) -> None:
+    """Of what it lends each array has its own memory to CuPy, who would say that they have nothing in common."""
+    room = cp.asarray(np.arange(6, dtype=np.float32))
+    w, other = md.from_dlpack(room[first : first + 2]), on_gpu(0.0, 0.0, 0.0)
+    g = cp.from_dlpack(room[2:5])
+    md.optimizers.SGD(1.0).apply([on_gpu(10.0, 10.0), g], [w, other])
+    assert other.tolist() == [-2.0, -3.0, -4.0] and w.tolist() == [first - 10.0, first - 9.0]
+
+
+def test_a_step_compares_no_ends_of_gradients_and_weights(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has memory of its own, also those that are views, as the gradient of a bias is."""
+    monkeypatch.setattr(md.devices, "may_share_memory", None)
+    for send in (cp.asarray, np.asarray):
+        w = [md.as_tensor(send(np.zeros(2, np.float32))) for _ in range(3)]
+        views = [send(np.ones((1, 2), np.float32)).reshape(2) for _ in w]
+        md.optimizers.SGD(1.0).apply(views, [md.as_tensor(x._array[:]) for x in w])
+        assert all(x._array.tolist() == [-1.0, -1.0] for x in w)
+
+
 def test_a_state_of_another_device_changes_no_optimizer(cp: Any) -> None:
     w = md.Tensor([1.0, 2.0])
     optimizer = md.optimizers.Adam(0.5)

@@ -98,6 +98,30 @@ def test_a_step_of_the_document_needs_no_scipy(cp: Any, monkeypatch: pytest.Monk
     assert cp.zeros(2) / 2 is not None and met == ["divide of ndarray, int"]  # it would have been seen
 
 
+def test_a_mean_is_divided_in_one_pass_and_minus_meets_no_number(cp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by way of NumPy, as CuPy's operators go to a number, nor in place on a copy, which is one launch more."""
+    met: list[str] = []
+    through_numpy = cp.ndarray.__array_ufunc__
+
+    def watched(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        met.append(f"{ufunc.__name__} of {len([x for x in inputs if isinstance(x, cp.ndarray)])}")
+        return through_numpy(self, ufunc, method, *inputs, **options)
+
+    monkeypatch.setattr(cp.ndarray, "__array_ufunc__", watched)
+    x = md.Tensor([1.0, 2.0, 4.0], device="cuda", requires_grad=True)
+    c, y = x.detach(), x.mean()
+    y.backward()
+    assert met == [] and y.item() == pytest.approx(7 / 3)
+    for of_x, expected in (
+        (lambda: -x, ["negative of 1", "negative of 1"]),
+        (lambda: c - x, ["subtract of 2", "negative of 1"]),
+        (lambda: c / x, ["divide of 2", "multiply of 2", "divide of 2", "divide of 2", "negative of 1"]),
+    ):
+        met.clear(), x.zero_grad()
+        of_x().backward(c)
+        assert met == expected
+
+
 def test_ids_that_are_trusted_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(md.kernels.cuda, "check_ids", False)
     model = on_cuda(loss="binary_crossentropy")

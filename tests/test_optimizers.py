@@ -220,6 +220,15 @@ def test_gradients_over_the_memory_of_a_weight_that_another_library_lends() -> N
     assert [a.item(), b.item()] == [-1.0, 1.0]
 
 
+@pytest.mark.parametrize("weight_is_lent", [True, False])
+def test_a_gradient_and_a_weight_of_which_one_is_lent_the_memory_of_the_other(weight_is_lent: bool) -> None:
+    own = np.array([1.0, 2.0], np.float32)
+    lent = np.frombuffer(memoryview(own), np.float32)
+    w, other = md.as_tensor(lent if weight_is_lent else own), md.Tensor([0.0, 0.0])
+    optimizers.SGD(1.0).apply([[9.0, 9.0], own if weight_is_lent else lent], [w, other])
+    assert other.tolist() == [-1.0, -2.0] and w.tolist() == [-8.0, -7.0]
+
+
 def test_weights_are_told_apart_by_identity() -> None:
     a, b = md.Tensor([1.0]), md.Tensor([1.0])
     optimizer = optimizers.SGD(1.0, momentum=0.5)

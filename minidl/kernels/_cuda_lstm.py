@@ -225,8 +225,9 @@ class Form:
         if not self.wide:
             kernel(*shape, _pointers(*arguments), shared_mem=self.shared)
             return
-        # Cooperative, so that CUDA refuses a grid that is not on the GPU all at once; RawKernel's own switch
-        # for it would link a library that only the whole toolkit has.
+        # Cooperative, so that all blocks are on the GPU at once: where there is no room for them CuPy warns and
+        # launches fewer, and the groups that are whole take the rows of one that is not. RawKernel's own switch for it
+        # would link a library that only the whole toolkit has.
         given = _pointers(*arguments, *self._meeting())
         kernel.kernel(*shape, given, shared_mem=self.shared, enable_cooperative_groups=True)
 

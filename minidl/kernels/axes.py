@@ -7,9 +7,11 @@ import operator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minidl import kernels
+from minidl.kernels import on_gpu
 from minidl.kernels.validate import FLOATS
 
 Axis = int | tuple[int, ...] | None
@@ -61,10 +63,16 @@ def _layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
 def sum_of(x: Any, axis: Axis, keepdims: bool) -> Any:
     """Σ x of an array over the axes."""
     n, kept, left, matrices = layout_of(x.shape, axis)
-    # Of what does not lie dense the kernel would need a copy, and NumPy goes along with the strides.
-    if matrices is None or x.dtype not in FLOATS or not x.flags.c_contiguous:
+    if on_gpu(x) and x.dtype.kind == "f":
+        if x.dtype not in FLOATS:
+            return sum_of(x.astype(np.float32), axis, keepdims).astype(x.dtype)
+        if matrices is None:
+            x = x.transpose(sorted(range(x.ndim), key=lambda a: kept[a] != x.shape[a]))  # those that go behind the rest
+    elif matrices is None or x.dtype not in FLOATS or not x.flags.c_contiguous:
+        # Of what does not lie dense the kernel would need a copy, and NumPy goes along with the strides. CuPy does too,
+        # on few processors, or in an order that hangs on the GPU, which integers do not show.
         return x.sum(axis, keepdims=keepdims)
-    if matrices[2] == 1:
+    if matrices is None or matrices[2] == 1:
         y = kernels.of(x).sum_rows(x.reshape(*left, n))
     else:
         y = kernels.of(x).sum_columns(x.reshape(matrices))
@@ -83,4 +91,5 @@ def extreme_of(x: Any, axis: Axis, keepdims: bool, largest: bool) -> Any:
 
 def takes_extreme(x: Any, layout: Layout) -> bool:
     """Whether a kernel does it. What does not lie dense it would copy, and NumPy goes along with the strides."""
-    return layout.matrices is not None and x.dtype in FLOATS and x.flags.c_contiguous and x.size > 0
+    goes = x.flags.c_contiguous or on_gpu(x)  # CuPy does so on few processors
+    return layout.matrices is not None and x.dtype in FLOATS and goes and x.size > 0

@@ -64,6 +64,10 @@ SPAN, MANY = 16, 1 << 18
 # there are at least so many blocks, to fill the GPU.
 RECENT, LEAST = 32 << 20, 256
 
+# A reduction of CuPy's over a middle axis has a block for up to 32 columns of a matrix, however many numbers they have.
+# Parts of the axis make more: as many as fill the GPU, of no fewer numbers than take longer than a further launch.
+ABREAST, ENOUGH, PART = 32, 1024, 1024
+
 
 # ---- what they run on -------------------------------------------------------------------
 
@@ -165,6 +169,26 @@ def broadcast_to(array: Array, shape: tuple[int, ...]) -> Array:
     import cupy
 
     return cupy.broadcast_to(array, shape)
+
+
+def owner(array: Array) -> Any:
+    """The memory that CuPy has made for an array and all that look at it; None if it is another library's."""
+    import cupy
+
+    memory = array.data.mem
+    return memory if type(memory) is cupy.cuda.memory.PooledMemory else None
+
+
+def may_share_memory(a: Array, b: Array) -> bool:
+    """Whether the ends of two arrays overlap. CuPy says no of two parts of what another library has lent twice."""
+    (a_begin, a_end), (b_begin, b_end) = _ends(a), _ends(b)
+    return a.size > 0 and b.size > 0 and a_begin < b_end and b_begin < a_end
+
+
+def _ends(array: Array) -> tuple[int, int]:
+    ways = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)]
+    begin = array.data.ptr
+    return begin + sum(way for way in ways if way < 0), begin + sum(way for way in ways if way > 0) + array.itemsize
 
 
 def from_dlpack(array: Any) -> Array:
@@ -358,8 +382,10 @@ def multiply(a: Array | float, b: Array | float) -> Array:
 
 
 def divide(a: Array | float, b: Array | float) -> Array:
-    """y = a / b, broadcasting as in NumPy"""
-    return a / b
+    """y = a / b, broadcasting as in NumPy. CuPy's operator goes to a number by way of NumPy, and imports SciPy."""
+    import cupy
+
+    return cupy.divide(a, b)
 
 
 # ---- activations ------------------------------------------------------------------------
@@ -520,10 +546,22 @@ def extreme_forward(x: Array, largest: bool) -> Array:
 
 
 def _over_the_middle(reduce: str, x: Array) -> Array:
-    """A reduction of CuPy's over the middle axis. Beside an axis of one it would take one block for each result."""
+    """A reduction of CuPy's over the middle axis, in any order: of parts of it first, where there are few blocks."""
     batch, numbers, columns = x.shape
-    lean = x.reshape(*([batch] if batch != 1 else []), numbers, *([columns] if columns != 1 else []))
-    return getattr(lean, reduce)(int(batch != 1)).reshape(batch, columns)
+    parts = min(ENOUGH // max(1, batch * _blocks(columns, ABREAST)), numbers // PART)
+    if parts > 1:
+        whole = numbers - numbers % parts
+        of_parts = _reduced(reduce, x[:, :whole].reshape(batch, parts, whole // parts, columns), 2)
+        x = np.concatenate((of_parts, x[:, whole:]), axis=1)  # the rest has fewer numbers than there are parts
+    return _reduced(reduce, x, 1)
+
+
+def _reduced(reduce: str, x: Array, axis: int) -> Array:
+    """A reduction of CuPy's over one axis. Beside an axis of one it would take one block for each result."""
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    above = [n for n in before if n != 1]
+    lean = x.reshape(*above, x.shape[axis], *(n for n in after if n != 1))
+    return getattr(lean, reduce)(len(above)).reshape(before + after)
 
 
 def extreme_backward(dy: Array, x: Array, y: Array) -> Array:
@@ -853,7 +891,7 @@ def adagrad_step(w: Array, g: Array, a: Array, lr: float, epsilon: float) -> Non
 def _overlap(a: Array, b: Array) -> bool:
     """Whether two arrays share memory. To ask NumPy for the six pairs of Adam's takes longer than to launch it."""
     if not (_own(a).flags.c_contiguous and _own(b).flags.c_contiguous):
-        return validate.overlap(a, b)
+        return may_share_memory(a, b) and np.shares_memory(a, b)
     return a.data.ptr < b.data.ptr + b.nbytes and b.data.ptr < a.data.ptr + a.nbytes
 
 

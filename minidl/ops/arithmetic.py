@@ -39,7 +39,7 @@ class Subtract(Op):
         return kernels.subtract(a, b)
 
     def backward(self, dy: Any) -> Any:
-        return dy, kernels.multiply(dy, -1) if self.needs[1] else None
+        return dy, devices.negated(dy) if self.needs[1] else None
 
 
 class Multiply(Op):
@@ -80,7 +80,7 @@ class Divide(Op):
         if not self.needs[1]:
             return da, None
         share = kernels.divide(kernels.multiply(dy, a), b)  # by b twice: b² may be too large, dy / b too small
-        return da, kernels.multiply(kernels.divide(share, b), -1)
+        return da, devices.negated(kernels.divide(share, b))
 
 
 class FloorDivide(Op):
@@ -118,10 +118,10 @@ class Negative(Op):
     reads_inputs = False
 
     def forward(self, x: Any) -> Any:
-        return kernels.multiply(x, -1) if x.dtype in FLOATS else -x
+        return devices.negated(x) if x.dtype in FLOATS else -x
 
     def backward(self, dy: Any) -> Any:
-        return kernels.multiply(dy, -1)
+        return devices.negated(dy)
 
 
 class Power(Op):
@@ -237,7 +237,7 @@ class Clip(Op):
 
     def forward(self, x: Any, low: Any, high: Any) -> Any:
         self.low, self.high = low, high
-        return x.clip(low, high)
+        return x.copy() if low is None and high is None else x.clip(low, high)  # which CuPy refuses without a bound
 
     def backward(self, dy: Any) -> Any:
         x = constant(self.inputs[0])

@@ -67,6 +67,7 @@ extern "C" __global__ void __launch_bounds__(512)
     const int warp = threadIdx.x / 32, warps = blockDim.x / 32, width = warps * PARTS * DEPTH;
     const int part = threadIdx.x % 32 / UNITS, lane = threadIdx.x % UNITS, q_own = threadIdx.x / UNITS;
     const int group = blockIdx.x / BLOCKS, groups = gridDim.x / BLOCKS;
+    if (group == groups) return; // some of its blocks are missing; the others take its rows
     const int unit = blockIdx.x % BLOCKS * UNITS + lane, begin = warp * PARTS * DEPTH;
     constexpr int pack = Pack<real>::size;
     Gates* const biases = (Gates*)memory; // (UNITS,)
@@ -179,6 +180,7 @@ extern "C" __global__ void __launch_bounds__(512)
     extern __shared__ __align__(16) unsigned char memory[];
     const int rank = blockIdx.x % BLOCKS, lane = threadIdx.x % UNITS, q_own = threadIdx.x / UNITS;
     const int group = blockIdx.x / BLOCKS, groups = gridDim.x / BLOCKS;
+    if (group == groups) return; // some of its blocks are missing; the others take its rows
     const int unit = rank * UNITS + lane, part = threadIdx.x % SHARING, to = threadIdx.x / SHARING * 4;
     Gates* const slopes = (Gates*)memory;                   // (2, rows, UNITS)
     real* const parts = (real*)(slopes + 2 * rows * UNITS); // (rows, SUBTOTALS, UNITS)
