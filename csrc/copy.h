@@ -4,8 +4,6 @@
 
 #include "simd.h"
 
-INLINE ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-
 /* ---- transposing --------------------------------------------------------------------------------- */
 
 /* A vector is seen as pieces of 16 bytes. zip_low and zip_high give the numbers of the lower and of the upper halves of

@@ -8,8 +8,11 @@
       are not dense to [block][k][row], where a block reads whole lines, unless it lies well enough to stay in the
       cache as it is. So no strides are slow, unless there is no memory for the copies of a.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
-   4. Few rows or columns. What has no more than FEW_ROWS of them goes another way (thin.c), if the other matrix is
-      dense one way or the other.
+   4. Few rows or columns. They go other ways (thin.c), which gemm() chooses in this order:
+        one column                                                        gemm_column
+        FEW_ROWS columns at most, fewer than rows, and a dense            gemm_few_columns
+        NARROW columns at most, or SOME_ROWS rows and b near and dense    gemm_direct
+        FEW_ROWS rows at most, and b dense                                gemm_few_rows
    5. Bits. An entry of c is the sum of its runs in order, each run summed in order; where c is one column, lane
       by lane, and then the lanes. Strides, copies, tiles, threads and the other rows have no part in it. */
 
@@ -23,7 +26,6 @@
 #define TILE_ROWS (42 * BLOCK_ROWS) /* whose copies of a run take some 256 KiB */
 #define TILE_COLUMNS (64 * SLIVER)
 #define CLOSE_BYTES (1 << 15) /* a run of a tile that lies within so many is not copied */
-#define COPY_WORK (1 << 14)   /* numbers whose copying is worth waking a thread for */
 
 /* c where k is 0 */
 static void sum_nothing(ptrdiff_t m, ptrdiff_t n, real *c, ptrdiff_t c_row)
@@ -326,15 +328,14 @@ static void multiply_tile(const Gemm *g, ptrdiff_t i, ptrdiff_t j, real *a_copy,
 static void multiply_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
-    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    const unsigned before = begin_flush(g);
     for (ptrdiff_t task = begin; task < end; task++) {
         real *a_copy = g->copies ? g->copies + task * (a_copy_size(g) + b_copy_size(g)) : NULL;
         real *b_copy = g->copies ? a_copy + a_copy_size(g) : NULL;
         for (ptrdiff_t tile = task * g->tiles / g->tasks; tile < (task + 1) * g->tiles / g->tasks; tile++)
             multiply_tile(g, tile / g->across * g->tile_rows, tile % g->across * g->tile_columns, a_copy, b_copy);
     }
-    if (g->flags & GEMM_FLUSH)
-        denormals_restore(before);
+    end_flush(g, before);
 }
 
 /* As few parts as there can be of at most so many, all of about the same size, in steps. */
@@ -348,7 +349,7 @@ static ptrdiff_t part_of(ptrdiff_t n, ptrdiff_t most, ptrdiff_t step)
 static void choose_tiles(Gemm *g)
 {
     const double work = (double)g->m * (double)g->n * (double)g->k;
-    const ptrdiff_t threads = min_of(parallel_free_threads(), 1 + (ptrdiff_t)(work / THREAD_WORK));
+    const ptrdiff_t threads = min_of(parallel_free_threads(), 1 + (ptrdiff_t)(work / (double)THREAD_WORK));
     ptrdiff_t rows = TILE_ROWS, columns = TILE_COLUMNS;
     for (;;) {
         g->tile_rows = part_of(g->m, rows, BLOCK_ROWS);
@@ -462,10 +463,10 @@ int NAME(gemm_stack)(ptrdiff_t count, const ptrdiff_t *places, ptrdiff_t m, ptrd
     Stack s = {{m, n, k, a, a_row, a_col, b, b_row, b_col, c, n, 0}, places, failed};
     const double work = (double)m * (double)n * (double)k;
     const int threads = parallel_free_threads();
-    if (count < 4 * threads && work > THREAD_WORK * threads)
+    if (count < 4 * threads && work > (double)(THREAD_WORK * threads))
         multiply_stack(&s, 0, count);
     else
-        parallel_for(count, 1 + (ptrdiff_t)(THREAD_WORK / (work + 1)), multiply_stack, &s);
+        parallel_for(count, 1 + (ptrdiff_t)((double)THREAD_WORK / (work + 1)), multiply_stack, &s);
     const int any = memchr(failed, 1, (size_t)count) != NULL;
     memory_give(failed);
     return any ? -1 : 0;

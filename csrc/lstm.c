@@ -31,7 +31,6 @@
 #include "memory.h"
 #include "parallel.h"
 
-#define COPY_WORK (1 << 14)   /* numbers whose copying is worth waking a thread for */
 #define FORWARD_ROWS 256      /* of a chunk: the gates of so many fit the cache beside W and R */
 #define BACKWARD_ROWS 256     /* as many as the products over them need to run at full speed */
 #define LARGE_ROWS 512        /* the same where dR does not stay near from chunk to chunk */
@@ -42,7 +41,6 @@
 #define OWN_ROWS 512          /* of a thread, in all steps, for which it packs W and R for itself */
 #define APART 1024            /* numbers between the states of two threads: a core fetches beyond what it reads */
 #define STEP_WORK (1 << 15)   /* multiplications of a step that are worth a meeting */
-#define THREAD_WORK (1 << 18) /* multiplications that are worth waking a thread for */
 
 typedef struct {
     ptrdiff_t begin, end;
@@ -65,9 +63,6 @@ typedef struct {
 typedef struct {
     ptrdiff_t row, rows_end, unit, units_end;
 } Share;
-
-static ptrdiff_t min_of(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t step) { return (n + step - 1) / step * step; }
 
 /* As few chunks as there can be of at most so many rows, all of about the same size */
 static ptrdiff_t chunk_steps(const Sequence *s, ptrdiff_t rows)

@@ -15,6 +15,10 @@ typedef void (*range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
    or while another thread of the program is using the pool, it runs everything in the calling thread. */
 void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context);
 
+/* So many multiplications, or numbers to be copied, are worth waking a thread for. */
+#define THREAD_WORK ((ptrdiff_t)300000)
+#define COPY_WORK ((ptrdiff_t)1 << 14)
+
 /* From 1 to PARALLEL_MAX; the threads are made when first needed. */
 #define PARALLEL_MAX 256
 void parallel_set_threads(int threads);

@@ -4,10 +4,7 @@
 
 #include "block.h"
 #include "copy.h"
-
-#define THREAD_WORK 3e5 /* multiplications that are worth waking a thread for */
-
-INLINE ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t step) { return (n + step - 1) / step * step; }
+#include "kernels.h"
 
 typedef struct {
     ptrdiff_t m, n, k;
@@ -22,8 +19,16 @@ typedef struct {
     ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
     ptrdiff_t tasks;                                  /* each takes its share of the tiles */
     real *copies;                                     /* of a and b, for each task */
-    int far; /* thin.c: whether what is read once comes from afar */
+    int far;   /* thin.c: whether what is read once comes from afar, */
+    int whole; /* and whether the rows of b are whole vectors */
 } Gemm;
+
+INLINE unsigned begin_flush(const Gemm *g) { return g->flags & GEMM_FLUSH ? denormals_flush() : 0; }
+INLINE void end_flush(const Gemm *g, unsigned before)
+{
+    if (g->flags & GEMM_FLUSH)
+        denormals_restore(before);
+}
 
 /* c = sum, or += with accumulate. What does not change from sum to sum must be a constant here. */
 INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c, ptrdiff_t c_row, ptrdiff_t last,

@@ -1,5 +1,6 @@
-/* Products in which one matrix has few rows or few columns. Packing b, as gemm.c does, would cost as much as the
-   product, and most lanes of a block would be idle. The sums are those of gemm.c, bit for bit.
+/* Products in which a matrix has few rows or few columns, or some rows and the other one is not too large. Packing b, as
+   gemm.c does, would cost too much beside the product, and in a block many lanes would be idle. The sums are those of
+   gemm.c, bit for bit. Rows are dense if the numbers of a row are neighbours in memory, columns likewise.
 
    1. A narrow b, or some rows. b is read as it is, again for each few rows of a, whose sums wait in registers; it is
       copied only where it is narrow and its rows are not dense or leave parts of vectors over.
@@ -36,10 +37,10 @@ INLINE void multiply_direct(const int rows, const int vecs, const int whole, ptr
 }
 
 /* The same for these rows and vectors */
-static void multiply_block(ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t n, ptrdiff_t k, const Gemm *g, const real *a,
-                           const real *b, real *c, int accumulate)
+static void multiply_direct_block(ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t n, ptrdiff_t k, const Gemm *g,
+                                  const real *a, const real *b, real *c, int accumulate)
 {
-    switch ((rows * 8 + vecs) * 2 + (g->copies != NULL)) {
+    switch ((rows * 8 + vecs) * 2 + g->whole) {
 #define BLOCK(rows, vecs, whole)                                                                          \
     case ((rows) * 8 + (vecs)) * 2 + (whole):                                                             \
         multiply_direct(rows, vecs, whole, n, k, g, a, b, c, accumulate);                                 \
@@ -67,9 +68,10 @@ static void multiply_strips(const Gemm *g, ptrdiff_t first, ptrdiff_t m, ptrdiff
             across = left < vecs ? 1 : vecs;
             for (ptrdiff_t block = 0, i = first, rows; block < blocks; block++, i += rows) {
                 rows = m / blocks + (block < m % blocks);
-                multiply_block(rows, across, min_of(LANES, columns_end - j - (across - 1) * LANES),
-                               min_of(DEPTH, g->k - k), g, g->a + i * g->a_row + k * g->a_col, g->b + k * g->b_row + j,
-                               g->c + i * g->c_row + j, k > 0 || (g->flags & GEMM_ACCUMULATE));
+                multiply_direct_block(rows, across, min_of(LANES, columns_end - j - (across - 1) * LANES),
+                                      min_of(DEPTH, g->k - k), g, g->a + i * g->a_row + k * g->a_col,
+                                      g->b + k * g->b_row + j, g->c + i * g->c_row + j,
+                                      k > 0 || (g->flags & GEMM_ACCUMULATE));
             }
         }
 }
@@ -77,22 +79,20 @@ static void multiply_strips(const Gemm *g, ptrdiff_t first, ptrdiff_t m, ptrdiff
 static void multiply_some_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
-    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    const unsigned before = begin_flush(g);
     multiply_strips(g, begin, end - begin, 0, g->n);
-    if (g->flags & GEMM_FLUSH)
-        denormals_restore(before);
+    end_flush(g, before);
 }
 
 static void multiply_some_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
-    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    const unsigned before = begin_flush(g);
     multiply_strips(g, 0, g->m, begin, end);
-    if (g->flags & GEMM_FLUSH)
-        denormals_restore(before);
+    end_flush(g, before);
 }
 
-/* Whether a copy of b in rows of whole vectors pays: parts of vectors are slow to read beside whole ones. */
+/* Whether a copy of b in rows of whole vectors pays: a part of one is slow to read beside one or three whole ones. */
 static int copies_b(const Gemm *g)
 {
     return g->b_col != 1 || (g->n <= NARROW && g->m >= 2 * FEW_ROWS && g->n % LANES && g->n / LANES % 2);
@@ -108,6 +108,7 @@ static int copy_b(Gemm *g)
         vstore(g->copies + (k + 1) * width - LANES, vset(0));
     copy_matrix(g->k, g->n, g->b, g->b_row, g->b_col, g->copies, width);
     g->b = g->copies;
+    g->whole = 1;
     g->b_row = width;
     g->b_col = 1;
     return 0;
@@ -118,10 +119,9 @@ int NAME(gemm_direct)(Gemm *g)
     if (copies_b(g) && copy_b(g))
         return -1;
     if (g->n <= NARROW)
-        parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), DIRECT_ROWS(g->n)),
-                     multiply_some_rows, g);
+        parallel_for(g->m, round_up(1 + THREAD_WORK / (g->n * g->k), DIRECT_ROWS(g->n)), multiply_some_rows, g);
     else
-        parallel_for(g->n, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->m * g->k), SLIVER), multiply_some_columns, g);
+        parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), SLIVER), multiply_some_columns, g);
     memory_give(g->copies);
     return 0;
 }
@@ -179,7 +179,7 @@ INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const
 static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
-    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    const unsigned before = begin_flush(g);
     const ptrdiff_t strip = SUMS / g->m;
     for (ptrdiff_t j = begin; j < end; j += strip)
         for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
@@ -195,15 +195,14 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 #undef FEW
             }
         }
-    if (g->flags & GEMM_FLUSH)
-        denormals_restore(before);
+    end_flush(g, before);
 }
 
 /* ---- few rows, and b with dense columns ----------------------------------------------------------- */
 
 /* sum[r] += a[r][k] b[k][j] for `depth` values of k and up to LANES columns j of b, which is transposed in registers */
-INLINE void multiply_tile(const int rows, ptrdiff_t columns, ptrdiff_t depth, const Gemm *g, const real *a,
-                          const real *b, vec *sum)
+INLINE void multiply_turned_tile(const int rows, ptrdiff_t columns, ptrdiff_t depth, const Gemm *g, const real *a,
+                                 const real *b, vec *sum)
 {
     vec column[LANES];
     transpose_tile(columns, depth, b, g->b_col, column);
@@ -229,11 +228,11 @@ INLINE void multiply_tiles(const int rows, const int vecs, ptrdiff_t n, ptrdiff_
             for (ptrdiff_t j = 0; j < columns && ahead; j++)
                 FETCH_FAR(from + j * g->b_col + ahead);
             if (columns == LANES && deep == LANES)
-                multiply_tile(rows, LANES, LANES, g, a, from, sum + v * rows);
+                multiply_turned_tile(rows, LANES, LANES, g, a, from, sum + v * rows);
             else if (deep == LANES)
-                multiply_tile(rows, columns, LANES, g, a, from, sum + v * rows);
+                multiply_turned_tile(rows, columns, LANES, g, a, from, sum + v * rows);
             else
-                multiply_tile(rows, columns, deep, g, a, from, sum + v * rows);
+                multiply_turned_tile(rows, columns, deep, g, a, from, sum + v * rows);
         }
     }
 }
@@ -266,7 +265,7 @@ INLINE void multiply_dense_range(const int rows, const Gemm *g, ptrdiff_t begin,
 static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
-    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    const unsigned before = begin_flush(g);
     switch (g->m) {
 #define FEW(rows)                                                                                         \
     case rows:                                                                                            \
@@ -275,8 +274,7 @@ static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t en
         FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
 #undef FEW
     }
-    if (g->flags & GEMM_FLUSH)
-        denormals_restore(before);
+    end_flush(g, before);
 }
 
 static range_fn few_rows_of(const Gemm *g) { return g->b_col == 1 ? multiply_few_rows : multiply_few_rows_dense; }
@@ -297,7 +295,7 @@ static int is_far(ptrdiff_t numbers, ptrdiff_t bytes) { return numbers * (ptrdif
 void NAME(gemm_few_rows)(Gemm *g)
 {
     g->far = is_far(g->n * g->k, g->b_col == 1 ? SECOND_LEVEL : THIRD_LEVEL);
-    parallel_for(g->n, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->m * g->k), SLIVER), few_rows_of(g), g);
+    parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), SLIVER), few_rows_of(g), g);
 }
 
 /* ---- few columns --------------------------------------------------------------------------------- */
@@ -325,7 +323,7 @@ static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 void NAME(gemm_few_columns)(Gemm *g)
 {
     g->far = is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
-    parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, g);
+    parallel_for(g->m, round_up(1 + THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, g);
 }
 
 /* ---- one column ---------------------------------------------------------------------------------- */
@@ -380,7 +378,7 @@ INLINE void store_products(const Gemm *g, ptrdiff_t first, ptrdiff_t rows, const
 /* Entries of c, so many at a time */
 INLINE void multiply_column(const int together, const int far, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
 {
-    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    const unsigned before = begin_flush(g);
     for (ptrdiff_t i = begin, rows; i < end; i += rows) {
         const real *a = g->a + i * g->a_row;
         real product[MOST_ROWS];
@@ -391,8 +389,7 @@ INLINE void multiply_column(const int together, const int far, const Gemm *g, pt
             multiply_dense(together, far, g->k, a, g->a_row, g->b, product);
         store_products(g, i, rows, product);
     }
-    if (g->flags & GEMM_FLUSH)
-        denormals_restore(before);
+    end_flush(g, before);
 }
 
 /* Functions of their own, because the compiler makes less of one for all. */
@@ -450,25 +447,24 @@ static void multiply_turned(ptrdiff_t rows, const Gemm *g, const real *a, real *
     memcpy(product, sum[0], (size_t)rows * sizeof(real));
 }
 
-static void multiply_dense_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+static void multiply_turned_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
-    const unsigned before = g->flags & GEMM_FLUSH ? denormals_flush() : 0;
+    const unsigned before = begin_flush(g);
     for (ptrdiff_t i = begin; i < end; i += TURNED) {
         const ptrdiff_t rows = min_of(TURNED, end - i);
         real product[TURNED];
         multiply_turned(rows, g, g->a + i, product);
         store_products(g, i, rows, product);
     }
-    if (g->flags & GEMM_FLUSH)
-        denormals_restore(before);
+    end_flush(g, before);
 }
 
 /* c (m, 1), with a and b made dense along k where they are not and have to be. */
 int NAME(gemm_column)(Gemm *g)
 {
     if (g->a_row == 1 && g->a_col != 1) {
-        parallel_for(g->m, round_up(1 + (ptrdiff_t)THREAD_WORK / g->k, LANES), multiply_dense_rows, g);
+        parallel_for(g->m, round_up(1 + THREAD_WORK / g->k, LANES), multiply_turned_rows, g);
         return 0;
     }
     const ptrdiff_t a_size = g->a_col == 1 ? 0 : g->m * g->k, b_size = g->b_row == 1 ? 0 : g->k;
@@ -484,7 +480,7 @@ int NAME(gemm_column)(Gemm *g)
         copy_matrix(1, g->k, g->b, 0, g->b_row, copies + a_size, g->k);
         g->b = copies + a_size;
     }
-    parallel_for(g->m, 1 + (ptrdiff_t)THREAD_WORK / g->k, dense_rows_of(g), g);
+    parallel_for(g->m, 1 + THREAD_WORK / g->k, dense_rows_of(g), g);
     memory_give(copies);
     return 0;
 }
