@@ -37,7 +37,7 @@ def backpropagate(
     """The gradient of Σ seed · root for the targets, by id; without targets, for the leaves.
 
     Gradients are arrays that nobody else holds, or Tensors with `create_graph`. Nothing is
-    searched beyond the tensors of `boundary`.
+    searched beyond the tensors of `boundary`, as the inputs of a fused op are to its composition.
     """
     if create_graph and not modes.get().recording:
         with enable_grad():
@@ -67,7 +67,9 @@ def backpropagate(
     for key, t in graph.leaves.items():
         if key in wanted and key in gradients.sums:
             dx = gradients.sums[key]
-            kept[key] = t, dx if key in gradients.own else dx * 1 if create_graph else dx.copy()
+            if key not in gradients.own:
+                dx = dx * 1 if create_graph else dx.copy()
+            kept[key] = t, dx
     return kept
 
 

@@ -227,7 +227,7 @@ def affine_backward(
     return dy @ w.T if needs[0] else None, x.T @ dy if needs[1] else None, dy.sum(0) if needs[2] else None
 
 
-# ---- sums -------------------------------------------------------------------------------
+# ---- sums and extremes ------------------------------------------------------------------
 
 
 def sum_rows(x: Array) -> Array:
@@ -240,9 +240,6 @@ def sum_columns(x: Array) -> Array:
     """y = Σ x over the last axis but one."""
     validate.axes("sum_columns", x, 2)
     return np.asarray(x.sum(-2))
-
-
-# ---- the cost of errors -----------------------------------------------------------------
 
 
 def extreme_forward(x: Array, largest: bool) -> Array:
@@ -260,6 +257,9 @@ def extreme_backward(dy: Array, x: Array, y: Array) -> Array:
     ties = (x == y[:, None]) | np.isnan(x)  # a NaN equals nothing
     share = dy * (1 / ties.sum(1)).astype(dy.dtype)
     return np.where(ties, share[:, None], dy.dtype.type(0))
+
+
+# ---- the cost of errors -----------------------------------------------------------------
 
 
 def huber_forward(e: Array, delta: float) -> Array:
@@ -495,7 +495,7 @@ def lstm_backward(
     reverse: bool,
     cache: LSTMCache,
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """Back-propagation through time. A gradient of None stands for zeros.
+    """Back-propagation through time. A gradient of None stands for zeros; i, f, g, o are what σ and tanh made of z.
 
         dh += dy_t            do = dh tanh(c)       dc += dh o (1 − tanh² c)
         di = dc g             df = dc c_before      dg = dc i          dc ← dc f
@@ -515,7 +515,7 @@ def lstm_backward(
     dx, dW, dR, db = (np.zeros_like(a) for a in (x, kernel, recurrent, bias))
     dh = np.zeros_like(h0) if dh is None else dh.copy()
     dc = np.zeros_like(c0) if dc is None else dc.copy()
-    dlast = np.zeros_like(h0)
+    dlast = np.zeros_like(h0)  # of the outputs after this step that repeat it, as masked steps do
     for step, t in reversed(list(enumerate(_order(time, reverse)))):
         valid = np.ones((batch, 1), bool) if mask is None else mask[:, t, None]
         if dy is not None:
