@@ -25,6 +25,7 @@ import pytest
 import minidl as md
 from benchmarks import __main__ as command_line
 from benchmarks import (
+    aims,
     breakdown,
     footprint,
     gpu,
@@ -113,6 +114,26 @@ def test_threads_are_as_many_as_there_are_cores_at_most(refusal: Callable[..., s
     most = len(os.sched_getaffinity(0))
     expected = f"--threads: expected numbers from 1 to {most}, the cores there are, between commas, got {given!r}"
     assert refusal("overhead", "--threads", given).endswith(expected)
+
+
+def test_the_summary_of_the_aims_is_that_of_the_results_beside_it() -> None:
+    written = (aims.RESULTS / "README.md").read_text(encoding="utf-8")
+    machines = re.findall(r"\[(\w+)\]\(\1\)", written)
+    assert len(machines) >= 3
+    assert written == aims.summary(machines), "run `python -m benchmarks.aims > benchmarks/results/README.md`"
+
+
+def test_an_aim_that_is_missed_stands_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(aims, "RESULTS", tmp_path)
+    one, other = (Result("ops", "", {}, {}) for _ in range(2))
+    one.aim("exp, each (worst: exp 4096)", 1, 1.2)
+    other.aim("exp, each (worst: exp 65536)", 1, 0.9)
+    other.aim("share", 0.8, 0.85, at_most=False)
+    one.write(tmp_path / "one")
+    other.write(tmp_path / "other")
+    lines = aims.summary(["one", "other"]).splitlines()
+    assert "| exp, each | ≤ 1 | **1.2** exp 4096 | 0.9 |" in lines
+    assert "| share | ≥ 0.8 |  | 0.85 |" in lines
 
 
 def test_results_have_a_place_before_they_are_measured(
