@@ -125,16 +125,30 @@ INLINE void copy_transposed(ptrdiff_t rows, ptrdiff_t columns, const real *from,
 
 /* ---- all copies ---------------------------------------------------------------------------------- */
 
+/* Four loads and then four stores: a load that has to wait between stores holds up those behind it. */
+INLINE void copy_row(ptrdiff_t n, const real *from, real *to, const int past)
+{
+    ptrdiff_t done = 0;
+    for (; done + 4 * LANES <= n; done += 4 * LANES) {
+        vec v[4];
+        UNROLL for (int j = 0; j < 4; j++)
+            v[j] = vload(from + done + j * LANES);
+        UNROLL for (int j = 0; j < 4; j++)
+            vstore_past(to + done + j * LANES, v[j], LANES, past);
+    }
+    FOR_VECTORS(done, n, vstore_past(to + i, vload_n(from + i, n), n, past););
+}
+
 INLINE void copy_rows(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptrdiff_t from_row, real *to,
                       ptrdiff_t to_row)
 {
     for (ptrdiff_t row = 0; row < rows; row++, from += from_row, to += to_row)
-        FOR_VECTORS(0, columns, vstore_n(to + i, vload_n(from + i, n), n););
+        copy_row(columns, from, to, 0);
 }
 
 /* to (rows, columns), its rows to_row apart, from any strides */
-static void copy_matrix(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptrdiff_t from_row, ptrdiff_t from_col,
-                        real *to, ptrdiff_t to_row)
+static inline void copy_matrix(ptrdiff_t rows, ptrdiff_t columns, const real *from, ptrdiff_t from_row,
+                               ptrdiff_t from_col, real *to, ptrdiff_t to_row)
 {
     if (from_col == 1)
         copy_rows(rows, columns, from, from_row, to, to_row);

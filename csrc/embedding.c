@@ -1,5 +1,4 @@
-#include "simd.h"
-
+#include "copy.h"
 #include "kernels.h"
 #include "parallel.h"
 
@@ -11,30 +10,16 @@ typedef struct {
     int past; /* y is written past the caches */
 } Job;
 
-/* Four loads and then four stores: a load that has to wait between stores holds up those behind it. */
-INLINE ptrdiff_t copy_fours(const real *from, real *to, ptrdiff_t n, const int past)
-{
-    ptrdiff_t i = 0;
-    for (; i + 4 * LANES <= n; i += 4 * LANES) {
-        vec v[4];
-        UNROLL
-        for (int j = 0; j < 4; j++)
-            v[j] = vload(from + i + j * LANES);
-        UNROLL
-        for (int j = 0; j < 4; j++)
-            vstore_past(to + i + j * LANES, v[j], LANES, past);
-    }
-    return i;
-}
-
 static void gather(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Job job = *(const Job *)context;
     for (ptrdiff_t row = begin; row < end; row++) {
         const real *from = job.from + job.ids[row] * job.units;
         real *to = job.to + row * job.units;
-        const ptrdiff_t done = job.past ? copy_fours(from, to, job.units, 1) : copy_fours(from, to, job.units, 0);
-        FOR_VECTORS(done, job.units, vstore_past(to + i, vload_n(from + i, n), n, job.past););
+        if (job.past)
+            copy_row(job.units, from, to, 1);
+        else
+            copy_row(job.units, from, to, 0);
     }
     past_end(job.past);
 }
