@@ -129,7 +129,9 @@ def owner(array: Array) -> Any:
 def may_share_memory(a: Array, b: Array) -> bool:
     """Whether two arrays may look at the same memory: nearly always they have other owners, which is quick to tell."""
     of_a, of_b = owner(a), owner(b)
-    if on_gpu(a) != on_gpu(b) or (of_a is not of_b and of_a is not None and of_b is not None):
+    if of_a is not of_b and of_a is not None and of_b is not None:
+        return False
+    if on_gpu(a) != on_gpu(b):
         return False
     return kernels.cuda.may_share_memory(a, b) if on_gpu(a) else np.may_share_memory(a, b)
 

@@ -534,7 +534,7 @@ def _result(array: Any, op: Op | None, slot: int, inputs: Sequence[Any], arrays:
         else:
             return t
     for x in inputs:  # a view of an input, or the input itself, shares its fate
-        if isinstance(x, Tensor) and _share_memory(x._array, array, base):
+        if isinstance(x, Tensor) and (x._array is array or _share_memory(x._array, array, base)):
             t._memory = x._shared_memory()
     return t
 

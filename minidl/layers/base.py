@@ -315,8 +315,8 @@ class Layer:
 
     def _descendants(self) -> list[Layer]:
         """This layer and all inside it, each once, parents first."""
-        found: dict[int, Layer] = {}
-        _visit(self, found)
+        found = {id(self): self}
+        _visit_inside(self, found)
         return list(found.values())
 
     def __repr__(self) -> str:
@@ -390,12 +390,12 @@ def _unique_name(cls: type) -> str:
     return f"{base}_{n}" if n else base
 
 
-def _visit(layer: Layer, found: dict[int, Layer]) -> None:
-    found[id(layer)] = layer
-    if layer._holders:
-        for child in layer._children():
-            if id(child) not in found:
-                _visit(child, found)
+def _visit_inside(layer: Layer, found: dict[int, Layer]) -> None:
+    for child in layer._children():
+        if id(child) not in found:
+            found[id(child)] = child
+            if child._holders:
+                _visit_inside(child, found)
 
 
 def _layers_in(values: Iterable[Any]) -> list[Layer]:
