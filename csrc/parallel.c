@@ -1,6 +1,7 @@
 /* One job at a time, cut into as many parts as there are threads. Part 0 runs in the calling thread, the
    others in workers that wait for the job's number to change: for SPINS turns in a loop, because the next
-   kernel usually comes within microseconds, then asleep. */
+   kernel usually comes within microseconds, then asleep. What a worker has not begun when part 0 is done,
+   because it was asleep or its processor is busy with something else, the calling thread does itself. */
 
 #include "parallel.h"
 
@@ -39,7 +40,8 @@ typedef struct {
     Condition started, finished;
     Job job;
     unsigned number; /* of the current job */
-    int unfinished;  /* workers that have not ended their part of it */
+    int unfinished;  /* parts of it that have not ended, other than part 0 */
+    unsigned begun[PARALLEL_MAX]; /* the last job of which each part was begun */
     int busy;
     int workers;
     int threads;
@@ -55,6 +57,23 @@ static void run_part(const Job *job, int part)
     job->body(job->context, begin, end);
 }
 
+/* Whether the part of the current job is still to be done, by whoever asks; under the mutex. */
+static int begin_part(int part)
+{
+    const int is_left = part < pool.job.parts && pool.begun[part] != pool.number;
+    pool.begun[part] = pool.number;
+    return is_left;
+}
+
+static void finish_part(void)
+{
+    mutex_lock(&pool.mutex);
+    STORE(pool.unfinished, pool.unfinished - 1);
+    if (!pool.unfinished)
+        condition_signal_all(&pool.finished);
+    mutex_unlock(&pool.mutex);
+}
+
 static void work(int part, unsigned seen)
 {
     for (;;) {
@@ -64,16 +83,13 @@ static void work(int part, unsigned seen)
         while (pool.number == seen)
             condition_wait(&pool.started, &pool.mutex);
         seen = pool.number;
-        Job job = pool.job;
+        const Job job = pool.job;
+        const int is_left = begin_part(part);
         mutex_unlock(&pool.mutex);
-        if (part >= job.parts)
-            continue;
-        run_part(&job, part);
-        mutex_lock(&pool.mutex);
-        STORE(pool.unfinished, pool.unfinished - 1);
-        if (!pool.unfinished)
-            condition_signal_all(&pool.finished);
-        mutex_unlock(&pool.mutex);
+        if (is_left) {
+            run_part(&job, part);
+            finish_part();
+        }
     }
 }
 
@@ -163,6 +179,20 @@ static void publish(const Job *job)
     mutex_unlock(&pool.mutex);
 }
 
+/* The parts that no worker has begun. */
+static void take_over(const Job *job)
+{
+    for (int part = 1; part < job->parts && LOAD(pool.unfinished); part++) {
+        mutex_lock(&pool.mutex);
+        const int is_left = begin_part(part);
+        mutex_unlock(&pool.mutex);
+        if (is_left) {
+            run_part(job, part);
+            finish_part();
+        }
+    }
+}
+
 static void wait_and_release(void)
 {
     for (int spin = 0; spin < SPINS && LOAD(pool.unfinished); spin++)
@@ -186,6 +216,7 @@ void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context
     Job job = {body, context, count, grain, parts};
     publish(&job);
     run_part(&job, 0);
+    take_over(&job);
     wait_and_release();
 }
 

@@ -219,6 +219,26 @@ def test_a_forked_child_computes_too() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this platform cannot bind a process to a CPU")
+def test_nobody_waits_for_a_worker_whose_processor_is_busy() -> None:
+    """On one processor a second thread cannot begin: then the first does all, and does not give way to it."""
+    done = run("""
+        import os, resource
+        import numpy as np
+        from minidl.kernels import cpu
+
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        cpu.set_num_threads(2)
+        x = np.linspace(-3, 3, 40_000, dtype=np.float32)
+        cpu.exp(x)
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        for _ in range(200):
+            cpu.exp(x)
+        print(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before)
+    """)
+    assert int(done.stdout) < 50, done.stderr
+
+
 def test_idle_threads_burn_no_cpu() -> None:
     cpu.set_num_threads(4)
     cpu.exp(draw(200_000))
