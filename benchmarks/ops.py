@@ -73,12 +73,15 @@ def run(setting: Setting) -> Result:
     result.notes.append(f"{ceilings}, {machine.in_words(threads)}.")
     cases = setting.pick(list(products()), list(products())[:4])
     cases += [case for n in setting.pick(SIZES, SIZES[:2]) for case in passes(n)]
+    distance = machine.Distance(setting.isa, threads)
     with Field(setting.peers(ABLE), threads) as contestants:
         for case in cases:
+            distance.measure()
             if case.task != "dropout":  # nobody else can draw the same numbers
                 check_agreement(contestants, case.task, steps=1, **case.arguments)
             timings = race(contestants, case.task, setting.rounds, **case.arguments)
             result.add_race(case.text, timings, case.amount, most[case.ceiling] if case.ceiling else None)
+    result.notes += distance.notes()
     _aim(result, cases, 1.5 if setting.isa == "x86-64-v4" else 1.0)
     return result
 
