@@ -146,6 +146,24 @@ def test_sample_weights_and_class_weights_agree() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("labels", "class_weight"),
+    [
+        ([0.0, 1.0, 1.0, 0.0], {0: 1.0, 1: 3.0}),
+        ([0.4, 0.6, 1.0, 0.5], {0: 1.0, 1: 3.0}),  # 0.5 is rounded to the even 0
+        ([[0.0], [1.0], [1.0], [-0.4]], {0.0: 1.0, 1.0: 3.0}),
+        ([0, 1, 1, 2], {np.float32(1.0): 3.0}),
+    ],
+)
+def test_the_class_of_a_label_is_the_nearest_integer(labels: Any, class_weight: Any) -> None:
+    x, labels = np.arange(8.0).reshape(4, 2) / 8, np.array(labels)
+    losses = []
+    for options in ({"class_weight": class_weight}, {"sample_weight": [1.0, 3.0, 3.0, 1.0]}):
+        md.random.set_seed(0)
+        losses.append(regressor().train_on_batch(x, labels, **options))
+    assert losses[0] == losses[1]
+
+
 def test_class_weights_are_for_training_alone() -> None:
     x, _ = line()
     labels = (x[:, 0] > 0).astype(int)
@@ -594,6 +612,12 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
 def test_class_weight_must_be_a_dict() -> None:
     with pytest.raises(TypeError, match=r"class_weight must be a dict .* got 'balanced'"):
         regressor().fit(*line(), class_weight="balanced", verbose=0)
+    with pytest.raises(TypeError, match=r"class_weight must be a dict from class numbers .* got \{0.5: 2.0\}"):
+        regressor().fit(*line(), class_weight={0.5: 2.0}, verbose=0)
+    model = md.Sequential([layers.LSTM(2, return_sequences=True), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"needs one class a sample, and y has shape \(4, 3, 1\).* sample_weight"):
+        model.fit(np.ones((4, 3, 2)), np.ones((4, 3, 1)), class_weight={0: 1.0}, verbose=0)
     with pytest.raises(ValueError, match="class_weight and sample_weight cannot be combined"):
         regressor().train_on_batch(*line(), sample_weight=np.ones(64), class_weight={0: 1.0})
 

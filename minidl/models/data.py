@@ -209,7 +209,7 @@ def map_arrays(function: Callable[[Any], Any], x: Any) -> Any:
 
 
 def check_class_weight(weights: Any) -> None:
-    if not isinstance(weights, Mapping) or not all(isinstance(key, (int, np.integer)) for key in weights):
+    if not isinstance(weights, Mapping) or not all(_is_whole(key) for key in weights):
         raise TypeError(
             f"class_weight must be a dict from class numbers to weights, such as {{0: 1.0, 1: 2.5}}, got {weights!r}"
         )
@@ -217,17 +217,30 @@ def check_class_weight(weights: Any) -> None:
         number(f"class_weight[{key}]", value)
 
 
+def _is_whole(key: Any) -> bool:
+    """Whether it is an integer, or a float that is one: a dict finds 1 under 1.0."""
+    return isinstance(key, (int, np.integer)) or (isinstance(key, (float, np.floating)) and key == np.floor(key))
+
+
 def weighted(batch: Batch, weights: Mapping[int, float]) -> Batch:
-    """The batch with the weight of each sample's class, 1 for a class that is not named."""
+    """The batch with the weight of each sample's class, 1 for a class that is not named.
+
+    The class is the label, rounded to an integer, or the place of the largest in a one-hot row.
+    """
     if batch.weights is not None:
         raise ValueError("class_weight and sample_weight cannot be combined; multiply them into sample_weight yourself")
     if batch.y is None:
         raise ValueError("class_weight needs targets: pass y")
     labels = devices.to_host(batch.y)  # at once, not one by one
-    if labels.ndim > 1 and labels.shape[-1] > 1:
-        labels = labels.argmax(-1)
-    first = labels.reshape(len(labels), -1)[:, 0]
-    return batch._replace(weights=np.array([weights.get(int(label), 1.0) for label in first]))
+    if labels.ndim > 1:
+        labels = labels.argmax(-1) if labels.shape[-1] > 1 else labels[..., 0]
+    if labels.ndim > 1:
+        raise ValueError(
+            f"class_weight needs one class a sample, and y has shape {batch.y.shape}: several; "
+            f"give each of them its weight in sample_weight"
+        )
+    classes = np.round(labels).astype(int)
+    return batch._replace(weights=np.array([weights.get(int(label), 1.0) for label in classes]))
 
 
 def _first(x: Any) -> Any:
