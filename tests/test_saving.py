@@ -63,7 +63,7 @@ class Scale(layers.Layer):
         self.power = power
 
     def build(self, input_shape: Any) -> None:
-        self.factor = self.add_weight((input_shape[-1],), "ones", "factor")
+        self.factor = self.add_weight((input_shape[-1],), "ones", name="factor")
 
     def call(self, x: Any) -> Any:
         return x * self.factor**self.power

@@ -13,6 +13,7 @@ import numpy as np
 
 from minidl import devices, initializers, regularizers
 from minidl.autograd.modes import no_grad
+from minidl.hyperparameters import float_type
 from minidl.naming import snake_case, unexpected
 from minidl.ops.coercion import constant
 from minidl.tensors import Tensor, as_tensor, check_one_device, replacement
@@ -95,7 +96,7 @@ class Layer:
         if unknown:
             raise unexpected(type(self), unknown)
         self.name = name or _unique_name(type(self))
-        self.dtype = _float_type(self.name, dtype)
+        self.dtype = float_type(self.name, dtype)
         self.device = devices.current()
         if not (input_shape is None or isinstance(input_shape, (tuple, list))):
             raise ValueError(f"{self.name}: input_shape must be a tuple such as ({input_shape},), got {input_shape!r}")
@@ -193,16 +194,18 @@ class Layer:
     def add_weight(
         self,
         shape: Sequence[int] = (),
-        initializer: Any = "glorot_uniform",
-        name: str | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        *,
         trainable: bool = True,
         regularizer: Any = None,
-        dtype: Any = None,
+        name: str | None = None,
     ) -> Tensor:
         """A new weight of this layer, of its type unless `dtype` is given. Keep it as an attribute.
 
         `initializer` and `regularizer` are names or functions, see `minidl.initializers` and
-        `minidl.regularizers`; training updates the weight if `trainable`.
+        `minidl.regularizers`; by default floats are drawn by "glorot_uniform", and others are zeros.
+        Training updates the weight if `trainable`.
         """
         self._check_begun()
         if not isinstance(shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) for n in shape):
@@ -211,9 +214,9 @@ class Layer:
                 f"give it first, and the others by name"
             )
         shape, dtype = tuple(shape), np.dtype(dtype or self.dtype)
-        values = devices.as_array(
-            initializers.get("glorot_uniform" if initializer is None else initializer)(shape, dtype=dtype)
-        )
+        if initializer is None:
+            initializer = "glorot_uniform" if dtype.kind == "f" else "zeros"
+        values = devices.as_array(initializers.get(initializer)(shape, dtype=dtype))
         if values.shape != shape:
             what = name or "a weight"
             raise ValueError(f"{self.name}: the initializer of {what} gave shape {values.shape} for {shape}")
@@ -348,16 +351,6 @@ def trying() -> Iterator[None]:
 
 def is_trying() -> bool:
     return _trying.get()
-
-
-def _float_type(layer: str, dtype: Any) -> np.dtype[Any]:
-    try:
-        known = np.dtype(dtype or np.float32)
-        if known in (np.float32, np.float64):
-            return known
-    except TypeError:  # NumPy knows no such name, and would not say whose it is
-        known = dtype
-    raise ValueError(f"{layer}: dtype must be float32 or float64, got {known}")
 
 
 def zeros_of(layer: Layer, shape: Shape, unknown: int = 2) -> Tensor:
