@@ -224,6 +224,7 @@ class Loss:
             mask: where False, the loss does not count. Shapes as for the weights.
         """
         y_pred = floating(y_pred)
+        mask = getattr(y_pred, "_mask", None) if mask is None else mask
         losses = self.call(y_true if type(self) in _CONVERTING else _as_targets(y_true, y_pred), y_pred)
         if losses is None:
             raise TypeError(f"the loss {self.name} returned None; it must return one loss a sample")

@@ -2,7 +2,8 @@
 
 `update_state` takes a batch, `result` gives the value for all batches since `reset_state`. Sums
 are kept in float64. A mean is over elements, each with its weight, whatever batch it came in;
-elements that a mask hides count for nothing. Names, defaults and values are those of Keras 3.
+elements that a mask hides count for nothing (in Keras they do in Precision, Recall, AUC, F1Score
+and RootMeanSquaredError). Names, defaults and values are otherwise those of Keras 3.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Metric:
 
         Args:
             sample_weight: one factor for each element, or for each of the first axes: (N,) fits values (N, T).
-            mask: where False, elements do not count. Shapes as for the weights.
+            mask: where False, elements do not count. Shapes as for the weights. By default the one that y_pred
+                carries, as what a model returns may.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update_state(y_true, y_pred, sample_weight, mask)")
 
@@ -120,7 +122,7 @@ class MeanMetric(_RunningMean):
         raise NotImplementedError(f"{type(self).__name__} has no values(y_true, y_pred)")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> None:
-        self._add(self.values(y_true, y_pred), sample_weight, mask)
+        self._add(self.values(y_true, y_pred), sample_weight, _mask_of(y_pred, mask))
 
 
 class FunctionMetric(MeanMetric):
@@ -349,6 +351,7 @@ class _Ratio(_Confusion):
 
     def get_config(self) -> dict[str, Any]:
         return {"thresholds": self.thresholds, "class_id": self.class_id, **super().get_config()}
+        mask = _mask_of(y_pred, mask)
 
 
 class Precision(_Ratio):
@@ -532,6 +535,7 @@ def get(identifier: Any) -> Metric:
     if isinstance(identifier, str):
         metric.name = identifier
     return metric
+        mask = _mask_of(y_pred, mask)
 
 
 def _pair(metric: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
@@ -568,3 +572,21 @@ def _one_of(kind: str, value: Any, names: Iterable[str]) -> str:
 
 if not TYPE_CHECKING:  # to which every name would be known
     __getattr__ = missing_from(__name__, defined_in(globals()))
+class _Masked(np.ndarray):
+    """Predictions that carry their mask, so that an update_state of the user's which takes none can hand it on."""
+
+    _mask: Any = None  # of what is computed from them, too
+
+
+def masked(y_pred: Array, mask: Any) -> Array:
+    """The predictions, carrying their mask as what a model returns does."""
+    predictions = on_host(y_pred).view(_Masked)
+    predictions._mask = mask
+    return predictions
+
+
+def _mask_of(y_pred: Any, mask: Any) -> Any:
+    """The mask that is given, else the one that the predictions carry."""
+    return getattr(y_pred, "_mask", None) if mask is None else mask
+
+

@@ -331,6 +331,14 @@ def test_a_mask_hides_even_infinity_and_nan() -> None:
     assert losses.MeanSquaredError("none")([[2.0], [1.0], [1.0]], p, mask=[1, 0, 0]).tolist() == [4.0, 0.0, 0.0]
 
 
+def test_predictions_carry_their_mask_into_a_loss() -> None:
+    model = md.Sequential([md.layers.Masking(), md.layers.Activation("linear")])
+    y_pred, y_true = model(np.array([[[1.0], [3.0], [0.0]]])), np.zeros((1, 3, 1))
+    assert losses.MeanAbsoluteError()(y_true, y_pred).item() == 2.0
+    assert losses.MeanAbsoluteError()(y_true, y_pred * 1).item() == pytest.approx(4 / 3)
+    assert losses.MeanAbsoluteError()(y_true, y_pred, mask=[[True, False, False]]).item() == 1.0
+
+
 def test_a_mask_that_hides_all_costs_nothing() -> None:
     p = md.Tensor([[1.0]], requires_grad=True)
     loss = losses.MeanSquaredError()([[0.0]], p, mask=[False])

@@ -322,7 +322,7 @@ class Model(Layer):
     def _loss_of(self, batch: Batch, predicted: Tensor) -> Tensor:
         if batch.y is None:
             raise ValueError("there are no targets: pass y")
-        loss = self.loss(batch.y, predicted, sample_weight=batch.weights, mask=getattr(predicted, "_mask", None))
+        loss = self.loss(batch.y, predicted, sample_weight=batch.weights)
         for penalty in self.losses:
             loss = loss + penalty
         return loss
@@ -342,12 +342,11 @@ class Model(Layer):
         self._loss_mean.update_state(float(loss), sample_weight=batch.size)
         if not self._measures_outputs:
             return
-        masked = {} if mask is None else {"mask": mask}  # a user's metric may know of no masks
         y, weights = map(devices.to_host, (batch.y, batch.weights))
         for metric in self._metrics:
-            metric.update_state(y, outputs, **masked)
+            metric.update_state(y, predicted)
         for metric in self._weighted_metrics:
-            metric.update_state(y, outputs, sample_weight=weights, **masked)
+            metric.update_state(y, predicted, sample_weight=weights)
 
     def _logs(self) -> dict[str, float]:
         return {name: metric.result() for name, metric in self._measured.items()}
@@ -361,6 +360,7 @@ class Model(Layer):
         return CallbackList([*display(verbose), *given, *own], self, params)
 
     # ---- measuring and using
+        predicted = outputs if mask is None else known_metrics.masked(outputs, mask)
 
     def evaluate(
         self,
