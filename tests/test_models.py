@@ -212,6 +212,88 @@ def test_a_metric_of_the_users_need_not_know_of_masks() -> None:
     assert model.evaluate(x, y, verbose=0)[1] == pytest.approx(model.predict(x, verbose=0).max())
 
 
+class HandsOn(md.metrics.Metric):
+    """Another metric inside, whose update_state gets what this one gets."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.inside = md.metrics.MeanAbsoluteError()
+        self.seen: list[Any] = []
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        self.seen.append(sample_weight)
+        self.inside.update_state(y_true, y_pred, sample_weight)
+
+    def result(self) -> Any:
+        return self.inside.result()
+
+
+class OnTop(md.metrics.MeanAbsoluteError):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        super().update_state(y_true, y_pred, sample_weight)
+
+
+def test_a_metric_of_the_users_hands_the_mask_on_with_the_predictions() -> None:
+    ids, targets = np.array([[1, 2, 0], [3, 0, 0]]), np.arange(6.0).reshape(2, 3, 1)
+    weights = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    model = md.Sequential([layers.Embedding(4, 2, mask_zero=True), layers.Dense(1)])
+    plain, weighted = [HandsOn("a"), OnTop("b")], [HandsOn("c"), OnTop("d")]
+    model.compile("sgd", "mse", metrics=plain, weighted_metrics=weighted)
+    results = model.evaluate(ids, targets, sample_weight=weights, verbose=0, return_dict=True)
+    errors, valid = abs(model.predict(ids, verbose=0) - targets)[..., 0], ids != 0
+    assert results["a"] == results["b"] == pytest.approx(errors[valid].mean(), rel=1e-6)
+    expected = (errors * weights)[valid].sum() / weights[valid].sum()
+    assert results["c"] == results["d"] == pytest.approx(expected, rel=1e-6)
+    assert plain[0].seen == [None]  # type: ignore[union-attr]
+    np.testing.assert_array_equal(weighted[0].seen, [weights])  # type: ignore[union-attr]
+
+
+def test_results_of_metrics_become_floats() -> None:
+    class Calls(md.metrics.Metric):
+        def __init__(self, several: bool) -> None:
+            super().__init__(name="calls")
+            self.calls, self.several = self.add_weight(), several
+
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+            self.calls.assign_add(1)
+
+        def result(self) -> Any:
+            return {"once": self.calls, "twice": self.calls * 2} if self.several else self.calls
+
+    history = regressor(metrics=[Calls(False)]).fit(*line(), epochs=2, verbose=0).history
+    assert history["calls"] == [2.0, 2.0] and type(history["calls"][0]) is float
+    results = regressor(metrics=[Calls(True)]).evaluate(*line(), verbose=0, return_dict=True)
+    assert (results["once"], results["twice"]) == (2.0, 4.0) and "calls" not in results
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss": ["mse"], "metrics": [["mae", "mse"]]},
+        {"loss": ("mse",), "metrics": [["mae"], ["mse"]]},
+        {"metrics": ["mae", ("mse",)], "steps_per_execution": 4, "auto_scale_loss": False},
+        {"metrics": {"dense": ["mae", "mse"]}},
+    ],
+)
+def test_what_is_said_for_each_of_several_outputs_may_be_said_for_one(options: dict[str, Any]) -> None:
+    model = regressor(**options)
+    assert model.metrics_names == ["loss", "mae", "mse"]
+    results = model.evaluate(*line(), verbose=0, return_dict=True)
+    assert results["loss"] == pytest.approx(results["mse"], rel=1e-6)
+    model.reset_metrics()
+    assert model._loss_mean.result() == 0.0
+
+
+def test_what_no_model_of_one_output_can_be_compiled_with() -> None:
+    with pytest.raises(ValueError, match=r"loss must be one loss, for the one output of the model, got 2: \['mse'"):
+        regressor(loss=["mse", "mae"])
+    with pytest.raises(TypeError, match=r'metrics must be a list, such as \["accuracy"\], got <AUC auc>'):
+        regressor(metrics=md.metrics.AUC())
+    for mean in ("mean", md.metrics.Mean()):
+        with pytest.raises(TypeError, match=r"metrics: mean takes values, not targets and predictions; .* MeanMetric"):
+            regressor(weighted_metrics=[mean])
+
+
 def test_sample_weights_count_in_weighted_metrics_alone() -> None:
     x, y = line()
     weights = np.linspace(0, 2, 64)

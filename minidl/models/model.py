@@ -269,7 +269,7 @@ class Model(Layer):
 
     def _train_epoch(self, batches: Iterable[Batch], hooks: CallbackList, unchecked: list[ArrayData]) -> int:
         """Train on these batches; how many there were."""
-        self._reset_metrics()
+        self.reset_metrics()
         done = 0
         for batch in batches:
             hooks.on_train_batch_begin(done)
@@ -349,9 +349,14 @@ class Model(Layer):
             metric.update_state(y, predicted, sample_weight=weights)
 
     def _logs(self) -> dict[str, float]:
-        return {name: metric.result() for name, metric in self._measured.items()}
+        logs: dict[str, Any] = {}
+        for name, metric in self._measured.items():
+            result = metric.result()
+            logs |= result if isinstance(result, Mapping) else {name: result}
+        return {name: value if type(value) is float else _plain(value) for name, value in logs.items()}
 
-    def _reset_metrics(self) -> None:
+    def reset_metrics(self) -> None:
+        """Forget what was measured. `fit`, `evaluate` and the methods for one batch do it when they begin."""
         for metric in self._measured.values():
             metric.reset_state()
 
@@ -381,7 +386,7 @@ class Model(Layer):
         return logs if return_dict else _unpacked(logs)
 
     def _evaluate(self, data: Data, hooks: Any) -> dict[str, float]:
-        self._reset_metrics()
+        self.reset_metrics()
         hooks.on_test_begin()
         step = -1
         with no_grad():
@@ -431,7 +436,7 @@ class Model(Layer):
         if class_weight is not None:
             check_class_weight(class_weight)
             batch = weighted(batch, class_weight)
-        self._reset_metrics()
+        self.reset_metrics()
         self._train_step(batch)
         return self._logs() if return_dict else _unpacked(self._logs())
 
@@ -439,7 +444,7 @@ class Model(Layer):
         """What is measured on one batch, without training."""
         self._check_compiled("test_on_batch")
         batch = one_batch(x, y, sample_weight)
-        self._reset_metrics()
+        self.reset_metrics()
         self._test_step(batch)
         return self._logs() if return_dict else _unpacked(self._logs())
 
