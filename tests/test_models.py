@@ -527,6 +527,28 @@ def test_the_documents_model_has_its_parameters_at_once(capsys: pytest.CaptureFi
         assert part in printed
 
 
+def test_a_summary_is_written_where_and_as_long_as_one_likes() -> None:
+    inner = md.Sequential([layers.Dense(3, trainable=False), layers.Dropout(0.5)], name="inner")
+    model = md.Sequential([layers.Input((2,)), inner, layers.Dense(1, name="last")], name="outer")
+    texts: list[str] = []
+    model.summary(print_fn=texts.append)
+    model.summary(60, print_fn=texts.append, expand_nested=True, show_trainable=True)
+    rows = [[line.split() for line in text.splitlines()] for text in texts]
+    assert [row[0] for row in rows[0] if "(None," in row] == ["inner", "last"]
+    assert [(row[-5], row[-1]) for row in rows[1] if "(None," in row] == [
+        ("(Sequential)", "Y"), ("(Dense)", "N"), ("(Dropout)", "-"), ("(Dense)", "Y"),
+    ]  # fmt: skip
+    assert [len(line) for line in texts[1].splitlines() if line[0] == "─"] == [60] * 3
+
+
+def test_a_model_that_is_not_trainable() -> None:
+    model = md.Sequential([layers.Input((2,)), layers.Dense(3)], trainable=False)
+    model.add(layers.Dense(1))
+    assert len(model.weights) == len(model.non_trainable_weights) == 4
+    model.trainable = True
+    assert len(model.trainable_weights) == 4
+
+
 def test_add_pop_and_names() -> None:
     model = md.Sequential()
     model.add(layers.Input((3,)))
@@ -540,6 +562,8 @@ def test_add_pop_and_names() -> None:
         model.add(layers.Dense(4, name="first"))
     with pytest.raises(TypeError, match=r"takes layers, got the class LSTM at place 1: write LSTM\(…\)"):
         md.Sequential([layers.Embedding(3, 2), layers.LSTM])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="an Input says what the model gets, .* not at place 1 after dense"):
+        md.Sequential([layers.Dense(3, name="dense"), layers.Input((4,))])
     with pytest.raises(TypeError, match="takes layers, got int"):
         md.Sequential([3])
     with pytest.raises(ValueError, match="no layer 'second'.*first"):

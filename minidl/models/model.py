@@ -94,9 +94,23 @@ class Model(Layer):
                 return layer
         raise ValueError(f"no layer {name!r} in {self.name}: it has {', '.join(layer.name for layer in self.layers)}")
 
-    def summary(self) -> None:
-        """Print the layers, their output shapes and their numbers of parameters."""
-        print(summary_text(self))
+    def summary(
+        self,
+        line_length: int | None = None,
+        *,  # Keras has the places of the columns here
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+    ) -> None:
+        """Print the layers, their output shapes and their numbers of parameters.
+
+        Args:
+            line_length: how many characters a line has at least.
+            print_fn: gets the text instead of `print`, such as the `info` of a logger.
+            expand_nested: show the layers of models inside, too.
+            show_trainable: a column that says whether training changes the layer: Y, N, or - if it has no weights.
+        """
+        (print_fn or print)(summary_text(self, line_length, expand_nested, show_trainable))
 
     def build(self, input_shape: Shape) -> None:
         """Make all weights by calling the model on zeros of this shape (None: the batch)."""
@@ -132,6 +146,8 @@ class Model(Layer):
         *,
         run_eagerly: bool = False,
         jit_compile: bool | str = "auto",
+        steps_per_execution: int = 1,
+        auto_scale_loss: bool = True,
     ) -> None:
         """Choose how to train: the optimizer, the loss, and what to measure besides.
 
@@ -141,10 +157,11 @@ class Model(Layer):
         second is called `weighted_…` or gets a number.
 
         On the GPU a step that repeats is recorded and played as a CUDA graph, with the same results;
-        `run_eagerly=True` forbids that. `jit_compile` is accepted, so that programs written for
-        Keras run, and changes nothing.
+        `run_eagerly=True` forbids that. `jit_compile`, `steps_per_execution` and `auto_scale_loss` are
+        ways of computing the same in Keras. They are accepted, so that programs written for it run, and
+        change nothing.
         """
-        chosen = optimizers.get(optimizer), None if loss is None else losses.get(loss)
+        chosen = optimizers.get(optimizer), _loss_of_compile(loss)
         plain, weighted = _metrics_of("metrics", metrics), _metrics_of("weighted_metrics", weighted_metrics)
         self.optimizer, self.loss = chosen
         self.run_eagerly = bool(run_eagerly)
@@ -546,10 +563,39 @@ def _validation_epochs(frequency: Any) -> Callable[[int], bool]:
     return lambda epoch: epoch % every == 0
 
 
+def _loss_of_compile(given: Any) -> Any:
+    """The loss meant: None, or one loss, which may stand in a list as if there were several outputs."""
+    if isinstance(given, (list, tuple)):
+        if len(given) != 1:
+            raise ValueError(f"loss must be one loss, for the one output of the model, got {len(given)}: {given!r}")
+        given = given[0]
+    return None if given is None else losses.get(given)
+
+
 def _metrics_of(argument: str, given: Any) -> list[Any]:
-    if isinstance(given, (str, Mapping)):
+    if not (given is None or isinstance(given, (list, tuple, Mapping))):
         raise TypeError(f'{argument} must be a list, such as ["accuracy"], got {given!r}')
-    return [known_metrics.get(m) for m in given or ()]
+    metrics = [known_metrics.get(m) for m in _flattened(given or ())]
+    for metric in metrics:
+        if type(metric).update_state is known_metrics.Mean.update_state:
+            raise TypeError(
+                f"{argument}: {metric.name} takes values, not targets and predictions; write a function "
+                f"(y_true, y_pred) of one value a sample, whose mean is taken, or subclass MeanMetric"
+            )
+    return metrics
+
+
+def _flattened(given: Any) -> list[Any]:
+    """The metrics in lists, and in dicts by output, which may be nested: all are for the one output."""
+    if isinstance(given, Mapping) and not {"class_name", "config"} <= given.keys():
+        given = list(given.values())
+    return [m for each in given for m in _flattened(each)] if isinstance(given, (list, tuple)) else [given]
+
+
+def _plain(result: Any) -> Any:
+    """What a metric gives as a float, or as an array if it is several numbers."""
+    array = devices.to_host(result._array if isinstance(result, Tensor) else np.asarray(result))
+    return float(array) if array.ndim == 0 else array
 
 
 def _named(loss: Any, plain: list[Any], weighted: list[Any]) -> dict[str, Any]:

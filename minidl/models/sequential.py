@@ -16,6 +16,11 @@ class Sequential(Model):
     The weights are made at once if the first layer knows the shape of its input (an `Input`,
     `input_shape=`, or `input_length=` of an Embedding), else with the first data.
 
+    Args:
+        layers: a list of them.
+        trainable: whether training changes the weights; False holds for the layers inside, too.
+        name: as for every layer.
+
     >>> import minidl as md
     >>> model = md.Sequential([md.layers.Input((4,)), md.layers.Dense(3), md.layers.Dense(2)])
     >>> model.count_params()
@@ -24,8 +29,8 @@ class Sequential(Model):
 
     autocast = False  # each layer converts what it gets to its own type
 
-    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
-        super().__init__(name=name)
+    def __init__(self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None) -> None:
+        super().__init__(trainable=trainable, name=name)
         if isinstance(layers, Layer):
             raise TypeError(f"Sequential takes a list: Sequential([{type(layers).__name__}(…), …])")
         self._layers: list[Layer] = []
@@ -53,10 +58,17 @@ class Sequential(Model):
             raise TypeError(f"{self.name} takes layers, got {type(layer).__name__} at place {len(self._layers)}")
         if any(layer is other or layer.name == other.name for other in self._layers):
             raise ValueError(f"{self.name} has a layer named {layer.name!r} already; give each its own name")
+        if _is_input(layer) and self._layers:
+            raise ValueError(
+                f"{self.name}: an Input says what the model gets, so it must be the first, and not at place "
+                f"{len(self._layers)} after {self._layers[-1].name}"
+            )
         if not self._layers and layer.batch_shape is not None:
             self.batch_shape = layer.batch_shape
         if not _is_input(layer):
             self._layers.append(layer)
+        if not self._trainable:
+            layer.trainable = False
 
     def _build_if_known(self) -> None:
         if self.batch_shape is not None and self._layers:
