@@ -193,8 +193,8 @@ class Loss:
     """A loss that weighs and reduces. Subclass it and write `call`, which returns one loss a sample.
 
     Args:
-        reduction: "sum_over_batch_size", "sum" or "none" (None means "none").
         name: by default the name of the class in snake case.
+        reduction: "sum_over_batch_size", "sum" or "none" (None means "none").
 
     >>> class Quartic(Loss):
     ...     def call(self, y_true, y_pred):
@@ -205,7 +205,7 @@ class Loss:
     Tensor(4.5)
     """
 
-    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size") -> None:
         reduction = "none" if reduction is None else reduction
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}")
@@ -221,10 +221,11 @@ class Loss:
 
         Args:
             sample_weight: one factor for each loss, or for each of the first axes: (N,) fits losses (N, T).
-            mask: where False, the loss does not count. Shapes as for the weights.
+            mask: where False, the loss does not count. Shapes as for the weights. By default the one that y_pred
+                carries, as what a model returns may.
         """
-        y_pred = floating(y_pred)
         mask = getattr(y_pred, "_mask", None) if mask is None else mask
+        y_pred = floating(y_pred)
         losses = self.call(y_true if type(self) in _CONVERTING else _as_targets(y_true, y_pred), y_pred)
         if losses is None:
             raise TypeError(f"the loss {self.name} returned None; it must return one loss a sample")
@@ -241,7 +242,14 @@ class Loss:
         return cls(**config)
 
 
-class MeanSquaredError(Loss):
+class _Known(Loss):
+    """A loss of Keras', whose classes take their arguments in another order than `Loss` does."""
+
+    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(name, reduction)
+
+
+class MeanSquaredError(_Known):
     """`mean_squared_error`, weighted and reduced.
 
     >>> MeanSquaredError()([[1.0], [2.0]], [[1.0], [4.0]])
@@ -252,14 +260,14 @@ class MeanSquaredError(Loss):
         return mean_squared_error(y_true, y_pred)
 
 
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(_Known):
     """`mean_absolute_error`, weighted and reduced."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return mean_absolute_error(y_true, y_pred)
 
 
-class Huber(Loss):
+class Huber(_Known):
     """`huber`, weighted and reduced."""
 
     def __init__(
@@ -275,13 +283,14 @@ class Huber(Loss):
         return {"delta": self.delta, **super().get_config()}
 
 
-class _CrossEntropy(Loss):
+class _CrossEntropy(_Known):
     """What the two cross-entropies against distributions have in common."""
 
     def __init__(
         self,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        *,  # Keras has an axis here
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
@@ -314,11 +323,15 @@ class CategoricalCrossentropy(_CrossEntropy):
         return categorical_crossentropy(y_true, y_pred, self.from_logits, self.label_smoothing)
 
 
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(_Known):
     """`sparse_categorical_crossentropy`, weighted and reduced."""
 
     def __init__(
-        self, from_logits: bool = False, reduction: str | None = "sum_over_batch_size", name: str | None = None
+        self,
+        from_logits: bool = False,
+        *,  # Keras has an ignore_class here
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
     ) -> None:
         super().__init__(reduction, name)
         self.from_logits = from_logits
@@ -333,35 +346,35 @@ class SparseCategoricalCrossentropy(Loss):
         return {"from_logits": self.from_logits, **super().get_config()}
 
 
-class KLDivergence(Loss):
+class KLDivergence(_Known):
     """`kl_divergence`, weighted and reduced."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return kl_divergence(y_true, y_pred)
 
 
-class Hinge(Loss):
+class Hinge(_Known):
     """`hinge`, weighted and reduced."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return hinge(y_true, y_pred)
 
 
-class SquaredHinge(Loss):
+class SquaredHinge(_Known):
     """`squared_hinge`, weighted and reduced."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return squared_hinge(y_true, y_pred)
 
 
-class CategoricalHinge(Loss):
+class CategoricalHinge(_Known):
     """`categorical_hinge`, weighted and reduced."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return categorical_hinge(y_true, y_pred)
 
 
-class FunctionLoss(Loss):
+class FunctionLoss(_Known):
     """Any function of (y_true, y_pred) that returns one loss a sample, weighted and reduced."""
 
     def __init__(

@@ -354,6 +354,7 @@ def test_a_loss_of_ones_own() -> None:
             return (y_pred - y_true + 1).mean(-1)
 
     assert Biased().name == "biased"
+    assert (Biased("b", "sum").name, Biased("b", "sum").reduction) == ("b", "sum")  # in the order of Keras' Loss
     assert Biased()([[1], [2]], [[1.0], [4.0]], sample_weight=[1, 0]).item() == 0.5
     wrapped = losses.get(lambda y_true, y_pred: (y_pred * y_true).sum(-1))
     assert wrapped([[2.0]], [[3.0]]).item() == 6.0

@@ -666,7 +666,7 @@ def test_one_bad_label_anywhere_leaves_everything_as_it_was(loss: Any, metrics: 
     model = md.Sequential([layers.Dense(units, activation, input_shape=(2,))])
     model.compile("adam", loss)
     history = model.fit(x, y, verbose=0)
-    model.compile(model.optimizer, loss, metrics)
+    model.compile(model.optimizer, loss, metrics=metrics)
     weights, state = model.get_weights(), model.optimizer.get_state()
     with pytest.raises(ValueError, match=message):
         model.fit(x, np.where(np.arange(64) == 60, bad, y), batch_size=8, shuffle=False, verbose=0)

@@ -141,9 +141,9 @@ class Model(Layer):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
+        *,  # Keras has weights of the losses here
         metrics: Any = None,
         weighted_metrics: Any = None,
-        *,
         run_eagerly: bool = False,
         jit_compile: bool | str = "auto",
         steps_per_execution: int = 1,
@@ -360,6 +360,7 @@ class Model(Layer):
         if not self._measures_outputs:
             return
         y, weights = map(devices.to_host, (batch.y, batch.weights))
+        predicted = outputs if mask is None else known_metrics.masked(outputs, mask)
         for metric in self._metrics:
             metric.update_state(y, predicted)
         for metric in self._weighted_metrics:
@@ -379,10 +380,9 @@ class Model(Layer):
 
     def _hooks(self, verbose: Any, callbacks: Any, params: dict[str, Any], *own: Callback) -> CallbackList:
         given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
-        return CallbackList([*display(verbose), *given, *own], self, params)
+        return CallbackList([*display(verbose), *given, *own], model=self, params=params)
 
     # ---- measuring and using
-        predicted = outputs if mask is None else known_metrics.masked(outputs, mask)
 
     def evaluate(
         self,
@@ -489,30 +489,30 @@ class Model(Layer):
 
     # ---- keeping
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the model to one file: layers, weights, and all that training needs to go on with.
 
         It is in minidl's own format whatever its name, with a warning if that says .keras, .h5 or .hdf5.
         """
         from minidl import saving
 
-        _refuse_to_overwrite(path, overwrite)
-        _warn_of_names_of_keras(path)
-        saving.save_model(self, path)
+        _refuse_to_overwrite(filepath, overwrite)
+        _warn_of_names_of_keras(filepath)
+        saving.save_model(self, filepath)
 
-    def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone to a file, in the format that `save` writes."""
         from minidl import saving
 
-        _refuse_to_overwrite(path, overwrite)
-        _warn_of_names_of_keras(path)
-        saving.save_weights(self, path)
+        _refuse_to_overwrite(filepath, overwrite)
+        _warn_of_names_of_keras(filepath)
+        saving.save_weights(self, filepath)
 
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
+    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Take the weights from a file that `save` or `save_weights` wrote; if one does not fit, none is changed."""
         from minidl import saving
 
-        saving.load_weights(self, path)
+        saving.load_weights(self, filepath)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
