@@ -428,6 +428,9 @@ def get(identifier: Any) -> Loss:
 
 
 def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Tensor:
+    if losses.ndim == 0:  # a function of the user's that takes the mean itself: it is the loss of each
+        shapes = [np.shape(each) for each in (sample_weight, mask) if each is not None]
+        losses = ops.broadcast_to(losses, max(shapes, key=len, default=()))
     count = None
     if mask is not None:
         valid = targets.spread("mask", mask, losses.shape).astype(bool)

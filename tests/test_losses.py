@@ -339,6 +339,17 @@ def test_predictions_carry_their_mask_into_a_loss() -> None:
     assert losses.MeanAbsoluteError()(y_true, y_pred, mask=[[True, False, False]]).item() == 1.0
 
 
+def test_one_number_for_all_samples_is_the_loss_of_each() -> None:
+    def largest(y_true: md.Tensor, y_pred: md.Tensor) -> md.Tensor:
+        return (y_pred - y_true).max()
+
+    y_true, y_pred = np.zeros((2, 3, 1)), np.arange(6.0).reshape(2, 3, 1)
+    loss, mask, weights = losses.get(largest), [[1, 1, 0], [1, 0, 0]], [[1, 2, 3], [4, 5, 6]]
+    assert loss(y_true, y_pred).item() == loss(y_true, y_pred, mask=mask).item() == 5.0
+    assert loss(y_true, y_pred, sample_weight=[1.0, 3.0]).item() == 10.0
+    assert loss(y_true, y_pred, weights, mask).item() == pytest.approx(5 * (1 + 2 + 4) / 3)
+
+
 def test_a_mask_that_hides_all_costs_nothing() -> None:
     p = md.Tensor([[1.0]], requires_grad=True)
     loss = losses.MeanSquaredError()([[0.0]], p, mask=[False])
