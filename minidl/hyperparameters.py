@@ -42,6 +42,16 @@ def integer(name: str, value: Any, minimum: int) -> int:
     return int(value)
 
 
+def weight_shape(owner: str, shape: Any) -> tuple[int, ...]:
+    """The shape of a weight as a tuple. Its name, which older programs put first, is none."""
+    if not isinstance(shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) for n in shape):
+        raise TypeError(
+            f"{owner}: the shape of a weight is a tuple of sizes such as (3, 4), got {shape!r}; "
+            f"give it first, and the others by name"
+        )
+    return tuple(shape)
+
+
 def float_type(what: str, dtype: Any) -> np.dtype[Any]:
     """float32 or float64, from a name, a type of NumPy's, or an object with such a name, as policies of Keras' have.
 

@@ -225,11 +225,14 @@ class Loss:
                 carries, as what a model returns may.
         """
         mask = getattr(y_pred, "_mask", None) if mask is None else mask
-        y_pred = floating(y_pred)
-        losses = self.call(y_true if type(self) in _CONVERTING else _as_targets(y_true, y_pred), y_pred)
+        y_pred = _predictions(self.name, y_pred)
+        losses = self.call(y_true if type(self) in _CONVERTING else _as_targets(self.name, y_true, y_pred), y_pred)
         if losses is None:
             raise TypeError(f"the loss {self.name} returned None; it must return one loss a sample")
-        return _reduce(as_tensor(losses), self.reduction, sample_weight, mask)
+        losses = as_tensor(losses)
+        if losses.ndim == 0 and y_pred.ndim > 1:  # a function of the user's that takes the mean itself
+            losses = _of_each(losses, sample_weight, mask)
+        return _reduce(losses, self.reduction, sample_weight, mask)
 
     def check_targets(self, y_true: Any, shape: tuple[int, ...]) -> None:
         """Refuse targets that no predictions of this shape can meet. `fit` asks for all before its first step."""
@@ -427,10 +430,13 @@ def get(identifier: Any) -> Loss:
 # ---- weights and masks ------------------------------------------------------------------
 
 
+def _of_each(loss: Tensor, *weights: Any) -> Tensor:
+    """One number for all samples as the loss of each that there is a weight or a mask for."""
+    shapes = [np.shape(each) for each in weights if each is not None]
+    return ops.broadcast_to(loss, max(shapes, key=len, default=()))
+
+
 def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Tensor:
-    if losses.ndim == 0:  # a function of the user's that takes the mean itself: it is the loss of each
-        shapes = [np.shape(each) for each in (sample_weight, mask) if each is not None]
-        losses = ops.broadcast_to(losses, max(shapes, key=len, default=()))
     count = None
     if mask is not None:
         valid = targets.spread("mask", mask, losses.shape).astype(bool)
@@ -461,8 +467,8 @@ def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "", signs: bool 
     Targets are looked at where they are, and then follow the predictions to the GPU: to look at them
     there the processor would have to wait for all work before.
     """
-    y_pred = floating(y_pred)
-    y_true = y_true.astype(y_pred.dtype) if isinstance(y_true, Tensor) else _on_host(y_true, y_pred.dtype)
+    y_pred = _predictions(loss, y_pred)
+    y_true = y_true.astype(y_pred.dtype) if isinstance(y_true, Tensor) else _on_host(loss, y_true, y_pred.dtype)
     unknown = not (fractions and targets.are_fractions(y_true._array))
     if unknown:
         targets.check_finite(loss, y_true._array)
@@ -475,7 +481,7 @@ def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "", signs: bool 
 
 def _error(loss: str, y_true: Any, y_pred: Any) -> Tensor:
     """ŷ − y. An array of targets is not copied: once it is subtracted nobody reads it again."""
-    y_pred = floating(y_pred)
+    y_pred = _predictions(loss, y_pred)
     if type(y_true) is np.ndarray and y_true.dtype.kind in "fiub":
         y_true = wrap(y_true.astype(y_pred.dtype, copy=False))
     y_true, y_pred = _pair(loss, y_true, y_pred)
@@ -484,10 +490,17 @@ def _error(loss: str, y_true: Any, y_pred: Any) -> Tensor:
     return y_pred - y_true
 
 
-def _as_targets(y_true: Any, y_pred: Tensor) -> Tensor:
+def _predictions(loss: str, y_pred: Any) -> Tensor:
+    """The predictions as a tensor of floats."""
+    if not isinstance(y_pred, Tensor):
+        targets.check_numbers(loss, "y_pred", devices.as_array(y_pred))
+    return floating(y_pred)
+
+
+def _as_targets(loss: str, y_true: Any, y_pred: Tensor) -> Tensor:
     """Targets for a loss of somebody's own: a tensor of the type of the predictions, beside them."""
     if not isinstance(y_true, Tensor):
-        y_true = _on_host(y_true)
+        y_true = _on_host(loss, y_true)
     if y_true.dtype.kind == "f":
         y_true = y_true.astype(y_pred.dtype)
     if y_true.ndim < y_pred.ndim:
@@ -500,9 +513,10 @@ def _following(y_true: Tensor, y_pred: Tensor) -> Tensor:
     return To.apply(y_true, device="cuda") if y_pred.device == "cuda" != y_true.device else y_true
 
 
-def _on_host(y_true: Any, dtype: Any = None) -> Tensor:
+def _on_host(loss: str, y_true: Any, dtype: Any = None) -> Tensor:
     """A copy of targets, which stays with the processor until it was looked at; on the GPU if it lives there."""
     array = devices.as_array(y_true)
+    targets.check_numbers(loss, "y_true", array)
     return Tensor(array, dtype=dtype, device=None if devices.on_gpu(array) else "cpu")
 
 

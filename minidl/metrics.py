@@ -16,7 +16,7 @@ import numpy as np
 
 from minidl import initializers, losses, targets
 from minidl.autograd.modes import no_grad
-from minidl.hyperparameters import float_type, integer, number, optional
+from minidl.hyperparameters import float_type, integer, number, optional, weight_shape
 from minidl.naming import defined_in, lookup, missing_from, resolve, serialize, snake_case
 from minidl.ops.coercion import on_host
 from minidl.tensors import Tensor
@@ -88,8 +88,10 @@ class Metric:
         `initializer` is a name or a function, see `minidl.initializers`. It is of the metric's type unless `dtype`
         is given, and lives on the processor, where `update_state` gets its arrays.
         """
-        dtype = np.dtype(self.dtype if dtype is None else dtype)
-        values = initializers.get(initializer)(tuple(shape), dtype=dtype)
+        if "dtype" not in vars(self):
+            raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() before anything else")
+        shape, dtype = weight_shape(self.name, shape), np.dtype(self.dtype if dtype is None else dtype)
+        values = initializers.get(initializer)(shape, dtype=dtype)
         variable = Tensor(values, dtype=dtype, name=name, device="cpu")
         self.__dict__.setdefault("_variables", []).append(variable)
         return variable
@@ -140,7 +142,9 @@ class _RunningMean(Metric):
         return self._total / self._weight if self._weight else 0.0
 
     def _add(self, values: Any, sample_weight: Any, mask: Any) -> None:
-        values = np.asarray(on_host(values), np.float64)
+        values = on_host(values)
+        targets.check_numbers(self.name, "what it takes the mean of", values)
+        values = values.astype(np.float64)
         weights = _weights(values.shape, sample_weight, mask)
         self._total += float((np.where(weights == 0, 0, values) * weights).sum())  # 0 · NaN is NaN
         self._weight += float(weights.sum())
@@ -301,6 +305,7 @@ class SparseCategoricalAccuracy(MeanMetric):
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
         y_pred = on_host(y_pred)
+        targets.check_numbers(self.name, "y_pred", y_pred)
         return targets.labels(self.name, on_host(y_true), y_pred.shape) == y_pred.argmax(-1)
 
 
@@ -625,6 +630,8 @@ def _mask_of(y_pred: Any, mask: Any) -> Any:
 def _pair(metric: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     """Targets and predictions as arrays of one shape, the predictions as floats."""
     y_true, y_pred = on_host(y_true), on_host(y_pred)
+    targets.check_numbers(metric, "y_true", y_true)
+    targets.check_numbers(metric, "y_pred", y_pred)
     return targets.fit(metric, y_true, y_pred if y_pred.dtype.kind == "f" else y_pred.astype(np.float64))
 
 

@@ -288,6 +288,15 @@ def test_get_by_name(name: str, cls: type) -> None:
     assert metric.name == name
 
 
+class Unfinished(metrics.Metric):
+    def __init__(self) -> None:
+        self.total = self.add_weight()
+
+
+def nothing(y_true: Any, y_pred: Any) -> None:
+    pass
+
+
 def test_get_returns_a_metric_as_it_is() -> None:
     metric = metrics.AUC(name="area")
     assert metrics.get(metric) is metric
@@ -313,13 +322,29 @@ def test_get_returns_a_metric_as_it_is() -> None:
         (lambda: metrics.Precision([]), "one or more"),
         (lambda: metrics.Precision(2.0), "each of thresholds must lie in"),
         (lambda: metrics.BinaryAccuracy(0.3), "BinaryAccuracy: name must be a string, got 0.3; .* by their names"),
+        (
+            lambda: metrics.MeanSquaredError()(["a"], [1.0]),
+            "mean_squared_error: y_true must hold numbers, got an arr.* <U1",
+        ),
+        (lambda: metrics.BinaryAccuracy()([1], None), "binary_accuracy: y_pred must hold numbers, got None"),
+        (
+            lambda: metrics.SparseCategoricalAccuracy()([1], [["a", "b"]]),
+            "y_pred must hold numbers, got an array of <U1",
+        ),
+        (lambda: metrics.get(nothing)([1], [1.0]), "nothing: what it takes the mean of must hold numbers, got None"),
+        (lambda: metrics.Mean()("much"), "mean: what it takes the mean of must hold numbers, got 'much'"),
+        (
+            lambda: Own().add_weight("total"),
+            "own: the shape of a weight is a tuple of sizes .* got 'total'; give it first",
+        ),
+        (lambda: Unfinished(), r"Unfinished.__init__ must call super\(\).__init__\(\) before anything else"),
         (lambda: metrics.Mean(dtype="float16", name="m"), "m: dtype must be float32 or float64, got float16"),
         (lambda: metrics.Recall(class_id=-1), "class_id must be an integer of 0"),
         (lambda: metrics.BinaryAccuracy(threshold="high"), "threshold must be a number"),
     ],
 )
 def test_arguments_that_are_refused(call: Any, words: str) -> None:
-    with pytest.raises((ValueError, TypeError), match=words):
+    with pytest.raises((ValueError, TypeError, RuntimeError), match=words):
         call()
 
 

@@ -285,8 +285,10 @@ def test_what_is_said_for_each_of_several_outputs_may_be_said_for_one(options: d
 
 
 def test_what_no_model_of_one_output_can_be_compiled_with() -> None:
-    with pytest.raises(ValueError, match=r"loss must be one loss, for the one output of the model, got 2: \['mse'"):
+    with pytest.raises(ValueError, match=r"loss must be one loss, for the one output of the model, got \['mse', 'm"):
         regressor(loss=["mse", "mae"])
+    with pytest.raises(ValueError, match=r"loss must be one loss, .* got \{'dense': 'mse'\}"):
+        regressor(loss={"dense": "mse"})
     with pytest.raises(TypeError, match=r'metrics must be a list, such as \["accuracy"\], got <AUC auc>'):
         regressor(metrics=md.metrics.AUC())
     for mean in ("mean", md.metrics.Mean()):

@@ -13,7 +13,7 @@ import numpy as np
 
 from minidl import devices, initializers, regularizers
 from minidl.autograd.modes import no_grad
-from minidl.hyperparameters import float_type
+from minidl.hyperparameters import float_type, weight_shape
 from minidl.naming import snake_case, unexpected
 from minidl.ops.coercion import constant
 from minidl.tensors import Tensor, as_tensor, check_one_device, replacement
@@ -98,6 +98,8 @@ class Layer:
         self.name = name or _unique_name(type(self))
         self.dtype = float_type(self.name, dtype)
         self.device = devices.current()
+        if trainable not in (True, False):
+            raise ValueError(f"{self.name}: trainable must be True or False, got {trainable!r}; give a name by name=")
         if not (input_shape is None or isinstance(input_shape, (tuple, list))):
             raise ValueError(f"{self.name}: input_shape must be a tuple such as ({input_shape},), got {input_shape!r}")
         self.built = False
@@ -143,6 +145,8 @@ class Layer:
             inputs = (kwargs.pop(accepted[1]),)
         if inputs and inputs[0] is None:
             raise TypeError(f"{self.name} got None for its input; perhaps the call before it returns nothing")
+        if len(inputs) > 1:
+            _check_positions(self, inputs)
         inputs = tuple([self._prepared(x) for x in inputs])
         if mask is not None:
             mask = _as_mask(self, mask).copy()
@@ -208,12 +212,7 @@ class Layer:
         Training updates the weight if `trainable`.
         """
         self._check_begun()
-        if not isinstance(shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) for n in shape):
-            raise TypeError(
-                f"{self.name}: the shape of a weight is a tuple of sizes such as (3, 4), got {shape!r}; "
-                f"give it first, and the others by name"
-            )
-        shape, dtype = tuple(shape), np.dtype(dtype or self.dtype)
+        shape, dtype = weight_shape(self.name, shape), np.dtype(dtype or self.dtype)
         if initializer is None:
             initializer = "glorot_uniform" if dtype.kind == "f" else "zeros"
         values = devices.as_array(initializers.get(initializer)(shape, dtype=dtype))
@@ -324,6 +323,13 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{'' if self.built else ', not built'}>"
+
+
+def _check_positions(layer: Layer, inputs: tuple[Any, ...]) -> None:
+    """Refuse what is given by its place and is no input: whether to train, or a mask."""
+    for name, value in zip(layer._accepted[1:], inputs, strict=False):
+        if name in ("training", "mask"):
+            raise TypeError(f"{layer.name} takes inputs by their places alone: write {name}={value!r}")
 
 
 def _once(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:

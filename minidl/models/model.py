@@ -565,9 +565,10 @@ def _validation_epochs(frequency: Any) -> Callable[[int], bool]:
 
 def _loss_of_compile(given: Any) -> Any:
     """The loss meant: None, or one loss, which may stand in a list as if there were several outputs."""
-    if isinstance(given, (list, tuple)):
-        if len(given) != 1:
-            raise ValueError(f"loss must be one loss, for the one output of the model, got {len(given)}: {given!r}")
+    saved = isinstance(given, Mapping) and {"class_name", "config"} <= given.keys()
+    if isinstance(given, (list, tuple, Mapping)) and not saved:
+        if len(given) != 1 or isinstance(given, Mapping):
+            raise ValueError(f"loss must be one loss, for the one output of the model, got {given!r}")
         given = given[0]
     return None if given is None else losses.get(given)
 
