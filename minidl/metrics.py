@@ -516,7 +516,7 @@ class F1Score(Metric):
         average: None gives an array of K scores; "macro" their mean, "weighted" their mean weighted by
             how often each class is the target, "micro" the score of all counts added up.
         threshold: predictions above it are positive. None: the largest of each row is, and all
-            that are equal to it, unless it is 0; with a single class 0.5.
+            that are equal to it, unless it is 0; with a single class 0.5 (in Keras all but 0 are positive then).
 
     >>> F1Score(average="macro")([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     0.6666666666666666
