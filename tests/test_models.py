@@ -284,6 +284,17 @@ def test_what_is_said_for_each_of_several_outputs_may_be_said_for_one(options: d
     assert model._loss_mean.result() == 0.0
 
 
+def test_the_data_of_one_input_and_one_output_may_stand_in_lists() -> None:
+    x, y = line()
+    model, weights = regressor(optimizer=md.optimizers.SGD(0.0)), np.linspace(0, 2, 64)
+    expected = model.evaluate(x, y, sample_weight=weights, verbose=0)
+    assert model.evaluate([x], [y], sample_weight=(weights,), verbose=0) == expected
+    history = model.fit((x,), y, sample_weight=[weights], validation_data=([x], [y], [weights]), verbose=0).history
+    assert history["val_loss"] == [expected]
+    np.testing.assert_array_equal(model.predict([x], verbose=0), model.predict(x, verbose=0))
+    assert model.train_on_batch([x[:1]], [np.array([1.0])]) == model.test_on_batch(x[:1], [1.0])
+
+
 def test_what_no_model_of_one_output_can_be_compiled_with() -> None:
     with pytest.raises(ValueError, match=r"loss must be one loss, for the one output of the model, got \['mse', 'm"):
         regressor(loss=["mse", "mae"])

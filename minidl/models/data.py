@@ -36,10 +36,10 @@ class ArrayData:
         self, x: Any, y: Any = None, weights: Any = None, batch_size: int | None = None, steps: int | None = None
     ) -> None:
         self.x = map_arrays(_checked_array("x"), x)
-        self.y = None if y is None else _checked_array("y")(y)
-        self.weights = None if weights is None else _checked_array("sample_weight")(weights)
-        self.batch_size = integer("batch_size", 32 if batch_size is None else batch_size, 1)
         self.size = len(_first(self.x))
+        self.y = None if y is None else _checked_array("y")(_of_one_output(y, self.size))
+        self.weights = None if weights is None else _checked_array("sample_weight")(_of_one_output(weights, self.size))
+        self.batch_size = integer("batch_size", 32 if batch_size is None else batch_size, 1)
         if self.size == 0:
             raise ValueError("there is no data: x holds no samples")
         self._check_lengths(x)
@@ -199,11 +199,7 @@ def map_arrays(function: Callable[[Any], Any], x: Any) -> Any:
     """Apply a function to the one array, or to each in a list or dict of several inputs."""
     if isinstance(x, dict):
         return {key: function(value) for key, value in x.items()}
-    if (
-        isinstance(x, (list, tuple))
-        and x
-        and all((isinstance(e, Tensor) or devices.is_array(e)) and e.ndim > 0 for e in x)
-    ):
+    if isinstance(x, (list, tuple)) and x and all(map(_is_an_input, x)):
         return [function(e) for e in x]
     return function(x)
 
@@ -241,6 +237,17 @@ def weighted(batch: Batch, weights: Mapping[int, float]) -> Batch:
         )
     classes = np.round(labels).astype(int)
     return batch._replace(weights=np.array([weights.get(int(label), 1.0) for label in classes]))
+
+
+def _of_one_output(given: Any, samples: int) -> Any:
+    """The targets or the weights themselves, where they stand in a list as if there were several outputs."""
+    if isinstance(given, (list, tuple)) and len(given) == 1 and _is_an_input(given[0]) and len(given[0]) == samples:
+        return given[0]
+    return given
+
+
+def _is_an_input(x: Any) -> bool:
+    return (isinstance(x, Tensor) or devices.is_array(x)) and x.ndim > 0
 
 
 def _first(x: Any) -> Any:

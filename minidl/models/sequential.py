@@ -86,6 +86,8 @@ class Sequential(Model):
         self.built = True
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        if inputs and isinstance(inputs[0], (list, tuple)) and len(inputs[0]) == 1 and hasattr(inputs[0][0], "shape"):
+            inputs = (inputs[0][0], *inputs[1:])  # in a list, as if there were several
         if inputs and isinstance(inputs[0], (list, dict)) and not hasattr(self._prepared(inputs[0]), "shape"):
             raise TypeError(
                 f"{self.name} takes one array, got a {type(inputs[0]).__name__} of {len(inputs[0])}; "
