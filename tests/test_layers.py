@@ -342,7 +342,8 @@ def test_the_mask_given_is_copied() -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", np.float64, SimpleNamespace(name="float64"), np.dtype("float64")])
 def test_types_are_meant_by_names_or_by_what_has_one(dtype: Any) -> None:
-    assert layers.Dense(2, dtype=dtype).dtype == np.float64
+    layer = layers.Dense(2, dtype=dtype)
+    assert layer.dtype == layer.compute_dtype == layer.variable_dtype == np.float64
 
 
 def test_a_weight_holds_zeros_by_default_unless_it_holds_floats() -> None:

@@ -109,6 +109,13 @@ class Layer:
         self._buffers: list[Tensor] = []
         self._penalties: list[tuple[Callable[[Tensor], Tensor], Tensor]] = []
 
+    @property
+    def compute_dtype(self) -> np.dtype[Any]:
+        """The type of the computation, which is that of the weights."""
+        return self.dtype
+
+    variable_dtype = compute_dtype  # Keras has both names, for it computes in other types too
+
     # ---- to be written by a subclass
 
     def build(self, input_shape: Any) -> None:
