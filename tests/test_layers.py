@@ -797,7 +797,10 @@ WRONG = [
     (lambda: layers.Embedding(2, 2, input_length="3"), "Embedding: input_length must be a positive integer, got '3'"),
     (lambda: layers.Dense(2, activation="rleu"), r"unknown activation 'rleu'; did you mean 'relu'\?"),
     (lambda: layers.Dense(2, dtype="int32", name="d"), "d: dtype must be float32 or float64, got int32"),
-    (lambda: layers.Dropout(0.5, name="d")(X, False), "d takes inputs by their places alone: write training=False"),
+    (
+        lambda: layers.Dropout(0.5, name="d")(X, False),
+        "d takes inputs alone by their places, got False; name training= and",
+    ),
     (lambda: md.Sequential([], "mine"), "trainable must be True or False, got 'mine'; give a name by name="),
     (lambda: layers.Dense(2, dtype="flot32", name="d"), "d: dtype must be float32 or float64, got flot32"),
     (

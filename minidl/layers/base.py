@@ -336,7 +336,7 @@ def _check_positions(layer: Layer, inputs: tuple[Any, ...]) -> None:
     """Refuse what is given by its place and is no input: whether to train, or a mask."""
     for name, value in zip(layer._accepted[1:], inputs, strict=False):
         if name in ("training", "mask"):
-            raise TypeError(f"{layer.name} takes inputs by their places alone: write {name}={value!r}")
+            raise TypeError(f"{layer.name} takes inputs alone by their places, got {value!r}; name training= and mask=")
 
 
 def _once(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
