@@ -433,6 +433,7 @@ def _assigning(function: Any) -> Any:
 def _assigned(function: Any) -> Any:
     """What w.assign_add(step) means, in whatever mode."""
 
+    @functools.wraps(function)
     def assign(t: Tensor, other: Any) -> Tensor:
         with no_grad():
             return t.assign(function(t, other))
