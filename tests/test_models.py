@@ -577,6 +577,8 @@ def test_add_pop_and_names() -> None:
         md.Sequential([layers.Embedding(3, 2), layers.LSTM])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="an Input says what the model gets, .* not at place 1 after dense"):
         md.Sequential([layers.Dense(3, name="dense"), layers.Input((4,))])
+    with pytest.raises(ValueError, match=r"an Input says .* after one of shape \(None, 4\)"):
+        md.Sequential([layers.Input((4,)), layers.Input((5,)), layers.Dense(3)])
     with pytest.raises(TypeError, match="takes layers, got int"):
         md.Sequential([3])
     with pytest.raises(ValueError, match="no layer 'second'.*first"):

@@ -58,10 +58,11 @@ class Sequential(Model):
             raise TypeError(f"{self.name} takes layers, got {type(layer).__name__} at place {len(self._layers)}")
         if any(layer is other or layer.name == other.name for other in self._layers):
             raise ValueError(f"{self.name} has a layer named {layer.name!r} already; give each its own name")
-        if _is_input(layer) and self._layers:
+        if _is_input(layer) and (self._layers or self.batch_shape is not None):
+            before = f"after {self._layers[-1].name}" if self._layers else f"after one of shape {self.batch_shape}"
             raise ValueError(
                 f"{self.name}: an Input says what the model gets, so it must be the first, and not at place "
-                f"{len(self._layers)} after {self._layers[-1].name}"
+                f"{len(self._layers)} {before}"
             )
         if not self._layers and layer.batch_shape is not None:
             self.batch_shape = layer.batch_shape
