@@ -65,7 +65,7 @@ class Callback:
 class CallbackList:
     """Several callbacks as one: each hook calls that hook of all, in order, with logs or an empty dict."""
 
-    def __init__(self, callbacks: Iterable[Callback], model: Model, params: dict[str, Any]) -> None:
+    def __init__(self, callbacks: Iterable[Callback], *, model: Model, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):

@@ -193,8 +193,8 @@ class Loss:
     """A loss that weighs and reduces. Subclass it and write `call`, which returns one loss a sample.
 
     Args:
-        reduction: "sum_over_batch_size", "sum" or "none" (None means "none").
         name: by default the name of the class in snake case.
+        reduction: "sum_over_batch_size", "sum" or "none" (None means "none").
 
     >>> class Quartic(Loss):
     ...     def call(self, y_true, y_pred):
@@ -205,7 +205,7 @@ class Loss:
     Tensor(4.5)
     """
 
-    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size") -> None:
         reduction = "none" if reduction is None else reduction
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}")
@@ -221,13 +221,18 @@ class Loss:
 
         Args:
             sample_weight: one factor for each loss, or for each of the first axes: (N,) fits losses (N, T).
-            mask: where False, the loss does not count. Shapes as for the weights.
+            mask: where False, the loss does not count. Shapes as for the weights. By default the one that y_pred
+                carries, as what a model returns may.
         """
-        y_pred = floating(y_pred)
-        losses = self.call(y_true if type(self) in _CONVERTING else _as_targets(y_true, y_pred), y_pred)
+        mask = getattr(y_pred, "_mask", None) if mask is None else mask
+        y_pred = _predictions(self.name, y_pred)
+        losses = self.call(y_true if type(self) in _CONVERTING else _as_targets(self.name, y_true, y_pred), y_pred)
         if losses is None:
             raise TypeError(f"the loss {self.name} returned None; it must return one loss a sample")
-        return _reduce(as_tensor(losses), self.reduction, sample_weight, mask)
+        losses = as_tensor(losses)
+        if losses.ndim == 0 and y_pred.ndim > 1:  # a function of the user's that takes the mean itself
+            losses = _of_each(losses, sample_weight, mask)
+        return _reduce(losses, self.reduction, sample_weight, mask)
 
     def check_targets(self, y_true: Any, shape: tuple[int, ...]) -> None:
         """Refuse targets that no predictions of this shape can meet. `fit` asks for all before its first step."""
@@ -240,7 +245,14 @@ class Loss:
         return cls(**config)
 
 
-class MeanSquaredError(Loss):
+class _Known(Loss):
+    """A loss of Keras', whose classes take their arguments in another order than `Loss` does."""
+
+    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(name, reduction)
+
+
+class MeanSquaredError(_Known):
     """`mean_squared_error`, weighted and reduced.
 
     >>> MeanSquaredError()([[1.0], [2.0]], [[1.0], [4.0]])
@@ -251,14 +263,14 @@ class MeanSquaredError(Loss):
         return mean_squared_error(y_true, y_pred)
 
 
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(_Known):
     """`mean_absolute_error`, weighted and reduced."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return mean_absolute_error(y_true, y_pred)
 
 
-class Huber(Loss):
+class Huber(_Known):
     """`huber`, weighted and reduced."""
 
     def __init__(
@@ -274,13 +286,14 @@ class Huber(Loss):
         return {"delta": self.delta, **super().get_config()}
 
 
-class _CrossEntropy(Loss):
+class _CrossEntropy(_Known):
     """What the two cross-entropies against distributions have in common."""
 
     def __init__(
         self,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        *,  # Keras has an axis here
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
@@ -313,11 +326,15 @@ class CategoricalCrossentropy(_CrossEntropy):
         return categorical_crossentropy(y_true, y_pred, self.from_logits, self.label_smoothing)
 
 
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(_Known):
     """`sparse_categorical_crossentropy`, weighted and reduced."""
 
     def __init__(
-        self, from_logits: bool = False, reduction: str | None = "sum_over_batch_size", name: str | None = None
+        self,
+        from_logits: bool = False,
+        *,  # Keras has an ignore_class here
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
     ) -> None:
         super().__init__(reduction, name)
         self.from_logits = from_logits
@@ -332,35 +349,35 @@ class SparseCategoricalCrossentropy(Loss):
         return {"from_logits": self.from_logits, **super().get_config()}
 
 
-class KLDivergence(Loss):
+class KLDivergence(_Known):
     """`kl_divergence`, weighted and reduced."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return kl_divergence(y_true, y_pred)
 
 
-class Hinge(Loss):
+class Hinge(_Known):
     """`hinge`, weighted and reduced."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return hinge(y_true, y_pred)
 
 
-class SquaredHinge(Loss):
+class SquaredHinge(_Known):
     """`squared_hinge`, weighted and reduced."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return squared_hinge(y_true, y_pred)
 
 
-class CategoricalHinge(Loss):
+class CategoricalHinge(_Known):
     """`categorical_hinge`, weighted and reduced."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return categorical_hinge(y_true, y_pred)
 
 
-class FunctionLoss(Loss):
+class FunctionLoss(_Known):
     """Any function of (y_true, y_pred) that returns one loss a sample, weighted and reduced."""
 
     def __init__(
@@ -413,6 +430,12 @@ def get(identifier: Any) -> Loss:
 # ---- weights and masks ------------------------------------------------------------------
 
 
+def _of_each(loss: Tensor, *weights: Any) -> Tensor:
+    """One number for all samples as the loss of each that there is a weight or a mask for."""
+    shapes = [np.shape(each) for each in weights if each is not None]
+    return ops.broadcast_to(loss, max(shapes, key=len, default=()))
+
+
 def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Tensor:
     count = None
     if mask is not None:
@@ -444,8 +467,8 @@ def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "", signs: bool 
     Targets are looked at where they are, and then follow the predictions to the GPU: to look at them
     there the processor would have to wait for all work before.
     """
-    y_pred = floating(y_pred)
-    y_true = y_true.astype(y_pred.dtype) if isinstance(y_true, Tensor) else _on_host(y_true, y_pred.dtype)
+    y_pred = _predictions(loss, y_pred)
+    y_true = y_true.astype(y_pred.dtype) if isinstance(y_true, Tensor) else _on_host(loss, y_true, y_pred.dtype)
     unknown = not (fractions and targets.are_fractions(y_true._array))
     if unknown:
         targets.check_finite(loss, y_true._array)
@@ -458,7 +481,7 @@ def _pair(loss: str, y_true: Any, y_pred: Any, fractions: str = "", signs: bool 
 
 def _error(loss: str, y_true: Any, y_pred: Any) -> Tensor:
     """ŷ − y. An array of targets is not copied: once it is subtracted nobody reads it again."""
-    y_pred = floating(y_pred)
+    y_pred = _predictions(loss, y_pred)
     if type(y_true) is np.ndarray and y_true.dtype.kind in "fiub":
         y_true = wrap(y_true.astype(y_pred.dtype, copy=False))
     y_true, y_pred = _pair(loss, y_true, y_pred)
@@ -467,10 +490,17 @@ def _error(loss: str, y_true: Any, y_pred: Any) -> Tensor:
     return y_pred - y_true
 
 
-def _as_targets(y_true: Any, y_pred: Tensor) -> Tensor:
+def _predictions(loss: str, y_pred: Any) -> Tensor:
+    """The predictions as a tensor of floats."""
+    if not isinstance(y_pred, Tensor):
+        targets.check_numbers(loss, "y_pred", devices.as_array(y_pred))
+    return floating(y_pred)
+
+
+def _as_targets(loss: str, y_true: Any, y_pred: Tensor) -> Tensor:
     """Targets for a loss of somebody's own: a tensor of the type of the predictions, beside them."""
     if not isinstance(y_true, Tensor):
-        y_true = _on_host(y_true)
+        y_true = _on_host(loss, y_true)
     if y_true.dtype.kind == "f":
         y_true = y_true.astype(y_pred.dtype)
     if y_true.ndim < y_pred.ndim:
@@ -483,9 +513,10 @@ def _following(y_true: Tensor, y_pred: Tensor) -> Tensor:
     return To.apply(y_true, device="cuda") if y_pred.device == "cuda" != y_true.device else y_true
 
 
-def _on_host(y_true: Any, dtype: Any = None) -> Tensor:
+def _on_host(loss: str, y_true: Any, dtype: Any = None) -> Tensor:
     """A copy of targets, which stays with the processor until it was looked at; on the GPU if it lives there."""
     array = devices.as_array(y_true)
+    targets.check_numbers(loss, "y_true", array)
     return Tensor(array, dtype=dtype, device=None if devices.on_gpu(array) else "cpu")
 
 

@@ -2,7 +2,8 @@
 
 `update_state` takes a batch, `result` gives the value for all batches since `reset_state`. Sums
 are kept in float64. A mean is over elements, each with its weight, whatever batch it came in;
-elements that a mask hides count for nothing. Names, defaults and values are those of Keras 3.
+elements that a mask hides count for nothing (in Keras they do in Precision, Recall, AUC, F1Score
+and RootMeanSquaredError). Names, defaults and values are otherwise those of Keras 3.
 """
 
 from __future__ import annotations
@@ -13,41 +14,57 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl import losses, targets
+from minidl import initializers, losses, targets
 from minidl.autograd.modes import no_grad
-from minidl.hyperparameters import integer, number, optional
+from minidl.hyperparameters import float_type, integer, number, optional, weight_shape
 from minidl.naming import defined_in, lookup, missing_from, resolve, serialize, snake_case
 from minidl.ops.coercion import on_host
+from minidl.tensors import Tensor
 
 Array = Any
 
 
 class Metric:
-    """Subclass it and write `update_state`, `result` and `reset_state`.
+    """Subclass it, make what it counts with `add_weight`, and write `update_state` and `result`.
+
+    `fit` gives it arrays. Write `reset_state` too if it is not zeros that it starts from, or not weights that it
+    counts in. All elements are its own affair, those that a mask hides too; the metrics here that it hands
+    y_pred on to leave these out, for y_pred carries the mask.
+
+    Args:
+        dtype: "float32" (the default) or "float64", of what `add_weight` makes. The sums of minidl's own metrics are
+            float64 whatever it is.
+        name: by default the name of the class in snake case.
 
     >>> class Largest(Metric):
-    ...     def reset_state(self):
-    ...         self.largest = float("-inf")
-    ...     def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
-    ...         self.largest = max(self.largest, float(np.max(y_pred)))
+    ...     def __init__(self, name="largest", **kwargs):
+    ...         super().__init__(name=name, **kwargs)
+    ...         self.largest = self.add_weight(name="largest", initializer="zeros")
+    ...     def update_state(self, y_true, y_pred, sample_weight=None):
+    ...         self.largest.assign(max(float(self.largest), float(np.max(y_pred))))
     ...     def result(self):
     ...         return self.largest
-    >>> Largest()([0.0, 0.0], [1.0, 2.0])
+    >>> float(Largest()([0.0, 0.0], [1.0, 2.0]))
     2.0
     """
 
     larger_is_better: bool | None = None  # None if that is not known: then the name decides
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, dtype: Any = None, name: str | None = None) -> None:
+        if not (name is None or isinstance(name, str)):
+            raise TypeError(
+                f"{type(self).__name__}: name must be a string, got {name!r}; give the other arguments by their names"
+            )
         self.name = name or snake_case(type(self).__name__)
-        self.reset_state()
+        self.dtype = float_type(self.name, dtype)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> None:
         """Take a batch into account.
 
         Args:
             sample_weight: one factor for each element, or for each of the first axes: (N,) fits values (N, T).
-            mask: where False, elements do not count. Shapes as for the weights.
+            mask: where False, elements do not count. Shapes as for the weights. By default the one that y_pred
+                carries, as what a model returns may.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update_state(y_true, y_pred, sample_weight, mask)")
 
@@ -56,8 +73,40 @@ class Metric:
         raise NotImplementedError(f"{type(self).__name__} has no result()")
 
     def reset_state(self) -> None:
-        """Forget all batches."""
-        raise NotImplementedError(f"{type(self).__name__} has no reset_state()")
+        """Forget all batches: what `add_weight` made becomes zeros, and metrics that are attributes are reset."""
+        for held in vars(self).values():
+            if isinstance(held, Metric):
+                held.reset_state()
+        for variable in self.__dict__.get("_variables", ()):
+            variable.assign(np.zeros(variable.shape))
+
+    def add_variable(
+        self, shape: Sequence[int], initializer: Any = "zeros", dtype: Any = None, *, name: str | None = None
+    ) -> Tensor:
+        """A tensor to count in, which `reset_state` sets to zeros; change it with `assign`, `assign_add`, `assign_sub`.
+
+        `initializer` is a name or a function, see `minidl.initializers`. It is of the metric's type unless `dtype`
+        is given, and lives on the processor, where `update_state` gets its arrays.
+        """
+        if "dtype" not in vars(self):
+            raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() before anything else")
+        shape, dtype = weight_shape(self.name, shape), np.dtype(self.dtype if dtype is None else dtype)
+        values = initializers.get(initializer)(shape, dtype=dtype)
+        variable = Tensor(values, dtype=dtype, name=name, device="cpu")
+        self.__dict__.setdefault("_variables", []).append(variable)
+        return variable
+
+    def add_weight(
+        self, shape: Sequence[int] = (), initializer: Any = "zeros", dtype: Any = None, name: str | None = None
+    ) -> Tensor:
+        """`add_variable`, of a single number unless `shape` says otherwise."""
+        return self.add_variable(shape, initializer, dtype, name=name)
+
+    @property
+    def variables(self) -> list[Tensor]:
+        """What `add_weight` made, here and in metrics that are attributes."""
+        inside = [held.variables for held in vars(self).values() if isinstance(held, Metric)]
+        return [*self.__dict__.get("_variables", ()), *(variable for each in inside for variable in each)]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Take a batch into account, and return the value so far."""
@@ -65,14 +114,15 @@ class Metric:
         return self.result()
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name}
+        own = {} if self.dtype == np.float32 else {"dtype": self.dtype.name}  # not every __init__ takes it
+        return {"name": self.name} | own
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Metric:
         return cls(**config)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}: {self.result()}>"
+        return f"<{type(self).__name__} {self.name}>"
 
 
 # ---- means ------------------------------------------------------------------------------
@@ -81,6 +131,10 @@ class Metric:
 class _RunningMean(Metric):
     """Σ weight value / Σ weight"""
 
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(dtype, name)
+        self.reset_state()
+
     def reset_state(self) -> None:
         self._total = self._weight = 0.0
 
@@ -88,7 +142,9 @@ class _RunningMean(Metric):
         return self._total / self._weight if self._weight else 0.0
 
     def _add(self, values: Any, sample_weight: Any, mask: Any) -> None:
-        values = np.asarray(on_host(values), np.float64)
+        values = on_host(values)
+        targets.check_numbers(self.name, "what it takes the mean of", values)
+        values = values.astype(np.float64)
         weights = _weights(values.shape, sample_weight, mask)
         self._total += float((np.where(weights == 0, 0, values) * weights).sum())  # 0 · NaN is NaN
         self._weight += float(weights.sum())
@@ -120,14 +176,14 @@ class MeanMetric(_RunningMean):
         raise NotImplementedError(f"{type(self).__name__} has no values(y_true, y_pred)")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> None:
-        self._add(self.values(y_true, y_pred), sample_weight, mask)
+        self._add(self.values(y_true, y_pred), sample_weight, _mask_of(y_pred, mask))
 
 
 class FunctionMetric(MeanMetric):
     """The mean of what a function of (y_true, y_pred) returns for each sample."""
 
-    def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None) -> None:
-        super().__init__(name or getattr(function, "__name__", None))
+    def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name or snake_case(getattr(function, "__name__", type(function).__name__)), dtype)
         self.function = function
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
@@ -149,9 +205,9 @@ class LossMetric(MeanMetric):
 
     larger_is_better = False
 
-    def __init__(self, loss: Any, name: str | None = None) -> None:
+    def __init__(self, loss: Any, name: str | None = None, dtype: Any = None) -> None:
         self.loss = losses.get(loss)
-        super().__init__(name or self.loss.name)
+        super().__init__(name or self.loss.name, dtype)
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         with no_grad():
@@ -212,8 +268,8 @@ class BinaryAccuracy(MeanMetric):
 
     larger_is_better = True
 
-    def __init__(self, threshold: float = 0.5, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None = None, dtype: Any = None, threshold: float = 0.5) -> None:
+        super().__init__(name, dtype)
         self.threshold = number("threshold", threshold, "(-inf, inf)")
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
@@ -249,6 +305,7 @@ class SparseCategoricalAccuracy(MeanMetric):
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
         y_pred = on_host(y_pred)
+        targets.check_numbers(self.name, "y_pred", y_pred)
         return targets.labels(self.name, on_host(y_true), y_pred.shape) == y_pred.argmax(-1)
 
 
@@ -264,8 +321,8 @@ class InferredAccuracy(MeanMetric):
 
     larger_is_better = True
 
-    def __init__(self, name: str | None = "accuracy") -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None = "accuracy", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
 
     def values(self, y_true: Any, y_pred: Any) -> Array:
         y_true, y_pred = on_host(y_true), on_host(y_pred)
@@ -290,14 +347,16 @@ class _Confusion(Metric):
 
     larger_is_better = True
 
-    def __init__(self, thresholds: Sequence[float], name: str | None) -> None:
+    def __init__(self, thresholds: Sequence[float], name: str | None, dtype: Any) -> None:
         self._thresholds = np.array(thresholds, np.float64)
-        super().__init__(name)
+        super().__init__(dtype, name)
+        self.reset_state()
 
     def reset_state(self) -> None:
         self._tp, self._fp, self._fn, self._tn = np.zeros((4, len(self._thresholds)))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> None:
+        mask = _mask_of(y_pred, mask)
         y_true, y_pred = _pair(self.name, y_true, y_pred)
         weights = _weights(y_pred.shape, sample_weight, mask)
         y_true, y_pred, weights = self._selected(y_true, y_pred, weights)
@@ -324,7 +383,12 @@ class _Ratio(_Confusion):
     """What precision and recall have in common."""
 
     def __init__(
-        self, thresholds: float | Sequence[float] | None = None, class_id: int | None = None, name: str | None = None
+        self,
+        thresholds: float | Sequence[float] | None = None,
+        *,  # Keras has a top_k here
+        class_id: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
     ) -> None:
         chosen = 0.5 if thresholds is None else thresholds
         each = [number("each of thresholds", t, "[0, 1]") for t in np.ravel(chosen)]
@@ -332,7 +396,7 @@ class _Ratio(_Confusion):
             raise ValueError(f"thresholds must be one or more numbers in ascending order, got {thresholds}")
         self.thresholds = each if np.ndim(chosen) else each[0]
         self.class_id = None if class_id is None else integer("class_id", class_id, 0)
-        super().__init__(each, name)
+        super().__init__(each, name, dtype)
 
     def _selected(self, y_true: Array, y_pred: Array, weights: Array) -> tuple[Array, Array, Array]:
         if self.class_id is None:
@@ -403,13 +467,14 @@ class AUC(_Confusion):
         curve: str = "ROC",
         summation_method: str = "interpolation",
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
         self.num_thresholds = integer("num_thresholds", num_thresholds, 2)
         self.curve = _one_of("curve", curve, ("ROC", "PR"))
         self.summation_method = _one_of("summation method", summation_method, _HEIGHTS)
         # The outer ones are moved out, so that 0 lies above the lowest and 1 below the highest.
         inner = np.arange(1, num_thresholds - 1) / (num_thresholds - 1)
-        super().__init__([-1e-7, *inner, 1 + 1e-7], name)
+        super().__init__([-1e-7, *inner, 1 + 1e-7], name, dtype)
 
     def _selected(self, y_true: Array, y_pred: Array, weights: Array) -> tuple[Array, Array, Array]:
         targets.check_fractions(
@@ -451,7 +516,7 @@ class F1Score(Metric):
         average: None gives an array of K scores; "macro" their mean, "weighted" their mean weighted by
             how often each class is the target, "micro" the score of all counts added up.
         threshold: predictions above it are positive. None: the largest of each row is, and all
-            that are equal to it, unless it is 0; with a single class 0.5.
+            that are equal to it, unless it is 0; with a single class 0.5 (in Keras all but 0 are positive then).
 
     >>> F1Score(average="macro")([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     0.6666666666666666
@@ -459,25 +524,35 @@ class F1Score(Metric):
 
     larger_is_better = True
 
-    def __init__(self, average: str | None = None, threshold: float | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        average: str | None = None,
+        threshold: float | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         self.average = None if average is None else _one_of("average", average, ("micro", "macro", "weighted"))
         self.threshold = optional("threshold", threshold, "(0, 1]")
-        super().__init__(name)
+        super().__init__(dtype, name)
+        self._tp = self._fp = self._fn = np.zeros(())  # one number a class, once there is a batch
 
     def reset_state(self) -> None:
-        self._tp = self._fp = self._fn = np.zeros(())
+        self._tp = self._fp = self._fn = np.zeros(self._tp.shape)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> None:
+        mask = _mask_of(y_pred, mask)
         y_true, y_pred = _pair(self.name, y_true, y_pred)
         if y_pred.ndim != 2:
             raise ValueError(
                 f"{self.name}: targets and predictions must have shape (samples, classes), got {y_pred.shape}"
             )
         targets.check_binary(self.name, y_true)
-        if self._tp.ndim and self._tp.shape != y_pred.shape[1:]:
-            raise ValueError(
-                f"{self.name}: {y_pred.shape[1]} classes now, {self._tp.size} before; call reset_state() between"
-            )
+        if self._tp.shape != y_pred.shape[1:]:
+            if (self._tp + self._fp + self._fn).any():
+                raise ValueError(
+                    f"{self.name}: {y_pred.shape[1]} classes now, {self._tp.size} before; call reset_state() between"
+                )
+            self._tp = self._fp = self._fn = np.zeros(y_pred.shape[1:])
         positive = self._positive(y_pred)
         weights = _weights(y_pred.shape, sample_weight, mask)
         self._tp = self._tp + (weights * (positive & (y_true == 1))).sum(0)
@@ -534,9 +609,29 @@ def get(identifier: Any) -> Metric:
     return metric
 
 
+class _Masked(np.ndarray):
+    """Predictions that carry their mask, so that an update_state of the user's which takes none can hand it on."""
+
+    _mask: Any = None  # of what is computed from them, too
+
+
+def masked(y_pred: Array, mask: Any) -> Array:
+    """The predictions, carrying their mask as what a model returns does."""
+    predictions = on_host(y_pred).view(_Masked)
+    predictions._mask = mask
+    return predictions
+
+
+def _mask_of(y_pred: Any, mask: Any) -> Any:
+    """The mask that is given, else the one that the predictions carry."""
+    return getattr(y_pred, "_mask", None) if mask is None else mask
+
+
 def _pair(metric: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     """Targets and predictions as arrays of one shape, the predictions as floats."""
     y_true, y_pred = on_host(y_true), on_host(y_pred)
+    targets.check_numbers(metric, "y_true", y_true)
+    targets.check_numbers(metric, "y_pred", y_pred)
     return targets.fit(metric, y_true, y_pred if y_pred.dtype.kind == "f" else y_pred.astype(np.float64))
 
 

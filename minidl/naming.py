@@ -125,9 +125,11 @@ def serialize(thing: Any) -> dict[str, Any]:
 
 
 def snake_case(name: str) -> str:
-    """A class name in lower case, words joined by underscores, divided as Keras does.
+    """The name of a class or a function in lower case, words joined by underscores, divided as Keras does.
 
     >>> snake_case("TimeDistributed"), snake_case("LSTM"), snake_case("GlobalMaxPooling1D"), snake_case("F1Score")
     ('time_distributed', 'lstm', 'global_max_pooling1d', 'f1_score')
+    >>> snake_case("<lambda>")
+    'lambda'
     """
-    return re.sub("(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return re.sub("(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", re.sub(r"\W", "", name)).lower()

@@ -57,6 +57,7 @@ class Optimizer:
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        *,  # Keras has averages of the weights here
         name: str | None = None,
         **unknown: Any,
     ) -> None:
@@ -334,6 +335,7 @@ class RMSprop(Optimizer):
         self,
         learning_rate: float | Callable[[int], float] = 0.001,
         rho: float = 0.9,
+        *,  # Keras has a momentum here
         epsilon: float = 1e-7,
         **options: Any,
     ) -> None:

@@ -97,6 +97,13 @@ def _cause_for_labels(true: tuple[int, ...], pred: tuple[int, ...]) -> str:
     return ""
 
 
+def check_numbers(what: str, which: str, array: Array) -> None:
+    """Refuse what is no array of real numbers: strings, or None where there is a value missing."""
+    if array.dtype.kind not in "fiub":
+        given = f"an array of {array.dtype}" if array.ndim else repr(array.item())
+        raise TypeError(f"{what}: {which} must hold numbers, got {given}")
+
+
 def check_finite(what: str, y_true: Array) -> None:
     wrong = ~np.isfinite(y_true)
     if devices.any_true(wrong):

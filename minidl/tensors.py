@@ -124,6 +124,15 @@ class Tensor:
             self._memory = Memory(self._array, changes)
         self._changed()
 
+    def assign(self, value: Any) -> Tensor:
+        """Take other values, of this shape, in place. No operation is recorded; `assign_add(x)` is assign(self + x).
+
+        >>> Tensor([1.0, 2.0]).assign([3.0, 4.0]).assign_sub([1.0, 1.0])
+        Tensor([2., 3.])
+        """
+        self.data = value
+        return self
+
     def numpy(self) -> Array:
         """The array itself, without the graph; from the GPU a copy."""
         return devices.to_host(self._array) if devices.on_gpu(self._array) else self.data
@@ -342,6 +351,8 @@ class Tensor:
         T: Tensor
 
         def alias(self) -> Tensor: ...
+        def assign_add(self, other: Any) -> Tensor: ...
+        def assign_sub(self, other: Any) -> Tensor: ...
         def __getitem__(self, key: Any) -> Tensor: ...
         def __setitem__(self, key: Any, value: Any) -> None: ...
         def __add__(self, other: Any) -> Tensor: ...

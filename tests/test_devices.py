@@ -596,3 +596,29 @@ def test_a_state_of_another_device_changes_no_optimizer(cp: Any) -> None:
     with pytest.raises(TypeError, match="0/velocity is on cuda and its weight on cpu"):
         optimizer.set_state(wrong)
     assert all(np.array_equal(value, before[name]) for name, value in optimizer.get_state().items())
+
+
+def test_a_metric_of_the_users_counts_on_the_processor(cp: Any) -> None:
+    class Errors(md.metrics.Metric):
+        def __init__(self) -> None:
+            super().__init__(name="errors")
+            self.total = self.add_weight()
+
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+            self.total.assign_add(abs(y_true - y_pred).sum())
+
+        def result(self) -> Any:
+            return self.total
+
+    results = []
+    ids, y = np.array([[1, 2, 0], [3, 0, 0]]), np.arange(6.0).reshape(2, 3, 1)
+    for device in ("cpu", "cuda"):
+        for mask_zero in (False, True):
+            md.random.set_seed(0)
+            with md.use("cuda" if device == "cuda" else "cpu"):
+                model = md.Sequential([layers.Embedding(4, 2, mask_zero=mask_zero), layers.Dense(1)])
+                metric = Errors()
+                assert metric.total.device == "cpu"
+                model.compile("sgd", "mse", metrics=[metric, "mae"], weighted_metrics=[Errors()])
+                results.append(model.evaluate(ids, y, verbose=0))
+    assert_close(np.array(results[2:]), np.array(results[:2]), slack=1e10)

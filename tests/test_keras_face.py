@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,6 +151,31 @@ def test_every_layer_loss_and_optimizer_is_there() -> None:
             assert getattr(face, known) is getattr(module, known)
 
 
+SIGNATURES = json.loads((Path(__file__).parent / "golden" / "keras_signatures.json").read_text())
+
+
+def _of_minidl(path: str) -> Any:
+    """What minidl.keras has under the name, None if nothing."""
+    module, *names = path.removeprefix("optimizers.schedules.").split(".")
+    if path.startswith("optimizers.schedules."):
+        module, names = "optimizers.schedules", [module]
+    thing = vars(importlib.import_module(f"minidl.keras.{module}")).get(names[0])
+    return thing if thing is None or names[1:] == [] else getattr(thing, names[1])
+
+
+@pytest.mark.parametrize("path", [p for p in SIGNATURES if not p.endswith("serialize") and _of_minidl(p) is not None])
+def test_what_stands_at_a_place_is_what_keras_has_there(path: str) -> None:
+    thing, keras_has = _of_minidl(path), SIGNATURES[path]
+    parameters = inspect.signature(thing.__init__ if isinstance(thing, type) else thing).parameters.values()
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
+    at_places = [p.name for p in named if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert at_places == [name for name, _ in keras_has[: len(at_places)]]
+    defaults = dict(keras_has)
+    for p in named:
+        if defaults.get(p.name) is not None and p.default is not None:  # the names of losses are made when they are
+            assert p.default == defaults[p.name], p.name
+
+
 def test_the_short_names_of_keras() -> None:
     losses, layers = keras.losses, keras.layers
     assert losses.mse is losses.MSE is md.losses.mean_squared_error
@@ -155,6 +183,18 @@ def test_the_short_names_of_keras() -> None:
     assert losses.kld is losses.KLD is md.losses.kl_divergence
     assert layers.GlobalAvgPool1D is md.layers.GlobalAveragePooling1D
     assert layers.GlobalMaxPool1D is md.layers.GlobalMaxPooling1D
+
+
+def test_a_layer_writes_its_arguments_down_as_in_keras() -> None:
+    for name, thing in (
+        ("activations", "relu"),
+        ("initializers", "ones"),
+        ("regularizers", "l2"),
+        ("regularizers", None),
+    ):
+        module = importlib.import_module(f"minidl.keras.{name}")
+        made = module.get(thing)
+        assert type(module.deserialize(json.loads(json.dumps(module.serialize(made))))) is type(made)
 
 
 def test_dir_offers_the_modules() -> None:

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -339,13 +340,43 @@ def test_the_mask_given_is_copied() -> None:
     np.testing.assert_array_equal(y._mask, MASK)
 
 
+@pytest.mark.parametrize("dtype", ["float64", np.float64, SimpleNamespace(name="float64"), np.dtype("float64")])
+def test_types_are_meant_by_names_or_by_what_has_one(dtype: Any) -> None:
+    layer = layers.Dense(2, dtype=dtype)
+    assert layer.dtype == layer.compute_dtype == layer.variable_dtype == np.float64
+
+
+def test_a_weight_holds_zeros_by_default_unless_it_holds_floats() -> None:
+    layer = layers.Layer()
+    assert layer.add_weight((2,), None, "int32", trainable=False).numpy().tolist() == [0, 0]
+    assert layer.add_weight((2, 2)).numpy().all()
+
+
+def test_weights_change_by_assignment() -> None:
+    class Sum(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.total = self.add_weight(shape=(2,), initializer="zeros", trainable=False)
+
+        def call(self, x: md.Tensor) -> md.Tensor:
+            return self.total.assign_add(x.sum(0))
+
+    layer = Sum()
+    for expected in ([2.0, 2.0], [4.0, 4.0]):
+        assert layer(np.ones((2, 2))).numpy().tolist() == expected
+    w = md.Tensor([1.0], requires_grad=True)
+    assert w.assign_sub(w * 3) is w and w.is_leaf and w.requires_grad and w.item() == -2.0
+    with pytest.raises(ValueError, match=r"data of shape \(2,\) cannot replace data of shape \(1,\)"):
+        w.assign([1.0, 2.0])
+
+
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_pooling_of_masked_steps(keepdims: bool) -> None:
     values = np.where(MASK[..., None], X - 5, 9.0)  # negative where valid, and the padding largest
     x = md.Tensor(values, requires_grad=True)
     shape = (3, 1, 2) if keepdims else (3, 2)
-    average = layers.GlobalAveragePooling1D(keepdims, dtype="float64")(x, mask=MASK)
-    largest = layers.GlobalMaxPooling1D(keepdims, dtype="float64")(x, mask=MASK)
+    average = layers.GlobalAveragePooling1D(keepdims=keepdims, dtype="float64")(x, mask=MASK)
+    largest = layers.GlobalMaxPooling1D(keepdims=keepdims, dtype="float64")(x, mask=MASK)
     for i, row in enumerate(MASK):
         np.testing.assert_allclose(average.numpy().reshape(3, 2)[i], values[i, row].sum(0) / max(row.sum(), 1))
         np.testing.assert_array_equal(largest.numpy().reshape(3, 2)[i], values[i, row].max(0) if row.any() else 0)
@@ -766,7 +797,16 @@ WRONG = [
     (lambda: layers.Embedding(2, 2, input_length="3"), "Embedding: input_length must be a positive integer, got '3'"),
     (lambda: layers.Dense(2, activation="rleu"), r"unknown activation 'rleu'; did you mean 'relu'\?"),
     (lambda: layers.Dense(2, dtype="int32", name="d"), "d: dtype must be float32 or float64, got int32"),
+    (
+        lambda: layers.Dropout(0.5, name="d")(X, False),
+        "d takes inputs alone by their places, got False; name training= and",
+    ),
+    (lambda: md.Sequential([], "mine"), "trainable must be True or False, got 'mine'; give a name by name="),
     (lambda: layers.Dense(2, dtype="flot32", name="d"), "d: dtype must be float32 or float64, got flot32"),
+    (
+        lambda: layers.Dense(2, dtype=SimpleNamespace(name="mixed_float16"), name="d"),
+        "d: dtype .* got mixed_float16; .* none that is",
+    ),
     (lambda: layers.Dense(2, input_shape=4, name="d"), r"d: input_shape must be a tuple such as \(4,\), got 4"),
     (lambda: layers.Input(100), r"Input needs one shape, a tuple such as \(100,\), got 100"),
     (lambda: layers.Input(), r"Input needs one shape, a tuple such as \(100,\), got none"),

@@ -331,6 +331,25 @@ def test_a_mask_hides_even_infinity_and_nan() -> None:
     assert losses.MeanSquaredError("none")([[2.0], [1.0], [1.0]], p, mask=[1, 0, 0]).tolist() == [4.0, 0.0, 0.0]
 
 
+def test_predictions_carry_their_mask_into_a_loss() -> None:
+    model = md.Sequential([md.layers.Masking(), md.layers.Activation("linear")])
+    y_pred, y_true = model(np.array([[[1.0], [3.0], [0.0]]])), np.zeros((1, 3, 1))
+    assert losses.MeanAbsoluteError()(y_true, y_pred).item() == 2.0
+    assert losses.MeanAbsoluteError()(y_true, y_pred * 1).item() == pytest.approx(4 / 3)
+    assert losses.MeanAbsoluteError()(y_true, y_pred, mask=[[True, False, False]]).item() == 1.0
+
+
+def test_one_number_for_all_samples_is_the_loss_of_each() -> None:
+    def largest(y_true: md.Tensor, y_pred: md.Tensor) -> md.Tensor:
+        return (y_pred - y_true).max()
+
+    y_true, y_pred = np.zeros((2, 3, 1)), np.arange(6.0).reshape(2, 3, 1)
+    loss, mask, weights = losses.get(largest), [[1, 1, 0], [1, 0, 0]], [[1, 2, 3], [4, 5, 6]]
+    assert loss(y_true, y_pred).item() == loss(y_true, y_pred, mask=mask).item() == 5.0
+    assert loss(y_true, y_pred, sample_weight=[1.0, 3.0]).item() == 10.0
+    assert loss(y_true, y_pred, weights, mask).item() == pytest.approx(5 * (1 + 2 + 4) / 3)
+
+
 def test_a_mask_that_hides_all_costs_nothing() -> None:
     p = md.Tensor([[1.0]], requires_grad=True)
     loss = losses.MeanSquaredError()([[0.0]], p, mask=[False])
@@ -346,6 +365,7 @@ def test_a_loss_of_ones_own() -> None:
             return (y_pred - y_true + 1).mean(-1)
 
     assert Biased().name == "biased"
+    assert (Biased("b", "sum").name, Biased("b", "sum").reduction) == ("b", "sum")  # in the order of Keras' Loss
     assert Biased()([[1], [2]], [[1.0], [4.0]], sample_weight=[1, 0]).item() == 0.5
     wrapped = losses.get(lambda y_true, y_pred: (y_pred * y_true).sum(-1))
     assert wrapped([[2.0]], [[3.0]]).item() == 6.0
@@ -415,6 +435,8 @@ ONES = np.ones((4, 3))
         (lambda: losses.get(3), "the name of a known loss is a string, got int"),
         (lambda: losses.get({"class_name": "Huber"}), 'keys "class_name" and "config"'),
         (lambda: losses.Huber(0), "delta must lie in"),
+        (lambda: losses.Huber()(None, ONES), "huber: y_true must hold numbers, got None"),
+        (lambda: losses.get(losses.hinge)(ONES, [["a"]]), "hinge: y_pred must hold numbers, got an array of <U1"),
         (lambda: losses.huber(ONES, ONES, delta=-1), "delta must lie in"),
         (lambda: losses.BinaryCrossentropy(label_smoothing=1.5), "label_smoothing must lie in"),
         (lambda: losses.MeanSquaredError("avg"), "reduction must be one of 'sum_over_batch_size'"),
@@ -449,7 +471,7 @@ ONES = np.ones((4, 3))
         (lambda: losses.sparse_categorical_crossentropy([0, 0.5], [[0.5, 0.5]] * 2), r"y_true\[1\] is 0.5"),
         (lambda: losses.sparse_categorical_crossentropy([0, np.nan], [[0.5, 0.5]] * 2), r"y_true\[1\] is nan"),
         (lambda: losses.SparseCategoricalCrossentropy()([0, 1 + 1e-9], [[0.5, 0.5]] * 2), "is 1.000000001"),
-        (lambda: losses.MeanSquaredError()(["a"], [[0.5]]), "a Tensor holds numbers"),
+        (lambda: losses.MeanSquaredError()(["a"], [[0.5]]), "mean_squared_error: y_true must hold numbers"),
         (lambda: losses.mean_squared_error(ONES[:, :0], ONES[:, :0]), "mean_squared_error: .* no mean of no elements"),
         (lambda: losses.huber(ONES[:0, :0], ONES[:0, :0]), r"huber: y_pred has shape \(0, 0\)"),
         (lambda: losses.Huber()(ONES * np.inf, ONES), r"y_true\[0, 0\] is inf"),

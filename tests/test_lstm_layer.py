@@ -223,7 +223,7 @@ def test_a_stateful_layer_refuses_another_batch_size_and_keeps_its_state() -> No
     ):
         layer(X[:2])
     np.testing.assert_array_equal(layer.states[0].numpy(), h)
-    layer.reset_state()
+    layer.reset_states()  # Keras has both names
     layer(X[:2])
 
 

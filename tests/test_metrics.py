@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def every_metric() -> list[metrics.Metric]:
         metrics.RootMeanSquaredError(),
         metrics.MeanAbsoluteError(),
         metrics.Accuracy(),
-        metrics.BinaryAccuracy(0.25),
+        metrics.BinaryAccuracy(threshold=0.25),
         metrics.CategoricalAccuracy(),
         metrics.InferredAccuracy(),
         metrics.Precision(),
@@ -113,7 +114,7 @@ def test_accuracy_is_inferred_from_the_shapes(y_true: Any, y_pred: Any, expected
 
 def test_a_threshold_is_compared_in_the_type_of_the_predictions() -> None:
     at_threshold = np.array([[0.3]], "float32")  # which is 0.30000001192…
-    assert metrics.BinaryAccuracy(0.3)([[1]], at_threshold) == 0.0
+    assert metrics.BinaryAccuracy(threshold=0.3)([[1]], at_threshold) == 0.0
     assert metrics.Recall(0.3)([[1]], at_threshold) == 0.0
 
 
@@ -176,6 +177,67 @@ def test_a_function_as_a_metric() -> None:
         metric.get_config()
 
 
+def test_names_of_functions_without_a_plain_name() -> None:
+    class Distance:
+        def __call__(self, y_true: Any, y_pred: Any) -> Any:
+            return abs(y_true - y_pred)
+
+    functions = [lambda a, b: abs(a - b), functools.partial(Distance()), Distance()]
+    assert [metrics.get(f).name for f in functions] == ["lambda", "partial", "distance"]
+
+
+# ---- metrics of one's own ---------------------------------------------------------------
+
+
+class Own(metrics.Metric):
+    """As programs for Keras write them."""
+
+    def __init__(self, name: str = "own", **options: Any) -> None:
+        super().__init__(name=name, **options)
+        self.total = self.add_weight(name="total", initializer="zeros")
+        self.powers = self.add_weight(shape=(2,), initializer="ones", name="powers")
+        self.left = self.add_variable((3,), initializer="zeros", name="left")
+        self.calls = self.add_weight(name="calls", initializer="zeros", dtype="int32")
+        self.inner = metrics.Mean()
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        self.total.assign_add(np.sum(y_pred))
+        self.powers.assign(self.powers * 2)
+        self.left.assign_sub([1, 2, 3])
+        self.calls.assign_add(1)
+        self.inner.update_state(y_pred)
+
+    def result(self) -> Any:
+        return self.total / self.calls
+
+
+def test_a_metric_of_ones_own_counts_in_weights() -> None:
+    metric = Own(dtype="float64")
+    assert [v.dtype for v in metric.variables] == ["float64", "float64", "float64", "int32"]
+    for _ in range(2):
+        metric.update_state([1.0], [2.5])
+    assert float(metric.result()) == 2.5
+    assert [v.numpy().tolist() for v in metric.variables] == [5.0, [4.0, 4.0], [-2.0, -4.0, -6.0], 2]
+    metric.reset_state()
+    assert [v.numpy().tolist() for v in metric.variables] == [0.0, [0.0, 0.0], [0.0, 0.0, 0.0], 0]
+    assert metric.inner.result() == 0.0
+    assert metric.get_config() == {"name": "own", "dtype": "float64"}
+    assert repr(metric) == "<Own own>"
+
+
+def test_predictions_carry_their_mask_into_a_metric() -> None:
+    model = md.Sequential([md.layers.Masking(), md.layers.Activation("linear")])
+    y_pred = model(np.array([[[1.0], [3.0], [0.0]]]))
+    y_true = np.zeros((1, 3, 1))
+    assert metrics.MeanAbsoluteError()(y_true, y_pred) == 2.0
+    assert metrics.MeanAbsoluteError()(y_true, y_pred * 1) == pytest.approx(4 / 3)
+    assert metrics.MeanAbsoluteError()(y_true, y_pred, mask=[[True, False, False]]) == 1.0
+    assert metrics.Precision(thresholds=0.0)(y_true + 1, y_pred) == 1.0
+    assert metrics.Recall()(y_true + 1, y_pred) == 1.0
+    scores = metrics.masked(np.array([[0.9], [0.2]]), np.array([True, False]))
+    assert metrics.F1Score()([[1], [1]], scores).tolist() == [1.0]
+
+
 def test_functions_and_losses_record_nothing() -> None:
     def graph(y_true: Any, y_pred: Any) -> Any:
         return np.array(float((y_pred * 2).requires_grad))
@@ -226,11 +288,20 @@ def test_get_by_name(name: str, cls: type) -> None:
     assert metric.name == name
 
 
+class Unfinished(metrics.Metric):
+    def __init__(self) -> None:
+        self.total = self.add_weight()
+
+
+def nothing(y_true: Any, y_pred: Any) -> None:
+    pass
+
+
 def test_get_returns_a_metric_as_it_is() -> None:
     metric = metrics.AUC(name="area")
     assert metrics.get(metric) is metric
     assert metrics.get(metrics.AUC).name == "auc"
-    assert repr(metric) == "<AUC area: 0.0>"
+    assert repr(metric) == "<AUC area>"
 
 
 # ---- what is refused, and changes nothing -----------------------------------------------
@@ -250,12 +321,30 @@ def test_get_returns_a_metric_as_it_is() -> None:
         (lambda: metrics.Precision([0.5, 0.2]), "ascending order"),
         (lambda: metrics.Precision([]), "one or more"),
         (lambda: metrics.Precision(2.0), "each of thresholds must lie in"),
+        (lambda: metrics.BinaryAccuracy(0.3), "BinaryAccuracy: name must be a string, got 0.3; .* by their names"),
+        (
+            lambda: metrics.MeanSquaredError()(["a"], [1.0]),
+            "mean_squared_error: y_true must hold numbers, got an arr.* <U1",
+        ),
+        (lambda: metrics.BinaryAccuracy()([1], None), "binary_accuracy: y_pred must hold numbers, got None"),
+        (
+            lambda: metrics.SparseCategoricalAccuracy()([1], [["a", "b"]]),
+            "y_pred must hold numbers, got an array of <U1",
+        ),
+        (lambda: metrics.get(nothing)([1], [1.0]), "nothing: what it takes the mean of must hold numbers, got None"),
+        (lambda: metrics.Mean()("much"), "mean: what it takes the mean of must hold numbers, got 'much'"),
+        (
+            lambda: Own().add_weight("total"),
+            "own: the shape of a weight is a tuple of sizes .* got 'total'; give it first",
+        ),
+        (lambda: Unfinished(), r"Unfinished.__init__ must call super\(\).__init__\(\) before anything else"),
+        (lambda: metrics.Mean(dtype="float16", name="m"), "m: dtype must be float32 or float64, got float16"),
         (lambda: metrics.Recall(class_id=-1), "class_id must be an integer of 0"),
-        (lambda: metrics.BinaryAccuracy("high"), "threshold must be a number"),
+        (lambda: metrics.BinaryAccuracy(threshold="high"), "threshold must be a number"),
     ],
 )
 def test_arguments_that_are_refused(call: Any, words: str) -> None:
-    with pytest.raises((ValueError, TypeError), match=words):
+    with pytest.raises((ValueError, TypeError, RuntimeError), match=words):
         call()
 
 
@@ -283,6 +372,15 @@ def test_batches_that_are_refused_change_nothing(metric: metrics.Metric, batch: 
         metric.update_state(*batch)
     for name, value in before.items():
         np.testing.assert_array_equal(getattr(metric, name), value)
+
+
+def test_a_score_of_each_class_stays_one_after_a_reset() -> None:
+    metric = metrics.F1Score()
+    metric.update_state([[1, 0, 0]], [[0.7, 0.2, 0.1]])
+    metric.reset_state()
+    assert metric.result().tolist() == [0.0, 0.0, 0.0]
+    metric.update_state([[1, 0]], [[0.7, 0.2]])  # nothing is counted yet, so there may be others
+    assert metric.result().tolist() == [1.0, 0.0]
 
 
 def test_the_number_of_classes_cannot_change() -> None:

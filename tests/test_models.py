@@ -146,6 +146,24 @@ def test_sample_weights_and_class_weights_agree() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("labels", "class_weight"),
+    [
+        ([0.0, 1.0, 1.0, 0.0], {0: 1.0, 1: 3.0}),
+        ([0.4, 0.6, 1.0, 0.5], {0: 1.0, 1: 3.0}),  # 0.5 is rounded to the even 0
+        ([[0.0], [1.0], [1.0], [-0.4]], {0.0: 1.0, 1.0: 3.0}),
+        ([0, 1, 1, 2], {np.float32(1.0): 3.0}),
+    ],
+)
+def test_the_class_of_a_label_is_the_nearest_integer(labels: Any, class_weight: Any) -> None:
+    x, labels = np.arange(8.0).reshape(4, 2) / 8, np.array(labels)
+    losses = []
+    for options in ({"class_weight": class_weight}, {"sample_weight": [1.0, 3.0, 3.0, 1.0]}):
+        md.random.set_seed(0)
+        losses.append(regressor().train_on_batch(x, labels, **options))
+    assert losses[0] == losses[1]
+
+
 def test_class_weights_are_for_training_alone() -> None:
     x, _ = line()
     labels = (x[:, 0] > 0).astype(int)
@@ -192,6 +210,101 @@ def test_a_metric_of_the_users_need_not_know_of_masks() -> None:
     x, y = line()
     model = regressor(metrics=[Largest()])
     assert model.evaluate(x, y, verbose=0)[1] == pytest.approx(model.predict(x, verbose=0).max())
+
+
+class HandsOn(md.metrics.Metric):
+    """Another metric inside, whose update_state gets what this one gets."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.inside = md.metrics.MeanAbsoluteError()
+        self.seen: list[Any] = []
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        self.seen.append(sample_weight)
+        self.inside.update_state(y_true, y_pred, sample_weight)
+
+    def result(self) -> Any:
+        return self.inside.result()
+
+
+class OnTop(md.metrics.MeanAbsoluteError):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        super().update_state(y_true, y_pred, sample_weight)
+
+
+def test_a_metric_of_the_users_hands_the_mask_on_with_the_predictions() -> None:
+    ids, targets = np.array([[1, 2, 0], [3, 0, 0]]), np.arange(6.0).reshape(2, 3, 1)
+    weights = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    model = md.Sequential([layers.Embedding(4, 2, mask_zero=True), layers.Dense(1)])
+    plain, weighted = [HandsOn("a"), OnTop("b")], [HandsOn("c"), OnTop("d")]
+    model.compile("sgd", "mse", metrics=plain, weighted_metrics=weighted)
+    results = model.evaluate(ids, targets, sample_weight=weights, verbose=0, return_dict=True)
+    errors, valid = abs(model.predict(ids, verbose=0) - targets)[..., 0], ids != 0
+    assert results["a"] == results["b"] == pytest.approx(errors[valid].mean(), rel=1e-6)
+    expected = (errors * weights)[valid].sum() / weights[valid].sum()
+    assert results["c"] == results["d"] == pytest.approx(expected, rel=1e-6)
+    assert plain[0].seen == [None]  # type: ignore[union-attr]
+    np.testing.assert_array_equal(weighted[0].seen, [weights])  # type: ignore[union-attr]
+
+
+def test_results_of_metrics_become_floats() -> None:
+    class Calls(md.metrics.Metric):
+        def __init__(self, several: bool) -> None:
+            super().__init__(name="calls")
+            self.calls, self.several = self.add_weight(), several
+
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+            self.calls.assign_add(1)
+
+        def result(self) -> Any:
+            return {"once": self.calls, "twice": self.calls * 2} if self.several else self.calls
+
+    history = regressor(metrics=[Calls(False)]).fit(*line(), epochs=2, verbose=0).history
+    assert history["calls"] == [2.0, 2.0] and type(history["calls"][0]) is float
+    results = regressor(metrics=[Calls(True)]).evaluate(*line(), verbose=0, return_dict=True)
+    assert (results["once"], results["twice"]) == (2.0, 4.0) and "calls" not in results
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss": ["mse"], "metrics": [["mae", "mse"]]},
+        {"loss": ("mse",), "metrics": [["mae"], ["mse"]]},
+        {"metrics": ["mae", ("mse",)], "steps_per_execution": 4, "auto_scale_loss": False},
+        {"metrics": {"dense": ["mae", "mse"]}},
+    ],
+)
+def test_what_is_said_for_each_of_several_outputs_may_be_said_for_one(options: dict[str, Any]) -> None:
+    model = regressor(**options)
+    assert model.metrics_names == ["loss", "mae", "mse"]
+    results = model.evaluate(*line(), verbose=0, return_dict=True)
+    assert results["loss"] == pytest.approx(results["mse"], rel=1e-6)
+    model.reset_metrics()
+    assert model._loss_mean.result() == 0.0
+
+
+def test_the_data_of_one_input_and_one_output_may_stand_in_lists() -> None:
+    x, y = line()
+    model, weights = regressor(optimizer=md.optimizers.SGD(0.0)), np.linspace(0, 2, 64)
+    expected = model.evaluate(x, y, sample_weight=weights, verbose=0)
+    assert model.evaluate([x], [y], sample_weight=(weights,), verbose=0) == expected
+    history = model.fit((x,), y, sample_weight=[weights], validation_data=([x], [y], [weights]), verbose=0).history
+    assert history["val_loss"] == [expected]
+    np.testing.assert_array_equal(model.predict([x], verbose=0), model.predict(x, verbose=0))
+    assert model.train_on_batch([x[:1]], [np.array([1.0])]) == model.test_on_batch(x[:1], [1.0])
+
+
+def test_what_no_model_of_one_output_can_be_compiled_with() -> None:
+    with pytest.raises(ValueError, match=r"loss must be one loss, for the one output of the model, got \['mse', 'm"):
+        regressor(loss=["mse", "mae"])
+    with pytest.raises(ValueError, match=r"loss must be one loss, .* got \{'dense': 'mse'\}"):
+        regressor(loss={"dense": "mse"})
+    with pytest.raises(TypeError, match=r'metrics must be a list, such as \["accuracy"\], got <AUC auc>'):
+        regressor(metrics=md.metrics.AUC())
+    for mean in ("mean", md.metrics.Mean()):
+        with pytest.raises(TypeError, match=r"metrics: mean takes values, not targets and predictions; .* MeanMetric"):
+            regressor(weighted_metrics=[mean])
 
 
 def test_sample_weights_count_in_weighted_metrics_alone() -> None:
@@ -427,6 +540,28 @@ def test_the_documents_model_has_its_parameters_at_once(capsys: pytest.CaptureFi
         assert part in printed
 
 
+def test_a_summary_is_written_where_and_as_long_as_one_likes() -> None:
+    inner = md.Sequential([layers.Dense(3, trainable=False), layers.Dropout(0.5)], name="inner")
+    model = md.Sequential([layers.Input((2,)), inner, layers.Dense(1, name="last")], name="outer")
+    texts: list[str] = []
+    model.summary(print_fn=texts.append)
+    model.summary(60, print_fn=texts.append, expand_nested=True, show_trainable=True)
+    rows = [[line.split() for line in text.splitlines()] for text in texts]
+    assert [row[0] for row in rows[0] if "(None," in row] == ["inner", "last"]
+    assert [(row[-5], row[-1]) for row in rows[1] if "(None," in row] == [
+        ("(Sequential)", "Y"), ("(Dense)", "N"), ("(Dropout)", "-"), ("(Dense)", "Y"),
+    ]  # fmt: skip
+    assert [len(line) for line in texts[1].splitlines() if line[0] == "─"] == [60] * 3
+
+
+def test_a_model_that_is_not_trainable() -> None:
+    model = md.Sequential([layers.Input((2,)), layers.Dense(3)], trainable=False)
+    model.add(layers.Dense(1))
+    assert len(model.weights) == len(model.non_trainable_weights) == 4
+    model.trainable = True
+    assert len(model.trainable_weights) == 4
+
+
 def test_add_pop_and_names() -> None:
     model = md.Sequential()
     model.add(layers.Input((3,)))
@@ -440,6 +575,10 @@ def test_add_pop_and_names() -> None:
         model.add(layers.Dense(4, name="first"))
     with pytest.raises(TypeError, match=r"takes layers, got the class LSTM at place 1: write LSTM\(…\)"):
         md.Sequential([layers.Embedding(3, 2), layers.LSTM])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="an Input says what the model gets, .* not at place 1 after dense"):
+        md.Sequential([layers.Dense(3, name="dense"), layers.Input((4,))])
+    with pytest.raises(ValueError, match=r"an Input says .* after one of shape \(None, 4\)"):
+        md.Sequential([layers.Input((4,)), layers.Input((5,)), layers.Dense(3)])
     with pytest.raises(TypeError, match="takes layers, got int"):
         md.Sequential([3])
     with pytest.raises(ValueError, match="no layer 'second'.*first"):
@@ -542,7 +681,7 @@ def test_one_bad_label_anywhere_leaves_everything_as_it_was(loss: Any, metrics: 
     model = md.Sequential([layers.Dense(units, activation, input_shape=(2,))])
     model.compile("adam", loss)
     history = model.fit(x, y, verbose=0)
-    model.compile(model.optimizer, loss, metrics)
+    model.compile(model.optimizer, loss, metrics=metrics)
     weights, state = model.get_weights(), model.optimizer.get_state()
     with pytest.raises(ValueError, match=message):
         model.fit(x, np.where(np.arange(64) == 60, bad, y), batch_size=8, shuffle=False, verbose=0)
@@ -594,6 +733,12 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
 def test_class_weight_must_be_a_dict() -> None:
     with pytest.raises(TypeError, match=r"class_weight must be a dict .* got 'balanced'"):
         regressor().fit(*line(), class_weight="balanced", verbose=0)
+    with pytest.raises(TypeError, match=r"class_weight must be a dict from class numbers .* got \{0.5: 2.0\}"):
+        regressor().fit(*line(), class_weight={0.5: 2.0}, verbose=0)
+    model = md.Sequential([layers.LSTM(2, return_sequences=True), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"needs one class a sample, and y has shape \(4, 3, 1\).* sample_weight"):
+        model.fit(np.ones((4, 3, 2)), np.ones((4, 3, 1)), class_weight={0: 1.0}, verbose=0)
     with pytest.raises(ValueError, match="class_weight and sample_weight cannot be combined"):
         regressor().train_on_batch(*line(), sample_weight=np.ones(64), class_weight={0: 1.0})
 

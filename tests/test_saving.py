@@ -40,7 +40,7 @@ def classifier(**embedding: Any) -> md.Sequential:
 def trained(optimizer: Any = "adam", epochs: int = 1) -> md.Sequential:
     md.random.set_seed(1)
     model = classifier()
-    model.compile(optimizer, "binary_crossentropy", ["accuracy", md.metrics.AUC(num_thresholds=7)])
+    model.compile(optimizer, "binary_crossentropy", metrics=["accuracy", md.metrics.AUC(num_thresholds=7)])
     model.fit(IDS, LABELS, epochs=epochs, batch_size=8, verbose=0)
     return model
 
@@ -63,7 +63,7 @@ class Scale(layers.Layer):
         self.power = power
 
     def build(self, input_shape: Any) -> None:
-        self.factor = self.add_weight((input_shape[-1],), "ones", "factor")
+        self.factor = self.add_weight((input_shape[-1],), "ones", name="factor")
 
     def call(self, x: Any) -> Any:
         return x * self.factor**self.power
@@ -205,7 +205,7 @@ def test_subclassed_model_with_weights_of_its_own(tmp_path: Path) -> None:
 
 def test_things_of_the_users_own(tmp_path: Path) -> None:
     model = md.Sequential([layers.Input((3,)), Scale(power=2), layers.Dense(2, activation=shifted)])
-    model.compile(md.optimizers.SGD(Halving(0.5)), Cubic(), [distance])
+    model.compile(md.optimizers.SGD(Halving(0.5)), Cubic(), metrics=[distance])
     x = np.ones((4, 3), "float32")
     model.fit(x, np.zeros((4, 2)), verbose=0)
     own = {"Scale": Scale, "shifted": shifted, "Cubic": Cubic, "Halving": Halving, "distance": distance}

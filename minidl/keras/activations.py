@@ -13,6 +13,7 @@ from minidl.activations import (
     log_softmax,
     relu,
     selu,
+    serialize,
     sigmoid,
     silu,
     softmax,
@@ -21,6 +22,7 @@ from minidl.activations import (
     swish,
     tanh,
 )
+from minidl.activations import get as deserialize
 from minidl.naming import missing_from as _missing_from
 
 __getattr__ = _missing_from(__name__, globals())

@@ -36,6 +36,8 @@ from minidl.initializers import (
     variance_scaling,
     zeros,
 )
+from minidl.initializers import get as deserialize
+from minidl.layers.arguments import written as serialize
 from minidl.naming import missing_from as _missing_from
 
 __getattr__ = _missing_from(__name__, globals())

@@ -13,6 +13,7 @@ import numpy as np
 
 from minidl import devices, initializers, regularizers
 from minidl.autograd.modes import no_grad
+from minidl.hyperparameters import float_type, weight_shape
 from minidl.naming import snake_case, unexpected
 from minidl.ops.coercion import constant
 from minidl.tensors import Tensor, as_tensor, check_one_device, replacement
@@ -95,8 +96,10 @@ class Layer:
         if unknown:
             raise unexpected(type(self), unknown)
         self.name = name or _unique_name(type(self))
-        self.dtype = _float_type(self.name, dtype)
+        self.dtype = float_type(self.name, dtype)
         self.device = devices.current()
+        if trainable not in (True, False):
+            raise ValueError(f"{self.name}: trainable must be True or False, got {trainable!r}; give a name by name=")
         if not (input_shape is None or isinstance(input_shape, (tuple, list))):
             raise ValueError(f"{self.name}: input_shape must be a tuple such as ({input_shape},), got {input_shape!r}")
         self.built = False
@@ -105,6 +108,13 @@ class Layer:
         self._parameters: list[Tensor] = []
         self._buffers: list[Tensor] = []
         self._penalties: list[tuple[Callable[[Tensor], Tensor], Tensor]] = []
+
+    @property
+    def compute_dtype(self) -> np.dtype[Any]:
+        """The type of the computation, which is that of the weights."""
+        return self.dtype
+
+    variable_dtype = compute_dtype  # Keras has both names, for it computes in other types too
 
     # ---- to be written by a subclass
 
@@ -142,6 +152,8 @@ class Layer:
             inputs = (kwargs.pop(accepted[1]),)
         if inputs and inputs[0] is None:
             raise TypeError(f"{self.name} got None for its input; perhaps the call before it returns nothing")
+        if len(inputs) > 1:
+            _check_positions(self, inputs)
         inputs = tuple([self._prepared(x) for x in inputs])
         if mask is not None:
             mask = _as_mask(self, mask).copy()
@@ -193,27 +205,24 @@ class Layer:
     def add_weight(
         self,
         shape: Sequence[int] = (),
-        initializer: Any = "glorot_uniform",
-        name: str | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        *,
         trainable: bool = True,
         regularizer: Any = None,
-        dtype: Any = None,
+        name: str | None = None,
     ) -> Tensor:
         """A new weight of this layer, of its type unless `dtype` is given. Keep it as an attribute.
 
         `initializer` and `regularizer` are names or functions, see `minidl.initializers` and
-        `minidl.regularizers`; training updates the weight if `trainable`.
+        `minidl.regularizers`; by default floats are drawn by "glorot_uniform", and others are zeros.
+        Training updates the weight if `trainable`.
         """
         self._check_begun()
-        if not isinstance(shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) for n in shape):
-            raise TypeError(
-                f"{self.name}: the shape of a weight is a tuple of sizes such as (3, 4), got {shape!r}; "
-                f"give it first, and the others by name"
-            )
-        shape, dtype = tuple(shape), np.dtype(dtype or self.dtype)
-        values = devices.as_array(
-            initializers.get("glorot_uniform" if initializer is None else initializer)(shape, dtype=dtype)
-        )
+        shape, dtype = weight_shape(self.name, shape), np.dtype(dtype or self.dtype)
+        if initializer is None:
+            initializer = "glorot_uniform" if dtype.kind == "f" else "zeros"
+        values = devices.as_array(initializers.get(initializer)(shape, dtype=dtype))
         if values.shape != shape:
             what = name or "a weight"
             raise ValueError(f"{self.name}: the initializer of {what} gave shape {values.shape} for {shape}")
@@ -323,6 +332,13 @@ class Layer:
         return f"<{type(self).__name__} {self.name}{'' if self.built else ', not built'}>"
 
 
+def _check_positions(layer: Layer, inputs: tuple[Any, ...]) -> None:
+    """Refuse what is given by its place and is no input: whether to train, or a mask."""
+    for name, value in zip(layer._accepted[1:], inputs, strict=False):
+        if name in ("training", "mask"):
+            raise TypeError(f"{layer.name} takes inputs alone by their places, got {value!r}; name training= and mask=")
+
+
 def _once(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """A `build` that marks the layer as built, and never adds the weights a second time."""
 
@@ -348,16 +364,6 @@ def trying() -> Iterator[None]:
 
 def is_trying() -> bool:
     return _trying.get()
-
-
-def _float_type(layer: str, dtype: Any) -> np.dtype[Any]:
-    try:
-        known = np.dtype(dtype or np.float32)
-        if known in (np.float32, np.float64):
-            return known
-    except TypeError:  # NumPy knows no such name, and would not say whose it is
-        known = dtype
-    raise ValueError(f"{layer}: dtype must be float32 or float64, got {known}")
 
 
 def zeros_of(layer: Layer, shape: Shape, unknown: int = 2) -> Tensor:

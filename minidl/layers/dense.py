@@ -61,11 +61,13 @@ class Dense(Layer):
         self._check(input_shape)
         features = known_features(self, input_shape)
         self.kernel = self.add_weight(
-            (features, self.units), self.kernel_initializer, "kernel", regularizer=self.kernel_regularizer
+            (features, self.units), self.kernel_initializer, name="kernel", regularizer=self.kernel_regularizer
         )
         self.bias: Tensor | None = None
         if self.use_bias:
-            self.bias = self.add_weight((self.units,), self.bias_initializer, "bias", regularizer=self.bias_regularizer)
+            self.bias = self.add_weight(
+                (self.units,), self.bias_initializer, name="bias", regularizer=self.bias_regularizer
+            )
 
     def call(self, x: Any) -> Tensor:
         shape = shapes_of(x)

@@ -43,6 +43,7 @@ class Embedding(Layer):
         output_dim: int,
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
+        *,  # Keras has a constraint here
         mask_zero: bool = False,
         weights: Any = None,
         input_length: int | None = None,
@@ -64,7 +65,7 @@ class Embedding(Layer):
         self.embeddings = self.add_weight(
             (self.input_dim, self.output_dim),
             self.embeddings_initializer,
-            "embeddings",
+            name="embeddings",
             regularizer=self.embeddings_regularizer,
         )
 

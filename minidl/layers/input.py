@@ -33,8 +33,8 @@ class InputLayer(Layer):
         shape: Sequence[int | None] | None = None,
         batch_size: int | None = None,
         dtype: Any = None,
+        *,  # Keras has kinds of tensors here that minidl has not
         name: str | None = None,
-        *,
         batch_shape: Sequence[int | None] | None = None,
         input_shape: Sequence[int | None] | None = None,
     ) -> None:

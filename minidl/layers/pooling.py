@@ -14,7 +14,7 @@ from minidl.tensors import Tensor
 class _GlobalPooling1D(Layer):
     """What both have in common: shapes, and the check of the input."""
 
-    def __init__(self, keepdims: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, keepdims: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.keepdims = keepdims
 

@@ -30,7 +30,8 @@ class LSTM(Layer):
     none. Any pattern of masked steps will do. The mask goes on with return_sequences only.
 
     Call it with `initial_state=[h, c]` to start from a state other than zeros; gradients flow
-    into it. `mask=` (batch, time) is taken from the input if it carries one.
+    into it. `mask=` (batch, time) is taken from the input if it carries one. Given both, masked
+    steps before the first valid one keep the h and c that were given, yet put out 0, not this h.
 
     Args:
         units: the size of the state and of the output.
@@ -106,14 +107,17 @@ class LSTM(Layer):
         check_sequences(self, input_shape)
         features, units = known_features(self, input_shape), self.units
         self.kernel = self.add_weight(
-            (features, 4 * units), self.kernel_initializer, "kernel", regularizer=self.kernel_regularizer
+            (features, 4 * units), self.kernel_initializer, name="kernel", regularizer=self.kernel_regularizer
         )
         self.recurrent_kernel = self.add_weight(
-            (units, 4 * units), self.recurrent_initializer, "recurrent_kernel", regularizer=self.recurrent_regularizer
+            (units, 4 * units),
+            self.recurrent_initializer,
+            name="recurrent_kernel",
+            regularizer=self.recurrent_regularizer,
         )
         self.bias: Tensor | None = None
         if self.use_bias:
-            self.bias = self.add_weight((4 * units,), self._first_bias, "bias", regularizer=self.bias_regularizer)
+            self.bias = self.add_weight((4 * units,), self._first_bias, name="bias", regularizer=self.bias_regularizer)
 
     def _first_bias(self, shape: tuple[int, ...], dtype: Any) -> Any:
         values = np.array(self.bias_initializer(shape, dtype=dtype))
@@ -192,6 +196,8 @@ class LSTM(Layer):
     def reset_state(self) -> None:
         """Forget what a stateful layer has kept: the next batch starts from zeros."""
         self.states = None
+
+    reset_states = reset_state  # Keras has both names
 
     # ---- shapes, masks, configuration
 

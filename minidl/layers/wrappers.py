@@ -152,7 +152,7 @@ class TimeDistributed(_Wrapper):
 
     A mask (batch, time) goes on with the result. One with further axes, as an Embedding makes
     it from sequences of sequences, is meant for the layer inside; when that consumes it, a
-    step counts if anything inside it does.
+    step counts if anything inside it does. (Keras takes no notice of such a mask.)
 
     Args:
         layer: gets the steps of all samples as one batch, (batch · time, …).

@@ -36,10 +36,10 @@ class ArrayData:
         self, x: Any, y: Any = None, weights: Any = None, batch_size: int | None = None, steps: int | None = None
     ) -> None:
         self.x = map_arrays(_checked_array("x"), x)
-        self.y = None if y is None else _checked_array("y")(y)
-        self.weights = None if weights is None else _checked_array("sample_weight")(weights)
-        self.batch_size = integer("batch_size", 32 if batch_size is None else batch_size, 1)
         self.size = len(_first(self.x))
+        self.y = None if y is None else _checked_array("y")(_of_one_output(y, self.size))
+        self.weights = None if weights is None else _checked_array("sample_weight")(_of_one_output(weights, self.size))
+        self.batch_size = integer("batch_size", 32 if batch_size is None else batch_size, 1)
         if self.size == 0:
             raise ValueError("there is no data: x holds no samples")
         self._check_lengths(x)
@@ -199,17 +199,13 @@ def map_arrays(function: Callable[[Any], Any], x: Any) -> Any:
     """Apply a function to the one array, or to each in a list or dict of several inputs."""
     if isinstance(x, dict):
         return {key: function(value) for key, value in x.items()}
-    if (
-        isinstance(x, (list, tuple))
-        and x
-        and all((isinstance(e, Tensor) or devices.is_array(e)) and e.ndim > 0 for e in x)
-    ):
+    if isinstance(x, (list, tuple)) and x and all(map(_is_an_input, x)):
         return [function(e) for e in x]
     return function(x)
 
 
 def check_class_weight(weights: Any) -> None:
-    if not isinstance(weights, Mapping) or not all(isinstance(key, (int, np.integer)) for key in weights):
+    if not isinstance(weights, Mapping) or not all(_is_whole(key) for key in weights):
         raise TypeError(
             f"class_weight must be a dict from class numbers to weights, such as {{0: 1.0, 1: 2.5}}, got {weights!r}"
         )
@@ -217,17 +213,41 @@ def check_class_weight(weights: Any) -> None:
         number(f"class_weight[{key}]", value)
 
 
+def _is_whole(key: Any) -> bool:
+    """Whether it is an integer, or a float that is one: a dict finds 1 under 1.0."""
+    return isinstance(key, (int, np.integer)) or (isinstance(key, (float, np.floating)) and key == np.floor(key))
+
+
 def weighted(batch: Batch, weights: Mapping[int, float]) -> Batch:
-    """The batch with the weight of each sample's class, 1 for a class that is not named."""
+    """The batch with the weight of each sample's class, 1 for a class that is not named.
+
+    The class is the label, rounded to an integer, or the place of the largest in a one-hot row.
+    """
     if batch.weights is not None:
         raise ValueError("class_weight and sample_weight cannot be combined; multiply them into sample_weight yourself")
     if batch.y is None:
         raise ValueError("class_weight needs targets: pass y")
     labels = devices.to_host(batch.y)  # at once, not one by one
-    if labels.ndim > 1 and labels.shape[-1] > 1:
-        labels = labels.argmax(-1)
-    first = labels.reshape(len(labels), -1)[:, 0]
-    return batch._replace(weights=np.array([weights.get(int(label), 1.0) for label in first]))
+    if labels.ndim > 1:
+        labels = labels.argmax(-1) if labels.shape[-1] > 1 else labels[..., 0]
+    if labels.ndim > 1:
+        raise ValueError(
+            f"class_weight needs one class a sample, and y has shape {batch.y.shape}: several; "
+            f"give each of them its weight in sample_weight"
+        )
+    classes = np.round(labels).astype(int)
+    return batch._replace(weights=np.array([weights.get(int(label), 1.0) for label in classes]))
+
+
+def _of_one_output(given: Any, samples: int) -> Any:
+    """The targets or the weights themselves, where they stand in a list as if there were several outputs."""
+    if isinstance(given, (list, tuple)) and len(given) == 1 and _is_an_input(given[0]) and len(given[0]) == samples:
+        return given[0]
+    return given
+
+
+def _is_an_input(x: Any) -> bool:
+    return (isinstance(x, Tensor) or devices.is_array(x)) and x.ndim > 0
 
 
 def _first(x: Any) -> Any:

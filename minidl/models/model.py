@@ -94,9 +94,23 @@ class Model(Layer):
                 return layer
         raise ValueError(f"no layer {name!r} in {self.name}: it has {', '.join(layer.name for layer in self.layers)}")
 
-    def summary(self) -> None:
-        """Print the layers, their output shapes and their numbers of parameters."""
-        print(summary_text(self))
+    def summary(
+        self,
+        line_length: int | None = None,
+        *,  # Keras has the places of the columns here
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+    ) -> None:
+        """Print the layers, their output shapes and their numbers of parameters.
+
+        Args:
+            line_length: how many characters a line has at least.
+            print_fn: gets the text instead of `print`, such as the `info` of a logger.
+            expand_nested: show the layers of models inside, too.
+            show_trainable: a column that says whether training changes the layer: Y, N, or - if it has no weights.
+        """
+        (print_fn or print)(summary_text(self, line_length, expand_nested, show_trainable))
 
     def build(self, input_shape: Shape) -> None:
         """Make all weights by calling the model on zeros of this shape (None: the batch)."""
@@ -127,11 +141,13 @@ class Model(Layer):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
+        *,  # Keras has weights of the losses here
         metrics: Any = None,
         weighted_metrics: Any = None,
-        *,
         run_eagerly: bool = False,
         jit_compile: bool | str = "auto",
+        steps_per_execution: int = 1,
+        auto_scale_loss: bool = True,
     ) -> None:
         """Choose how to train: the optimizer, the loss, and what to measure besides.
 
@@ -141,10 +157,11 @@ class Model(Layer):
         second is called `weighted_…` or gets a number.
 
         On the GPU a step that repeats is recorded and played as a CUDA graph, with the same results;
-        `run_eagerly=True` forbids that. `jit_compile` is accepted, so that programs written for
-        Keras run, and changes nothing.
+        `run_eagerly=True` forbids that. `jit_compile`, `steps_per_execution` and `auto_scale_loss` are
+        ways of computing the same in Keras. They are accepted, so that programs written for it run, and
+        change nothing.
         """
-        chosen = optimizers.get(optimizer), None if loss is None else losses.get(loss)
+        chosen = optimizers.get(optimizer), _loss_of_compile(loss)
         plain, weighted = _metrics_of("metrics", metrics), _metrics_of("weighted_metrics", weighted_metrics)
         self.optimizer, self.loss = chosen
         self.run_eagerly = bool(run_eagerly)
@@ -269,7 +286,7 @@ class Model(Layer):
 
     def _train_epoch(self, batches: Iterable[Batch], hooks: CallbackList, unchecked: list[ArrayData]) -> int:
         """Train on these batches; how many there were."""
-        self._reset_metrics()
+        self.reset_metrics()
         done = 0
         for batch in batches:
             hooks.on_train_batch_begin(done)
@@ -322,7 +339,7 @@ class Model(Layer):
     def _loss_of(self, batch: Batch, predicted: Tensor) -> Tensor:
         if batch.y is None:
             raise ValueError("there are no targets: pass y")
-        loss = self.loss(batch.y, predicted, sample_weight=batch.weights, mask=getattr(predicted, "_mask", None))
+        loss = self.loss(batch.y, predicted, sample_weight=batch.weights)
         for penalty in self.losses:
             loss = loss + penalty
         return loss
@@ -342,23 +359,28 @@ class Model(Layer):
         self._loss_mean.update_state(float(loss), sample_weight=batch.size)
         if not self._measures_outputs:
             return
-        masked = {} if mask is None else {"mask": mask}  # a user's metric may know of no masks
         y, weights = map(devices.to_host, (batch.y, batch.weights))
+        predicted = outputs if mask is None else known_metrics.masked(outputs, mask)
         for metric in self._metrics:
-            metric.update_state(y, outputs, **masked)
+            metric.update_state(y, predicted)
         for metric in self._weighted_metrics:
-            metric.update_state(y, outputs, sample_weight=weights, **masked)
+            metric.update_state(y, predicted, sample_weight=weights)
 
     def _logs(self) -> dict[str, float]:
-        return {name: metric.result() for name, metric in self._measured.items()}
+        logs: dict[str, Any] = {}
+        for name, metric in self._measured.items():
+            result = metric.result()
+            logs |= result if isinstance(result, Mapping) else {name: result}
+        return {name: value if type(value) is float else _plain(value) for name, value in logs.items()}
 
-    def _reset_metrics(self) -> None:
+    def reset_metrics(self) -> None:
+        """Forget what was measured. `fit`, `evaluate` and the methods for one batch do it when they begin."""
         for metric in self._measured.values():
             metric.reset_state()
 
     def _hooks(self, verbose: Any, callbacks: Any, params: dict[str, Any], *own: Callback) -> CallbackList:
         given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
-        return CallbackList([*display(verbose), *given, *own], self, params)
+        return CallbackList([*display(verbose), *given, *own], model=self, params=params)
 
     # ---- measuring and using
 
@@ -381,7 +403,7 @@ class Model(Layer):
         return logs if return_dict else _unpacked(logs)
 
     def _evaluate(self, data: Data, hooks: Any) -> dict[str, float]:
-        self._reset_metrics()
+        self.reset_metrics()
         hooks.on_test_begin()
         step = -1
         with no_grad():
@@ -431,7 +453,7 @@ class Model(Layer):
         if class_weight is not None:
             check_class_weight(class_weight)
             batch = weighted(batch, class_weight)
-        self._reset_metrics()
+        self.reset_metrics()
         self._train_step(batch)
         return self._logs() if return_dict else _unpacked(self._logs())
 
@@ -439,7 +461,7 @@ class Model(Layer):
         """What is measured on one batch, without training."""
         self._check_compiled("test_on_batch")
         batch = one_batch(x, y, sample_weight)
-        self._reset_metrics()
+        self.reset_metrics()
         self._test_step(batch)
         return self._logs() if return_dict else _unpacked(self._logs())
 
@@ -467,30 +489,30 @@ class Model(Layer):
 
     # ---- keeping
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the model to one file: layers, weights, and all that training needs to go on with.
 
         It is in minidl's own format whatever its name, with a warning if that says .keras, .h5 or .hdf5.
         """
         from minidl import saving
 
-        _refuse_to_overwrite(path, overwrite)
-        _warn_of_names_of_keras(path)
-        saving.save_model(self, path)
+        _refuse_to_overwrite(filepath, overwrite)
+        _warn_of_names_of_keras(filepath)
+        saving.save_model(self, filepath)
 
-    def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone to a file, in the format that `save` writes."""
         from minidl import saving
 
-        _refuse_to_overwrite(path, overwrite)
-        _warn_of_names_of_keras(path)
-        saving.save_weights(self, path)
+        _refuse_to_overwrite(filepath, overwrite)
+        _warn_of_names_of_keras(filepath)
+        saving.save_weights(self, filepath)
 
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
+    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Take the weights from a file that `save` or `save_weights` wrote; if one does not fit, none is changed."""
         from minidl import saving
 
-        saving.load_weights(self, path)
+        saving.load_weights(self, filepath)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -541,10 +563,40 @@ def _validation_epochs(frequency: Any) -> Callable[[int], bool]:
     return lambda epoch: epoch % every == 0
 
 
+def _loss_of_compile(given: Any) -> Any:
+    """The loss meant: None, or one loss, which may stand in a list as if there were several outputs."""
+    saved = isinstance(given, Mapping) and {"class_name", "config"} <= given.keys()
+    if isinstance(given, (list, tuple, Mapping)) and not saved:
+        if len(given) != 1 or isinstance(given, Mapping):
+            raise ValueError(f"loss must be one loss, for the one output of the model, got {given!r}")
+        given = given[0]
+    return None if given is None else losses.get(given)
+
+
 def _metrics_of(argument: str, given: Any) -> list[Any]:
-    if isinstance(given, (str, Mapping)):
+    if not (given is None or isinstance(given, (list, tuple, Mapping))):
         raise TypeError(f'{argument} must be a list, such as ["accuracy"], got {given!r}')
-    return [known_metrics.get(m) for m in given or ()]
+    metrics = [known_metrics.get(m) for m in _flattened(given or ())]
+    for metric in metrics:
+        if type(metric).update_state is known_metrics.Mean.update_state:
+            raise TypeError(
+                f"{argument}: {metric.name} takes values, not targets and predictions; write a function "
+                f"(y_true, y_pred) of one value a sample, whose mean is taken, or subclass MeanMetric"
+            )
+    return metrics
+
+
+def _flattened(given: Any) -> list[Any]:
+    """The metrics in lists, and in dicts by output, which may be nested: all are for the one output."""
+    if isinstance(given, Mapping) and not {"class_name", "config"} <= given.keys():
+        given = list(given.values())
+    return [m for each in given for m in _flattened(each)] if isinstance(given, (list, tuple)) else [given]
+
+
+def _plain(result: Any) -> Any:
+    """What a metric gives as a float, or as an array if it is several numbers."""
+    array = devices.to_host(result._array if isinstance(result, Tensor) else np.asarray(result))
+    return float(array) if array.ndim == 0 else array
 
 
 def _named(loss: Any, plain: list[Any], weighted: list[Any]) -> dict[str, Any]:

@@ -16,6 +16,11 @@ class Sequential(Model):
     The weights are made at once if the first layer knows the shape of its input (an `Input`,
     `input_shape=`, or `input_length=` of an Embedding), else with the first data.
 
+    Args:
+        layers: a list of them.
+        trainable: whether training changes the weights; False holds for the layers inside, too.
+        name: as for every layer.
+
     >>> import minidl as md
     >>> model = md.Sequential([md.layers.Input((4,)), md.layers.Dense(3), md.layers.Dense(2)])
     >>> model.count_params()
@@ -24,8 +29,8 @@ class Sequential(Model):
 
     autocast = False  # each layer converts what it gets to its own type
 
-    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
-        super().__init__(name=name)
+    def __init__(self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None) -> None:
+        super().__init__(trainable=trainable, name=name)
         if isinstance(layers, Layer):
             raise TypeError(f"Sequential takes a list: Sequential([{type(layers).__name__}(…), …])")
         self._layers: list[Layer] = []
@@ -53,10 +58,18 @@ class Sequential(Model):
             raise TypeError(f"{self.name} takes layers, got {type(layer).__name__} at place {len(self._layers)}")
         if any(layer is other or layer.name == other.name for other in self._layers):
             raise ValueError(f"{self.name} has a layer named {layer.name!r} already; give each its own name")
+        if _is_input(layer) and (self._layers or self.batch_shape is not None):
+            before = f"after {self._layers[-1].name}" if self._layers else f"after one of shape {self.batch_shape}"
+            raise ValueError(
+                f"{self.name}: an Input says what the model gets, so it must be the first, and not at place "
+                f"{len(self._layers)} {before}"
+            )
         if not self._layers and layer.batch_shape is not None:
             self.batch_shape = layer.batch_shape
         if not _is_input(layer):
             self._layers.append(layer)
+        if not self._trainable:
+            layer.trainable = False
 
     def _build_if_known(self) -> None:
         if self.batch_shape is not None and self._layers:
@@ -74,6 +87,8 @@ class Sequential(Model):
         self.built = True
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        if inputs and isinstance(inputs[0], (list, tuple)) and len(inputs[0]) == 1 and hasattr(inputs[0][0], "shape"):
+            inputs = (inputs[0][0], *inputs[1:])  # in a list, as if there were several
         if inputs and isinstance(inputs[0], (list, dict)) and not hasattr(self._prepared(inputs[0]), "shape"):
             raise TypeError(
                 f"{self.name} takes one array, got a {type(inputs[0]).__name__} of {len(inputs[0])}; "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl import devices, kernels
-from minidl.autograd.modes import is_recording
+from minidl.autograd.modes import is_recording, no_grad
 from minidl.kernels.validate import FLOATS
 from minidl.ops.coercion import constant, constant_beside, floating, operands
 from minidl.ops.elementary import Log
@@ -430,6 +430,17 @@ def _assigning(function: Any) -> Any:
     return assign
 
 
+def _assigned(function: Any) -> Any:
+    """What w.assign_add(step) means, in whatever mode."""
+
+    @functools.wraps(function)
+    def assign(t: Tensor, other: Any) -> Tensor:
+        with no_grad():
+            return t.assign(function(t, other))
+
+    return assign
+
+
 METHODS = {
     "__add__": add, "__radd__": add, "__sub__": subtract, "__rsub__": _swapped(subtract),
     "__mul__": multiply, "__rmul__": multiply, "__truediv__": divide, "__rtruediv__": _swapped(divide),
@@ -441,6 +452,7 @@ METHODS = {
     "__iadd__": _assigning(add), "__isub__": _assigning(subtract),
     "__imul__": _assigning(multiply), "__itruediv__": _assigning(divide), "__ipow__": _assigning(power),
     "__ifloordiv__": _assigning(floor_divide), "__imod__": _assigning(remainder),
+    "assign_add": _assigned(add), "assign_sub": _assigned(subtract),
     "__and__": bitwise_and, "__rand__": bitwise_and, "__or__": bitwise_or, "__ror__": bitwise_or,
     "__xor__": bitwise_xor, "__rxor__": bitwise_xor, "__invert__": invert,
     "__lt__": less, "__le__": less_equal, "__gt__": greater, "__ge__": greater_equal,

@@ -96,12 +96,12 @@ def save_model(model: Model, path: Path, extra: Any = None) -> None:
 
 
 def load_model(
-    path: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, resume: bool = False
+    filepath: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, *, resume: bool = False
 ) -> Any:
     """The model that `model.save(path)` wrote, weights included.
 
     Args:
-        path: the file.
+        filepath: the file.
         custom_objects: classes and functions of your own that the model uses, by name.
         compile: bring back the optimizer with its moments, the loss and the metrics too, so that `fit` can go on.
         resume: also put the default random stream where it stood, so that `fit(…, initial_epoch=n)` gives the
@@ -116,7 +116,7 @@ def load_model(
     >>> bool((again.get_weights()[0] == model.get_weights()[0]).all())
     True
     """
-    return load_model_and_extra(path, custom_objects, compile, resume)[0]
+    return load_model_and_extra(filepath, custom_objects, compile, resume)[0]
 
 
 def load_model_and_extra(
