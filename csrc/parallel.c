@@ -34,7 +34,7 @@ typedef struct {
     int parts;
 } Job;
 
-/* Everything is written under the mutex; `number` and `unfinished` are also read without it by spinners. */
+/* Everything is written under the mutex; `number`, `unfinished` and `begun` are also read without it by who waits. */
 typedef struct {
     Mutex mutex;
     Condition started, finished;
@@ -61,7 +61,7 @@ static void run_part(const Job *job, int part)
 static int begin_part(int part)
 {
     const int is_left = part < pool.job.parts && pool.begun[part] != pool.number;
-    pool.begun[part] = pool.number;
+    STORE(pool.begun[part], pool.number);
     return is_left;
 }
 
@@ -179,10 +179,12 @@ static void publish(const Job *job)
     mutex_unlock(&pool.mutex);
 }
 
-/* The parts that no worker has begun. */
+/* The parts that no worker has begun. It is asked without the mutex first, which workers need to finish theirs. */
 static void take_over(const Job *job)
 {
-    for (int part = 1; part < job->parts && LOAD(pool.unfinished); part++) {
+    for (int part = 1; part < job->parts; part++) {
+        if (LOAD(pool.begun[part]) == pool.number)
+            continue;
         mutex_lock(&pool.mutex);
         const int is_left = begin_part(part);
         mutex_unlock(&pool.mutex);

@@ -137,6 +137,7 @@ INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, con
 {
     const ptrdiff_t b_row = g->b_row;
     const int fetches = rows <= 2 && g->far; /* of more rows it costs more than it brings */
+    const int fetches_far = fetches && before_zen5;
     real entry[FEW_ROWS * ABREAST]; /* in one place: so many addresses would fill the registers */
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int k = 0; k < depth; k++)
@@ -144,8 +145,10 @@ INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, con
     FOR_VECTORS(0, columns, {
         vec row[ABREAST];
         UNROLL for (int k = 0; k < depth; k++) {
-            if (fetches)
+            if (fetches_far)
                 FETCH_FAR(b + (k + depth) * b_row + i);
+            else if (fetches)
+                FETCH(b + (k + depth) * b_row + i);
             row[k] = vload_n(b + k * b_row + i, n);
         }
         UNROLL for (int r = 0; r < rows; r++) {
