@@ -347,7 +347,7 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
         x = x if low is None else maximum(x, low)
         return as_tensor(x) if high is None else minimum(x, high)
     x = as_tensor(x)
-    bounds = [b if b is None else operands(x, b)[1] for b in (low, high)]
+    bounds = [b if b is None or type(b) is float else operands(x, b)[1] for b in (low, high)]
     x = floating(x) if any(map(_is_fractional, bounds)) else x
     low, high = (b._array.astype(x.dtype) if isinstance(b, Tensor) else b for b in bounds)  # copies, for backward
     return Clip.apply(x, low=low, high=high)
