@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 from benchmarks import gpu_proof, gpu_speed, gpu_start
 from benchmarks.command import Command, last_lines
+from benchmarks.journal import Journal
 from benchmarks.peers import GPU_PEERS, Peer
 from benchmarks.process import Field
 from benchmarks.result import Result
@@ -26,34 +24,6 @@ import torch, cupy
 print(f"PyTorch {torch.__version__} with cuDNN {torch.backends.cudnn.version()}, CuPy {cupy.__version__}.")
 """
 FACTS = "name,driver_version,clocks.sm,clocks.max.sm,clocks.mem,clocks.max.mem,power.limit,temperature.gpu"
-
-
-class Journal:
-    """A run in parts. A part that fails becomes a note, and after each what there is is written down."""
-
-    def __init__(self, result: Result, folder: Path) -> None:
-        self.result, self._folder, self._start = result, folder, time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-    def say(self, text: str) -> None:
-        print(f"{self.seconds:6.1f} s  {text}", flush=True)
-
-    def note(self, text: str) -> None:
-        self.say(text)
-        self.result.notes.append(text)
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        self.say(name)
-        try:
-            yield
-        except Exception as error:
-            self.note(f"{name}: failed with {type(error).__name__}: {last_lines(str(error))}")
-        finally:
-            self.result.write(self._folder)
 
 
 def run(setting: Setting) -> Result:

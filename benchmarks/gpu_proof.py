@@ -9,13 +9,10 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.command import Command, last_lines
+from benchmarks.journal import Journal
 from benchmarks.peers import ON_GPU
-
-if TYPE_CHECKING:
-    from benchmarks.gpu import Journal
 
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:benchmark"]  # the last warns beside xdist
 CHOSEN = "cuda or device or playback"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.command import last_lines
+from benchmarks.journal import Journal
 from benchmarks.peers import GPU_PEERS
 from benchmarks.process import (
     AGREEMENT,
@@ -23,9 +24,6 @@ from benchmarks.process import (
 from benchmarks.result import OURS, Result
 from benchmarks.seed_model import operations as document_operations
 from benchmarks.setting import Setting
-
-if TYPE_CHECKING:
-    from benchmarks.gpu import Journal
 
 DOCUMENTS = ((32, 100), (32, 40), (1, 100), (256, 100))  # batch and time
 LSTMS = (  # batch, time, features and units: the document's two, then wider ones

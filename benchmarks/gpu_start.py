@@ -8,17 +8,15 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.command import Command, last_lines
 from benchmarks.gpu_speed import DOCUMENTS, LSTMS, document, kernels, lstm
+from benchmarks.journal import Journal
 from benchmarks.peers import ON_GPU, Peer
 from benchmarks.process import Contestant, EndedError, Field, RefusedError, values_of
 from benchmarks.result import OURS, Result, Row
 from benchmarks.setting import Setting
-
-if TYPE_CHECKING:
-    from benchmarks.gpu import Journal
 
 START = """
 import time; start = time.perf_counter()

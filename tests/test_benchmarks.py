@@ -42,6 +42,7 @@ from benchmarks import (
 )
 from benchmarks.command import Command
 from benchmarks.contestants import ours
+from benchmarks.journal import Journal
 from benchmarks.peers import GPU_PEERS, MINIDL, PEERS, Peer
 from benchmarks.process import (
     EndedError,
@@ -547,11 +548,11 @@ def test_an_array_is_as_long_as_the_memory_allows() -> None:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> gpu.Journal:
-    return gpu.Journal(Result("gpu", "On the GPU", {}, {}), tmp_path)
+def journal(tmp_path: Path) -> Journal:
+    return Journal(Result("gpu", "On the GPU", {}, {}), tmp_path)
 
 
-def test_a_part_that_fails_is_a_note_and_what_there_is_is_written(journal: gpu.Journal, tmp_path: Path) -> None:
+def test_a_part_that_fails_is_a_note_and_what_there_is_is_written(journal: Journal, tmp_path: Path) -> None:
     with journal.part("the first"), journal.part("inside"):
         raise ValueError("\n".join(map(str, range(9))))
     assert journal.result.notes == ["inside: failed with ValueError: 3\n4\n5\n6\n7\n8"]
@@ -578,7 +579,7 @@ class Dying(Named):
         raise FailedError("out of memory")
 
 
-def test_who_computes_other_numbers_is_left_out_and_named(journal: gpu.Journal) -> None:
+def test_who_computes_other_numbers_is_left_out_and_named(journal: Journal) -> None:
     off = 1.001
     fakes: Any = {
         "minidl": Named("float32", 1.0), "a": Named("float32", off), "minidl, tf32": Named("tf32", off),
@@ -596,7 +597,7 @@ def test_who_computes_other_numbers_is_left_out_and_named(journal: gpu.Journal) 
     assert journal.result.notes[-1] == "late: not run, for want of time." and len(journal.result.rows) == 3
 
 
-def test_who_fails_has_new_processes_until_it_is_out(journal: gpu.Journal) -> None:
+def test_who_fails_has_new_processes_until_it_is_out(journal: Journal) -> None:
     class Fakes(dict[str, Any]):
         again: list[str] = []
 
