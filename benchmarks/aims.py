@@ -17,7 +17,8 @@ HEADING = """# What is aimed at, and what was reached
 
 Made of the tables of each machine by `python -m benchmarks.aims`. “of PyTorch” and “of the fastest” are times of
 minidl's in those of a peer, so that less is better; shares and “NumPy's time over ours” are better where they are
-more. “Each” is the worst of all cases, which is named where it **misses** the aim. A gap was not measured there.
+more. “Each” is the worst of all cases, which is named where it **misses** the aim. An empty cell was not measured.
+Where there are two aims, the first is that of the Zen 3, which has AVX2.
 """
 
 

@@ -1,4 +1,4 @@
-"""What a pass of an LSTM should take, from four figures of the machine. docs/performance.md tells where they come from.
+"""What a pass of an LSTM should take, from three figures of the machine. docs/performance.md has the formulas.
 
 python -m benchmarks.cost_model 32 100 64 128        batch, steps, features, units
 """
