@@ -36,15 +36,15 @@ class Metric:
             float64 whatever it is.
         name: by default the name of the class in snake case.
 
-    >>> class Largest(Metric):
-    ...     def __init__(self, name="largest", **kwargs):
+    >>> class Positives(Metric):
+    ...     def __init__(self, name="positives", **kwargs):
     ...         super().__init__(name=name, **kwargs)
-    ...         self.largest = self.add_weight(name="largest", initializer="zeros")
+    ...         self.count = self.add_weight(name="count", initializer="zeros")
     ...     def update_state(self, y_true, y_pred, sample_weight=None):
-    ...         self.largest.assign(max(float(self.largest), float(np.max(y_pred))))
+    ...         self.count.assign_add((np.asarray(y_pred) > 0.5).sum())
     ...     def result(self):
-    ...         return self.largest
-    >>> float(Largest()([0.0, 0.0], [1.0, 2.0]))
+    ...         return self.count
+    >>> float(Positives()([0.0, 1.0, 1.0], [0.2, 0.7, 0.9]))
     2.0
     """
 
