@@ -39,9 +39,9 @@ typedef struct {
     Mutex mutex;
     Condition started, finished;
     Job job;
-    unsigned number; /* of the current job */
-    int unfinished;  /* parts of it that have not ended, other than part 0 */
+    unsigned number;              /* of the current job */
     unsigned begun[PARALLEL_MAX]; /* the last job of which each part was begun */
+    int unfinished;               /* parts of the current job that have not ended, other than part 0 */
     int busy;
     int workers;
     int threads;
