@@ -9,12 +9,13 @@
       cache as it is. So no strides are slow, unless there is no memory for the copies of a.
    3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
    4. Few rows or columns. They go other ways (thin.c), which gemm() chooses in this order:
-        one column                                                        gemm_column
+        one column, or one row times dense columns, which turned is one   gemm_column
         FEW_ROWS columns at most, fewer than rows, and a dense            gemm_few_columns
         NARROW columns at most, or SOME_ROWS rows and b near and dense    gemm_direct
         FEW_ROWS rows at most, and b dense                                gemm_few_rows
-   5. Bits. An entry of c is the sum of its runs in order, each run summed in order; where c is one column, lane
-      by lane, and then the lanes. Strides, copies, tiles, threads and the other rows have no part in it. */
+   5. Bits. An entry of c is the sum of its runs in order, each run summed in order; in gemm_column lane by lane,
+      and then the lanes. Copies, tiles and threads have no part in it, nor have strides and the other rows and
+      columns, but that they tell whether c is one column, or one row times dense columns. */
 
 #include "product.h"
 
@@ -416,6 +417,8 @@ int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a
     Gemm g = {m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags, .copies = NULL};
     if (n == 1)
         return NAME(gemm_column)(&g);
+    if (m == 1 && b_row == 1 && b_col != 1)
+        return NAME(gemm_column)(&(Gemm){n, 1, k, b, b_col, b_row, a, a_col, a_row, c, 1, flags});
     if (n < m && n <= FEW_ROWS && (a_row == 1 || (a_col == 1 && k > LANES)))
         NAME(gemm_few_columns)(&g);
     else if (is_direct(&g))

@@ -7,9 +7,9 @@
    2. Few rows. b is read once, from row to row, and the sums wait in the first-level cache. Where b's columns are dense,
       not its rows, it is transposed in registers on the way.
    3. Few columns. They are few rows of the transposed product.
-   4. One column. Each of its entries is the product of two vectors, and the sum runs in as many lanes as the latency of
-      a multiply-add asks for. Where a's columns are dense, not its rows, the sums of many rows run side by side, each
-      in the same lanes. */
+   4. One column, or one row times dense columns, which is the same turned. Each entry is the product of two vectors, and
+      the sum runs in as many lanes as the latency of a multiply-add asks for. Where a's columns are dense, not its rows,
+      the sums of many rows run side by side, each in the same lanes. */
 
 #include "product.h"
 
@@ -215,54 +215,40 @@ INLINE void multiply_turned_tile(const int rows, ptrdiff_t columns, ptrdiff_t de
                 sum[r] = vfma(vset(a[r * g->a_row + i * g->a_col]), column[i], sum[r]);
 }
 
-/* One run of k for up to `vecs` vectors of columns, the last of n lanes: b is transposed tile by tile in registers.
-   Tiles begin where lines of the cache do, if they can in all columns: these may be so far apart that they share one set
-   of it, which does not keep for the next tile what this one has left of a line. Of so many columns at a time the
-   processor does not see what comes next: what lies `ahead` is fetched, unless that is 0. */
-INLINE void multiply_tiles(const int rows, const int vecs, ptrdiff_t n, ptrdiff_t depth, const Gemm *g, const real *a,
+/* One run of k for up to LANES columns: b is transposed tile by tile in registers. Tiles begin where lines of the cache
+   do, if they can in all columns: these may be so far apart that they share one set of it, which does not keep for the
+   next tile what this one has left of a line. Of so many columns at a time the processor does not see what comes next:
+   what lies `ahead` is fetched, unless that is 0. */
+INLINE void multiply_tiles(const int rows, ptrdiff_t columns, ptrdiff_t depth, const Gemm *g, const real *a,
                            const real *b, ptrdiff_t ahead, vec *sum)
 {
     const ptrdiff_t past = g->b_col % LANES ? 0 : (ptrdiff_t)((uintptr_t)b / sizeof(real) % LANES);
-    for (ptrdiff_t k = 0, deep; k < depth; k += deep, a += deep * g->a_col) {
+    for (ptrdiff_t k = 0, deep; k < depth; k += deep, a += deep * g->a_col, b += deep) {
         deep = min_of(k == 0 ? LANES - past : LANES, depth - k);
-        UNROLL for (int v = 0; v < vecs; v++) {
-            const real *from = b + k + v * LANES * g->b_col;
-            const ptrdiff_t columns = v == vecs - 1 ? n : LANES;
-            for (ptrdiff_t j = 0; j < columns && ahead; j++)
-                FETCH_FAR(from + j * g->b_col + ahead);
-            if (columns == LANES && deep == LANES)
-                multiply_turned_tile(rows, LANES, LANES, g, a, from, sum + v * rows);
-            else if (deep == LANES)
-                multiply_turned_tile(rows, columns, LANES, g, a, from, sum + v * rows);
-            else
-                multiply_turned_tile(rows, columns, deep, g, a, from, sum + v * rows);
+        for (ptrdiff_t j = 0; j < columns && ahead; j++)
+            FETCH_FAR(b + j * g->b_col + ahead);
+        if (columns == LANES && deep == LANES)
+            multiply_turned_tile(rows, LANES, LANES, g, a, b, sum);
+        else if (deep == LANES)
+            multiply_turned_tile(rows, columns, LANES, g, a, b, sum);
+        else
+            multiply_turned_tile(rows, columns, deep, g, a, b, sum);
+    }
+}
+
+INLINE void multiply_dense_columns(const int rows, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
+{
+    const ptrdiff_t ahead = g->far ? 2 * LANES * g->b_col : 0;
+    for (ptrdiff_t j = begin; j < end; j += LANES)
+        for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
+            const ptrdiff_t columns = min_of(LANES, end - j);
+            vec sum[FEW_ROWS];
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[r] = vset(0);
+            multiply_tiles(rows, columns, min_of(DEPTH, g->k - k), g, g->a + k * g->a_col, g->b + k + j * g->b_col,
+                           ahead, sum);
+            store_block(rows, 1, sum, g->c + j, g->c_row, columns, k > 0 || (g->flags & GEMM_ACCUMULATE));
         }
-    }
-}
-
-INLINE void multiply_dense_columns(const int rows, const int vecs, ptrdiff_t n, const Gemm *g, ptrdiff_t j)
-{
-    const ptrdiff_t ahead = g->far ? 2 * vecs * LANES * g->b_col : 0;
-    for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
-        vec sum[FEW_ROWS * 2];
-        UNROLL for (int i = 0; i < rows * vecs; i++)
-            sum[i] = vset(0);
-        multiply_tiles(rows, vecs, n, min_of(DEPTH, g->k - k), g, g->a + k * g->a_col, g->b + k + j * g->b_col, ahead,
-                       sum);
-        UNROLL for (int v = 0; v < vecs; v++)
-            store_block(rows, 1, sum + v * rows, g->c + j + v * LANES, g->c_row, v == vecs - 1 ? n : LANES,
-                        k > 0 || (g->flags & GEMM_ACCUMULATE));
-    }
-}
-
-INLINE void multiply_dense_range(const int rows, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
-{
-    const int vecs = rows > 1 ? 1 : 2; /* else sums would wait for each other */
-    ptrdiff_t j = begin;
-    for (; j + (vecs - 1) * LANES < end; j += vecs * LANES)
-        multiply_dense_columns(rows, vecs, min_of(LANES, end - j - (vecs - 1) * LANES), g, j);
-    if (vecs > 1 && j < end)
-        multiply_dense_columns(rows, 1, end - j, g, j);
 }
 
 static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -272,9 +258,9 @@ static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t en
     switch (g->m) {
 #define FEW(rows)                                                                                         \
     case rows:                                                                                            \
-        multiply_dense_range(rows, g, begin, end);                                                        \
+        multiply_dense_columns(rows, g, begin, end);                                                      \
         break;
-        FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
+        FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
 #undef FEW
     }
     end_flush(g, before);
@@ -414,7 +400,7 @@ static void multiply_fewest_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 static range_fn dense_rows_of(const Gemm *g)
 {
     const int is_long = g->k >= 2 * STRIDE && g->k % STRIDE == 0; /* a rest waits for itself, however long the row */
-    if (is_far(g->m * g->k, THIRD_LEVEL))
+    if (is_far(g->m * g->k, THIRD_LEVEL) && (is_long || before_zen5))
         return multiply_far_rows;
     return is_long && !before_zen5 ? multiply_fewest_rows : multiply_most_rows;
 }

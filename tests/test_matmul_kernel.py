@@ -164,6 +164,17 @@ def test_an_entry_of_one_column_does_not_depend_on_the_other_rows_and_on_strides
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 7, 31, 64, 700])
+def test_one_row_times_dense_columns_is_one_column_turned(dtype, k):
+    """For a lone row the lanes may run along k, too, and the columns are read where they are."""
+    a, b = normal(1, k, dtype=dtype), normal(k, 70, dtype=dtype, seed=1)
+    c = cpu.matmul(a, transposed(b))
+    assert np.array_equal(c, cpu.matmul(b.T, a.T).T)
+    for layout_a in LAYOUTS:
+        assert np.array_equal(cpu.matmul(layout_a(a), transposed(b)[:, 11:60]), c[:, 11:60])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("k", [64, 70])
 def test_one_column_of_a_matrix_beyond_the_caches(dtype, k):
     """Its rows are fetched ahead; the last of them, behind which there are none, too."""
@@ -179,7 +190,7 @@ def test_one_column_of_a_matrix_beyond_the_caches(dtype, k):
 def test_an_entry_does_not_depend_on_where_a_matrix_begins(dtype, rows, k):
     """Tiles of dense columns begin where lines of the cache do: all places that numbers can have within one."""
     a, b = normal(rows, k, dtype=dtype), normal(k, 40, dtype=dtype, seed=1)
-    c = cpu.matmul(a, b)
+    c = cpu.matmul(a, transposed(b))
     memory = np.full(40 * k + 32, np.nan, dtype)
     for first in range(32):
         moved = memory[first : first + 40 * k].reshape(40, k)
@@ -254,7 +265,7 @@ for (m, k, n), dtype in itertools.product(sizes, (np.float32, np.float64)):
     a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
     both = [(at_the_end(x), at_the_end(x.T).T) for x in (a, b)]
     for last_a, last_b in itertools.product(*both):
-        assert np.array_equal(cpu.matmul(last_a, last_b), cpu.matmul(a, b)), (m, k, n, dtype)
+        assert np.array_equal(cpu.matmul(last_a, last_b), cpu.matmul(a, last_b.copy("K"))), (m, k, n, dtype)
 """
 
 
