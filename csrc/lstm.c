@@ -15,7 +15,7 @@
       independent: forward, each thread takes its rows through the whole sequence and waits for nobody; backward, it
       takes them through the steps of a chunk and dx, and then its columns of dW, dR and db through their products,
       for which alone it reads what others have left. Where there are too few rows, or R is too large to be read by
-      every thread in every step, each has some units of all rows instead, and they meet once a step.
+      every thread in every step, each has some units of all rows instead, and they meet once a step (meeting.h).
    6. Bits. Nothing is summed across threads, the order of every sum is fixed by the sizes of the problem,
       and a row's results do not depend on the rows beside it.
    7. Masks. A masked step copies the states and the last output, and passes dh and dc through. Its gates
@@ -56,7 +56,8 @@ typedef struct {
     int by_units;                      /* each thread has some units of all rows, not all units of some rows */
     ptrdiff_t parts;                   /* of the rows, of which a thread has some */
     ptrdiff_t begin, end;              /* the steps of this chunk */
-    Meeting *meeting;                  /* of the threads of this chunk */
+    Meeting *meeting;                  /* of those who share its units, */
+    ptrdiff_t grain;                   /* each a multiple of so many, except the last share */
 } Sequence;
 
 /* What one thread works on in every step of a chunk. */
@@ -135,12 +136,15 @@ static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
            (batch < 2 * threads || recurrent_bytes(units) > bytes);
 }
 
-/* Run the body on some units each, the last share excepted a multiple of so many. */
-static void for_units(Sequence *s, ptrdiff_t multiple, range_fn body, void *context)
+/* Run the body on parts of the units, for steps that it takes in turns. */
+static void for_units(Sequence *s, ptrdiff_t grain, range_fn body, void *context)
 {
-    Meeting meeting = {0};
+    Counter begun[PARALLEL_MAX];
+    Meeting meeting = {.parts = min_of(parallel_free_threads(), (s->units + grain - 1) / grain), .begun = begun};
+    memset(begun, 0, (size_t)meeting.parts * sizeof *begun);
     s->meeting = &meeting;
-    parallel_for(s->units, multiple, body, context);
+    s->grain = grain;
+    parallel_for(meeting.parts, 1, body, context);
 }
 
 /* The parts of the batch that are worth a thread each, where a row does `work` multiplications */
@@ -156,17 +160,17 @@ static Rows rows_of(const Sequence *s, ptrdiff_t begin, ptrdiff_t end)
     return (Rows){begin * s->batch / s->parts, end * s->batch / s->parts};
 }
 
-static Share share_of(const Sequence *s, ptrdiff_t begin, ptrdiff_t end)
+static Share share_of_rows(const Sequence *s, ptrdiff_t begin, ptrdiff_t end)
 {
     const Rows rows = rows_of(s, begin, end);
-    return s->by_units ? (Share){0, s->batch, begin, end} : (Share){rows.begin, rows.end, 0, s->units};
+    return (Share){rows.begin, rows.end, 0, s->units};
 }
 
-/* Wait until all units of the share's rows have done this many steps of the chunk. */
-static void complete_steps(const Sequence *s, const Share *share, ptrdiff_t steps)
+static Share share_of_units(const Sequence *s, ptrdiff_t part)
 {
-    if (s->by_units)
-        meet(s->meeting, share->units_end - share->unit, steps * s->units);
+    const ptrdiff_t grains = (s->units + s->grain - 1) / s->grain, parts = s->meeting->parts;
+    return (Share){0, s->batch, grains * part / parts * s->grain,
+                   min_of(s->units, grains * (part + 1) / parts * s->grain)};
 }
 
 /* x of some rows over a chunk, step by step, which begin `pitch` rows apart */
@@ -441,15 +445,23 @@ static void forward_step(const Forward *f, const Share *share, ptrdiff_t step)
         forward_unit(f, share, step, unit, fetches);
 }
 
+static void forward_turn(const void *context, ptrdiff_t part, ptrdiff_t turn)
+{
+    const Forward *f = context;
+    const Share share = share_of_units(&f->s, part);
+    forward_step(f, &share, f->s.begin + turn);
+}
+
 static void forward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    Forward *f = context;
-    const Share share = share_of(&f->s, begin, end);
+    const Forward *f = context;
+    const Share share = share_of_rows(&f->s, begin, end);
     const unsigned before = denormals_flush();
-    for (ptrdiff_t step = f->s.begin; step < f->s.end; step++) {
-        forward_step(f, &share, step);
-        complete_steps(&f->s, &share, step + 1 - f->s.begin);
-    }
+    if (f->s.by_units)
+        take_turns(f->s.meeting, begin, end, f->s.end - f->s.begin, forward_turn, f);
+    else
+        for (ptrdiff_t step = f->s.begin; step < f->s.end; step++)
+            forward_step(f, &share, step);
     denormals_restore(before);
 }
 
@@ -645,20 +657,37 @@ static void differentiate_share(const Backward *b, const Share *share, ptrdiff_t
             FOR_VECTORS(share->unit, share->units_end, differentiate(b, step, row, i, n););
 }
 
+/* The derivatives of a share, from the end of the chunk on: dh from all dz of the step before, and then dz. */
+static void backward_step(const Backward *b, const Share *share, ptrdiff_t turn)
+{
+    const Sequence *s = &b->s;
+    const ptrdiff_t units = s->units, gates = 4 * units, step = s->end - 1 - turn;
+    if (turn > 0)
+        NAME(gemm_packed)(share->rows_end - share->row, share->units_end - share->unit, gates,
+                          dz_of(b, step + 1, share->row), (s->end - s->begin) * b->dz_step, 1,
+                          b->recurrent + share->unit * gates, b->dh + share->row * units + share->unit, units, 1);
+    if (step >= s->begin)
+        differentiate_share(b, share, step);
+}
+
+static void backward_turn(const void *context, ptrdiff_t part, ptrdiff_t turn)
+{
+    const Backward *b = context;
+    const Share share = share_of_units(&b->s, part);
+    backward_step(b, &share, turn);
+}
+
 static void backward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Backward *b = context;
-    const Sequence *s = &b->s;
-    const Share share = share_of(s, begin, end);
-    const ptrdiff_t rows = share.rows_end - share.row, units = share.units_end - share.unit;
-    const ptrdiff_t gates = 4 * s->units;
+    const Share share = share_of_rows(&b->s, begin, end);
+    const ptrdiff_t turns = b->s.end - b->s.begin + 1;
     const unsigned before = denormals_flush();
-    for (ptrdiff_t step = s->end - 1; step >= s->begin; step--) {
-        differentiate_share(b, &share, step);
-        complete_steps(s, &share, s->end - step);
-        NAME(gemm_packed)(rows, units, gates, dz_of(b, step, share.row), (s->end - s->begin) * b->dz_step, 1,
-                          b->recurrent + share.unit * gates, b->dh + share.row * s->units + share.unit, s->units, 1);
-    }
+    if (b->s.by_units)
+        take_turns(b->s.meeting, begin, end, turns, backward_turn, b);
+    else
+        for (ptrdiff_t turn = 0; turn < turns; turn++)
+            backward_step(b, &share, turn);
     denormals_restore(before);
 }
 

@@ -1,7 +1,7 @@
 /* One job at a time, cut into as many parts as there are threads. Part 0 runs in the calling thread, the
-   others in workers that wait for the job's number to change: for SPINS turns in a loop, because the next
-   kernel usually comes within microseconds, then asleep. What a worker has not begun when part 0 is done,
-   because it was asleep or its processor is busy with something else, the calling thread does itself. */
+   others in workers that wait for the job's number to change: in a loop at first, because the next kernel
+   usually comes within microseconds, then asleep. What a worker has not begun when part 0 is done, because
+   it was asleep or its processor is busy with something else, the calling thread does itself. */
 
 #include "parallel.h"
 
@@ -10,11 +10,13 @@
 #include "threads.h"
 
 #if defined(__GNUC__)
-#define SPINS 20000
+#define SPINS 1000      /* turns of a loop, some tens of microseconds, */
+#define PATIENCE 450000 /* and nanoseconds in which whoever else wants the processor gets it, before a thread sleeps */
 #define LOAD(variable) __atomic_load_n(&(variable), __ATOMIC_ACQUIRE)
 #define STORE(variable, value) __atomic_store_n(&(variable), value, __ATOMIC_RELEASE)
 #else
 #define SPINS 0
+#define PATIENCE 0
 #define LOAD(variable) (variable)
 #define STORE(variable, value) ((variable) = (value))
 #endif
@@ -47,6 +49,28 @@ typedef struct {
     int threads;
 } Pool;
 
+/* How long a thread has waited */
+typedef struct {
+    int spins;
+    int64_t end;
+} Wait;
+
+/* Whether it is to ask once more for what it waits for, or to sleep. It may be what keeps the other thread from its
+   processor: on a busy machine both may have been given the same one. */
+static int waits_on(Wait *wait)
+{
+    if (wait->spins < SPINS) {
+        wait->spins++;
+        PAUSE();
+        return 1;
+    }
+    const int64_t now = nanoseconds();
+    if (!wait->end)
+        wait->end = now + PATIENCE;
+    yield_processor();
+    return now < wait->end;
+}
+
 static Pool pool = {.mutex = MUTEX_INIT, .started = CONDITION_INIT, .finished = CONDITION_INIT, .threads = 1};
 
 static void run_part(const Job *job, int part)
@@ -77,8 +101,8 @@ static void finish_part(void)
 static void work(int part, unsigned seen)
 {
     for (;;) {
-        for (int spin = 0; spin < SPINS && LOAD(pool.number) == seen; spin++)
-            PAUSE();
+        for (Wait wait = {0}; waits_on(&wait) && LOAD(pool.number) == seen;)
+            ;
         mutex_lock(&pool.mutex);
         while (pool.number == seen)
             condition_wait(&pool.started, &pool.mutex);
@@ -197,8 +221,8 @@ static void take_over(const Job *job)
 
 static void wait_and_release(void)
 {
-    for (int spin = 0; spin < SPINS && LOAD(pool.unfinished); spin++)
-        PAUSE();
+    for (Wait wait = {0}; waits_on(&wait) && LOAD(pool.unfinished);)
+        ;
     mutex_lock(&pool.mutex);
     while (pool.unfinished)
         condition_wait(&pool.finished, &pool.mutex);

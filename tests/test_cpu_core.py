@@ -239,6 +239,33 @@ def test_nobody_waits_for_a_worker_whose_processor_is_busy() -> None:
     assert int(done.stdout) < 50, done.stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this platform cannot bind a process to a CPU")
+@pytest.mark.parametrize("batch", [1, 3])
+def test_nobody_waits_in_each_step_for_a_thread_that_does_not_run(batch: int) -> None:
+    """Threads that share the units of an LSTM meet once a step. On one processor the first does the steps of both."""
+    done = run(f"""
+        import os, resource
+        import numpy as np
+        from minidl.kernels import cpu
+
+        def switches():
+            usage = resource.getrusage(resource.RUSAGE_THREAD)
+            return usage.ru_nvcsw + usage.ru_nivcsw
+
+        os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+        cpu.set_num_threads(2)
+        rng = np.random.default_rng(0)
+        shapes = ({batch}, 200, 32), ({batch}, 256), ({batch}, 256), (32, 1024), (256, 1024), (1024,)
+        arrays = [0.1 * rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+        before = switches()
+        for _ in range(10):
+            y, h, c, kept = cpu.lstm_forward(*arrays, None, False, True)
+            cpu.lstm_backward(y, None, None, *arrays, None, False, kept)
+        print(switches() - before)
+    """)
+    assert int(done.stdout) < 1000, done.stderr  # of 4000 steps; waiting takes one or two for each
+
+
 def test_idle_threads_burn_no_cpu() -> None:
     cpu.set_num_threads(4)
     cpu.exp(draw(200_000))
