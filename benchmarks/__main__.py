@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not arguments.names:
         for name in NAMES + ON_GPU:
             print(f"{name:14}{_purpose(name)}")
+        print("\nThis runs one of them: python -m benchmarks stages")
         return
     try:
         modules = [_module(name) for name in (NAMES if "all" in arguments.names else arguments.names)]
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         result.write(arguments.output)
         if find_spec("matplotlib"):
             _module("picture").draw(result, arguments.output / f"{result.name}.svg")
+        print(f"Written to {arguments.output}/{result.name}.*", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
