@@ -46,6 +46,11 @@ typedef struct {
     ptrdiff_t begin, end;
 } Rows;
 
+/* What one thread works on in every step of a chunk. */
+typedef struct {
+    ptrdiff_t row, rows_end, unit, units_end;
+} Share;
+
 typedef struct {
     ptrdiff_t batch, time, features, units;
     const uint8_t *mask; /* (B, T) or NULL */
@@ -57,13 +62,8 @@ typedef struct {
     ptrdiff_t parts;                   /* of the rows, of which a thread has some */
     ptrdiff_t begin, end;              /* the steps of this chunk */
     Meeting *meeting;                  /* of those who share its units, */
-    ptrdiff_t grain;                   /* each a multiple of so many, except the last share */
+    const Share *shares;               /* and what each of them has */
 } Sequence;
-
-/* What one thread works on in every step of a chunk. */
-typedef struct {
-    ptrdiff_t row, rows_end, unit, units_end;
-} Share;
 
 /* As few chunks as there can be of at most so many rows, all of about the same size */
 static ptrdiff_t chunk_steps(const Sequence *s, ptrdiff_t rows)
@@ -136,15 +136,21 @@ static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
            (batch < 2 * threads || recurrent_bytes(units) > bytes);
 }
 
-/* Run the body on parts of the units, for steps that it takes in turns. */
+/* Run the body on parts of the units, multiples of a grain but for the last one, for steps that it takes in turns. */
 static void for_units(Sequence *s, ptrdiff_t grain, range_fn body, void *context)
 {
+    const ptrdiff_t grains = (s->units + grain - 1) / grain, parts = min_of(parallel_free_threads(), grains);
     Counter begun[PARALLEL_MAX];
-    Meeting meeting = {.parts = min_of(parallel_free_threads(), (s->units + grain - 1) / grain), .begun = begun};
-    memset(begun, 0, (size_t)meeting.parts * sizeof *begun);
+    Share shares[PARALLEL_MAX];
+    for (ptrdiff_t part = 0; part < parts; part++) {
+        begun[part].count = 0;
+        shares[part] = (Share){0, s->batch, grains * part / parts * grain,
+                               min_of(s->units, grains * (part + 1) / parts * grain)};
+    }
+    Meeting meeting = {.parts = parts, .begun = begun};
     s->meeting = &meeting;
-    s->grain = grain;
-    parallel_for(meeting.parts, 1, body, context);
+    s->shares = shares;
+    parallel_for(parts, 1, body, context);
 }
 
 /* The parts of the batch that are worth a thread each, where a row does `work` multiplications */
@@ -160,17 +166,10 @@ static Rows rows_of(const Sequence *s, ptrdiff_t begin, ptrdiff_t end)
     return (Rows){begin * s->batch / s->parts, end * s->batch / s->parts};
 }
 
-static Share share_of_rows(const Sequence *s, ptrdiff_t begin, ptrdiff_t end)
+static Share share_of(const Sequence *s, ptrdiff_t begin, ptrdiff_t end)
 {
     const Rows rows = rows_of(s, begin, end);
     return (Share){rows.begin, rows.end, 0, s->units};
-}
-
-static Share share_of_units(const Sequence *s, ptrdiff_t part)
-{
-    const ptrdiff_t grains = (s->units + s->grain - 1) / s->grain, parts = s->meeting->parts;
-    return (Share){0, s->batch, grains * part / parts * s->grain,
-                   min_of(s->units, grains * (part + 1) / parts * s->grain)};
 }
 
 /* x of some rows over a chunk, step by step, which begin `pitch` rows apart */
@@ -448,14 +447,13 @@ static void forward_step(const Forward *f, const Share *share, ptrdiff_t step)
 static void forward_turn(const void *context, ptrdiff_t part, ptrdiff_t turn)
 {
     const Forward *f = context;
-    const Share share = share_of_units(&f->s, part);
-    forward_step(f, &share, f->s.begin + turn);
+    forward_step(f, f->s.shares + part, f->s.begin + turn);
 }
 
 static void forward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Forward *f = context;
-    const Share share = share_of_rows(&f->s, begin, end);
+    const Share share = share_of(&f->s, begin, end);
     const unsigned before = denormals_flush();
     if (f->s.by_units)
         take_turns(f->s.meeting, begin, end, f->s.end - f->s.begin, forward_turn, f);
@@ -673,14 +671,13 @@ static void backward_step(const Backward *b, const Share *share, ptrdiff_t turn)
 static void backward_turn(const void *context, ptrdiff_t part, ptrdiff_t turn)
 {
     const Backward *b = context;
-    const Share share = share_of_units(&b->s, part);
-    backward_step(b, &share, turn);
+    backward_step(b, b->s.shares + part, turn);
 }
 
 static void backward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Backward *b = context;
-    const Share share = share_of_rows(&b->s, begin, end);
+    const Share share = share_of(&b->s, begin, end);
     const ptrdiff_t turns = b->s.end - b->s.begin + 1;
     const unsigned before = denormals_flush();
     if (b->s.by_units)
