@@ -169,8 +169,9 @@ def test_what_is_not_installed_is_named_before_anything_is_measured(
     monkeypatch.delitem(sys.modules, "benchmarks.footprint", raising=False)
     monkeypatch.setattr("benchmarks.overhead.run", Unmeasured().run)
     command_line.main([])
-    listed = capsys.readouterr().out.splitlines()
+    *listed, blank, advice = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed] == [*command_line.NAMES, *command_line.ON_GPU]
+    assert not blank and advice.endswith("python -m benchmarks stages")
     assert "footprint     From outside: import time, " in listed[4]
     with pytest.raises(SystemExit, match=r"packaging\S* is needed and not installed: pip install -e '.\[bench\]'"):
         command_line.main(["overhead", "footprint", "--output", str(tmp_path)])
