@@ -128,6 +128,8 @@ class Optimizer:
 
     def apply(self, grads: Iterable[Any], weights: Iterable[Tensor]) -> None:
         """One step, from gradients and weights in the same order: `apply_gradients` of their pairs."""
+        if isinstance(grads, Tensor) or isinstance(weights, Tensor):
+            raise TypeError("apply takes a list of gradients and one of weights, got a tensor; write apply([g], [w])")
         grads, weights = list(grads), list(weights)
         if len(grads) != len(weights):
             raise ValueError(f"apply: {len(grads)} gradients for {len(weights)} weights; there must be one for each")
@@ -403,7 +405,7 @@ def get(identifier: Any) -> Optimizer:
 def _checked(pairs: list[tuple[Any, Tensor]]) -> tuple[list[Tensor], list[Array]]:
     """The weights that have a gradient, and the gradients as arrays in their types."""
     if not pairs:
-        raise ValueError("a step needs at least one pair of a gradient and its weight")
+        raise ValueError(_NO_PAIRS)
     weights, grads, without, seen = [], [], [], set()
     for i, pair in enumerate(pairs):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -411,6 +413,8 @@ def _checked(pairs: list[tuple[Any, Tensor]]) -> tuple[list[Tensor], list[Array]
         g, w = pair
         if not (isinstance(w, Tensor) and w._op is None and w._array.dtype.kind == "f" and _is_writable(w._array)):
             raise _wrong_weight(i, w)
+        if not w._needs:
+            _check_order(i, g, w)
         if id(w) in seen:
             raise ValueError(f"{_title(i, w)} is given twice; add up its gradients")
         seen.add(id(w))
@@ -428,6 +432,12 @@ def _checked(pairs: list[tuple[Any, Tensor]]) -> tuple[list[Tensor], list[Array]
     return weights, _apart(grads, weights)
 
 
+_NO_PAIRS = (
+    "a step needs at least one pair of a gradient and its weight; a model has no weights before it has seen data: "
+    "build(shape) makes them, or take them after its first call"
+)
+
+
 def _is_writable(array: Array) -> bool:
     return getattr(array.flags, "writeable", True)  # CuPy's always are
 
@@ -442,6 +452,15 @@ def _wrong_weight(i: int, w: Any) -> Exception:
             f"{_title(i, w)} is the result of an operation; a step changes weights, which are made by Tensor(…)"
         )
     return ValueError(f"{_title(i, w)} is read-only, and a step changes it in place; pass a copy")
+
+
+def _check_order(i: int, g: Any, w: Tensor) -> None:
+    """A leaf that requires a gradient is a weight, and it stands where its gradient should."""
+    if isinstance(g, Tensor) and g.requires_grad and g.is_leaf:
+        raise ValueError(
+            f"pair {i} must be (gradient, weight), and seems to be swapped: its first, {_title(i, g)}, requires a "
+            f"gradient, and its second, {_title(i, w)}, does not; write zip(gradients, weights)"
+        )
 
 
 def _gradient(i: int, g: Any, w: Tensor) -> Array:

@@ -411,12 +411,17 @@ def test_a_function_as_a_rate_has_no_config() -> None:
         ),
         (lambda: schedules.PiecewiseConstantDecay([2, 1], [0.1, 0.2, 0.3]), "must ascend"),
         (lambda: optimizers.Optimizer(0.1).apply_gradients([([1.0], md.Tensor([1.0]))]), "has no update"),
+        (lambda: optimizers.SGD().apply(md.Tensor([1.0]), md.Tensor([1.0])), r"a tensor; write apply\(\[g\], \[w\]\)"),
         (lambda: optimizers.SGD().minimize(lambda: 1.0, [md.Tensor([1.0])]), "must be a Tensor, or a function"),
     ],
 )
 def test_arguments_that_are_refused(call: Any, words: str) -> None:
     with pytest.raises((ValueError, TypeError, NotImplementedError), match=words):
         call()
+
+
+def trained() -> md.Tensor:
+    return md.Tensor([1.0, 2.0], requires_grad=True, name="kernel")
 
 
 def read_only() -> md.Tensor:
@@ -436,6 +441,7 @@ def read_only() -> md.Tensor:
         (lambda: ([1.0, 2.0], md.Tensor([1, 2])), "only floating-point weights"),
         (lambda: ([1.0, 2.0], md.Tensor([1.0, 2.0], requires_grad=True) * 2), "result of an operation"),
         (lambda: ([1.0, 1.0], read_only()), "read-only"),
+        (lambda: (trained(), md.Tensor([1.0, 1.0])), r"pair 1 .* seems to be swapped: its first, weight kernel \(2,\)"),
     ],
 )
 def test_one_bad_pair_leaves_all_weights_as_they_were(pair: Any, words: str) -> None:
@@ -447,9 +453,18 @@ def test_one_bad_pair_leaves_all_weights_as_they_were(pair: Any, words: str) -> 
     assert "0/momentum" not in optimizer.get_state()
 
 
+def test_what_requires_no_gradient_can_be_trained() -> None:
+    """By a gradient that is itself differentiable, too: it is no leaf."""
+    w, x = md.Tensor([5.0]), trained()
+    (dx,) = md.gradients((x * x).sum(), [x], create_graph=True)
+    optimizers.SGD(1.0).apply_gradients([([1.0], w)])
+    optimizers.SGD(1.0).apply_gradients([(dx[:1], w)])
+    assert w.item() == 2.0
+
+
 def test_steps_that_are_refused() -> None:
     w, optimizer = md.Tensor([5.0]), optimizers.SGD()
-    with pytest.raises(ValueError, match="at least one pair"):
+    with pytest.raises(ValueError, match=r"at least one pair .* build\(shape\) makes them"):
         optimizer.apply_gradients([])
     with pytest.raises(ValueError, match=r"weight 1 \(1,\) is given twice"):
         optimizer.apply_gradients([([1.0], w), ([1.0], w)])
