@@ -163,8 +163,7 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         value = (logs or {}).get(self.monitor)
         if value is None:
-            known = ", ".join(logs or {}) or "nothing"
-            warnings.warn(f"EarlyStopping waits for {self.monitor!r}, but the results hold {known}", stacklevel=2)
+            warnings.warn(_not_measured(self.monitor, logs or {}), stacklevel=5)  # where fit is called
             return
         if epoch < self.start_from_epoch:
             return
@@ -225,6 +224,14 @@ class TerminateOnNaN(Callback):
         if loss is not None and not math.isfinite(loss):
             print(f"batch {batch}: the loss is {loss}, training stops", file=sys.stderr)
             self.model.stop_training = True
+
+
+def _not_measured(monitor: str, logs: Logs) -> str:
+    said = f"EarlyStopping waits for {monitor!r}, but the results hold {', '.join(logs) or 'nothing'}"
+    trained = monitor.removeprefix("val_")
+    if trained == monitor or trained not in logs:
+        return said
+    return f"{said}; pass validation_split= or validation_data=, or monitor={trained!r}"
 
 
 def _sounds_like_accuracy(monitor: str) -> bool:

@@ -898,8 +898,12 @@ def test_early_stopping_asks_the_metric_what_is_better() -> None:
 
 
 def test_early_stopping_warns_of_a_result_that_is_not_there() -> None:
-    with pytest.warns(UserWarning, match="waits for 'val_loss', but the results hold loss"):
-        regressor().fit(*line(), verbose=0, callbacks=[callbacks.EarlyStopping()])
+    advice = "; pass validation_split= or validation_data=, or monitor='loss'"
+    for monitor, ending in (("val_loss", f"{advice}$"), ("val_los", "$"), ("accuracy", "$")):
+        words = f"waits for '{monitor}', but the results hold loss{ending}"
+        with pytest.warns(UserWarning, match=words) as caught:
+            regressor().fit(*line(), verbose=0, callbacks=[callbacks.EarlyStopping(monitor)])
+        assert caught[0].filename == __file__
 
 
 def test_learning_rate_scheduler() -> None:
