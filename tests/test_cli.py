@@ -392,14 +392,22 @@ def test_doctor_says_what_is_missing(capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setattr(md.kernels, "cpu", None)
     monkeypatch.setattr(md.kernels, "cpu_missing", "no module _cpu")
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
-    monkeypatch.setattr(doctor, "OPTIONAL", {"no-such-library": "flying"})
+    flying, diving = ("flying", "pip install wings"), ("diving, if you dare", "pip install fins")
+    monkeypatch.setattr(doctor, "OPTIONAL", {"no-such-library": flying, "no-other": diving, "nor-this": flying})
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"kernels +reference", out)
     assert re.search(r"compiler +none found", out)
     assert "the compiled kernels (no module _cpu)" in out
     assert "sudo apt install gcc" in out
-    assert "no-such-library, for flying: pip install no-such-library" in out
+    assert "  no-such-library and nor-this, for flying: pip install wings\n" in out
+    assert "  no-other, for diving, if you dare: pip install fins\n" in out
+
+
+def test_doctor_gets_what_tests_need_as_the_readme_does() -> None:
+    extra = "pip install -e '.[test]'"
+    assert extra in (Path(__file__).parents[1] / "README.md").read_text()
+    assert all(extra in doctor.OPTIONAL[name][1] for name in ("pytest", "hypothesis"))
 
 
 def test_doctor_misses_cuda_only_where_there_is_a_gpu(

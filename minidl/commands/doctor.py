@@ -14,10 +14,10 @@ from pathlib import Path
 from minidl import __version__, kernels
 
 NEEDED = ("numpy", "tqdm")
-OPTIONAL = {
-    "pytest": "the tests",
-    "hypothesis": "the tests",
-    "torch": "the tests that compare with PyTorch",
+OPTIONAL = {  # what it is for, and the command that gets it
+    "pytest": ("the tests", "pip install -e '.[test]' in minidl's folder"),
+    "hypothesis": ("the tests", "pip install -e '.[test]' in minidl's folder"),
+    "torch": ("the tests that compare with PyTorch, which are skipped without it", "pip install torch"),
 }
 
 
@@ -55,7 +55,10 @@ def _missing(compiler: str | None, no_cuda: str, libraries: Sequence[str]) -> li
         )
     if no_cuda:
         lines.append(f"the kernels for the GPU: {no_cuda}")
-    return lines + [f"{name}, for {OPTIONAL[name]}: pip install {name}" for name in libraries]
+    by_remedy: dict[tuple[str, str], list[str]] = {}
+    for name in libraries:
+        by_remedy.setdefault(OPTIONAL[name], []).append(name)
+    return lines + [f"{' and '.join(names)}, for {use}: {command}" for (use, command), names in by_remedy.items()]
 
 
 def _kernels() -> str:
