@@ -549,11 +549,15 @@ def _signs(y_true: Tensor) -> Tensor:
     return ops.where(labels.all(), 2 * y_true - 1, y_true)
 
 
-_INSTEAD = {  # of PyTorch's names
+_INSTEAD = {  # of PyTorch's names, and of those that a string alone may have
     "BCELoss": "BinaryCrossentropy",
     "CrossEntropyLoss": "SparseCategoricalCrossentropy",
     "L1Loss": "MeanAbsoluteError",
     "MSELoss": "MeanSquaredError",
+    "bce": "binary_crossentropy",
+    "kld": "kl_divergence",
+    "mae": "mean_absolute_error",
+    "mse": "mean_squared_error",
 }
 
 if not TYPE_CHECKING:  # to which every name would be known

@@ -226,7 +226,8 @@ def test_dir_offers_the_modules() -> None:
         ),
         ("md.layers.Linear", AttributeError, "minidl has no layers.Linear; did you mean Dense?"),
         ("md.losses.BCELoss", AttributeError, "minidl has no losses.BCELoss; did you mean BinaryCrossentropy?"),
-        ("md.losses.mse", AttributeError, "minidl has no losses.mse; it has BinaryCrossentropy, .*squared_hinge$"),
+        ("md.losses.mse", AttributeError, "minidl has no losses.mse; did you mean mean_squared_error?"),
+        ("md.losses.Dice", AttributeError, "minidl has no losses.Dice; it has BinaryCrossentropy, .*squared_hinge$"),
         ("md.optimizers.adam", AttributeError, "minidl has no optimizers.adam; did you mean Adam?"),
         (
             "md.optimizers.Lion",
