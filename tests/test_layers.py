@@ -795,6 +795,8 @@ WRONG = [
     (lambda: layers.Dropout("half"), r"Dropout: rate must be a number in \[0, 1\], got 'half'"),
     (lambda: layers.Embedding(0, 2), "Embedding: input_dim must be a positive integer, got 0"),
     (lambda: layers.Embedding(2, 2, input_length="3"), "Embedding: input_length must be a positive integer, got '3'"),
+    (lambda: layers.Dense(2, 3), "Dense: activation must be .* got 3; a layer is given its units alone, and finds"),
+    (lambda: layers.LSTM(10, 20), "LSTM: activation must be .* got 20; a layer is given its units alone, and finds"),
     (lambda: layers.Dense(2, activation="rleu"), r"unknown activation 'rleu'; did you mean 'relu'\?"),
     (lambda: layers.Dense(2, dtype="int32", name="d"), "d: dtype must be float32 or float64, got int32"),
     (
@@ -896,7 +898,8 @@ WRONG = [
         "Model: minidl has no functional models; put the layers in",
     ),
     (lambda: md.Model(inputs=1, outputs=2), "Model: minidl has no functional models"),
-    (lambda: md.Sequential(layers.Dense(2)), r"Sequential takes a list: Sequential\(\[Dense\(…\), …\]\)"),
+    (lambda: md.Sequential(layers.Dense(2)), r"takes its layers in one list: Sequential\(\[Dense\(…\), …\]\)"),
+    (lambda: md.Sequential(layers.Dense(2), layers.Dense(1)), "Sequential takes its layers in one list"),
     (lambda: md.Sequential([layers.Dense(2)], name="s")([X, X]), r"s takes one array, got a list of 2; subclass Model"),
     (lambda: md.Sequential([layers.Dense(2)], name="s")({"x": X}), "s takes one array, got a dict of 1"),
     (lambda: md.Sequential([layers.Dense(2)], name="s").get_layer(index=1), "no layer 1 in s: it has 1 layers"),

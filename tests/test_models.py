@@ -757,6 +757,8 @@ def test_a_compile_that_fails_changes_nothing() -> None:
         model.compile("adam", "msee")
     with pytest.raises(TypeError, match=r'metrics must be a list, such as \["accuracy"\], got \'accuracy\''):
         model.compile("adam", "mae", metrics="accuracy")
+    with pytest.raises(TypeError, match=r"alone by their places, got \['accuracy'\] in a third; .* metrics=\[…\]"):
+        model.compile("adam", "mae", ["accuracy"])
     assert (model.optimizer, model.loss, model.evaluate(*line(), verbose=0)) == before
 
 

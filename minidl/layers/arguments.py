@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl import naming
+from minidl import activations, naming
 
 if TYPE_CHECKING:
     from minidl.layers.base import Layer, Shape
@@ -27,6 +27,16 @@ def fraction(layer: Layer, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value <= 1:
         raise ValueError(f"{type(layer).__name__}: {name} must be a number in [0, 1], got {value!r}")
     return float(value)
+
+
+def activation_of(layer: Layer, given: Any) -> Any:
+    """An activation; PyTorch's layers have their second size in its place."""
+    if isinstance(given, int):
+        raise TypeError(
+            f"{type(layer).__name__}: activation must be a name or a function, got {given!r}; a layer is given its "
+            f"units alone, and finds by itself how many features its input has"
+        )
+    return activations.get(given)
 
 
 def known_features(layer: Layer, shape: Shape) -> int:

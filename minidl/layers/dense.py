@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import activations, initializers, regularizers
-from minidl.layers.arguments import known_features, positive_integer, same_features, written
+from minidl.layers.arguments import activation_of, known_features, positive_integer, same_features, written
 from minidl.layers.base import Layer, Shape, shapes_of
 from minidl.ops.linalg import affine, matmul
 from minidl.tensors import Tensor
@@ -50,7 +50,7 @@ class Dense(Layer):
         if input_dim is not None:
             kwargs["input_shape"] = (positive_integer(self, "input_dim", input_dim),)
         super().__init__(**kwargs)
-        self.activation = activations.get(activation)
+        self.activation = activation_of(self, activation)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)

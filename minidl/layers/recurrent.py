@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl import activations, devices, initializers, random, regularizers
-from minidl.layers.arguments import fraction, known_features, positive_integer, same_features, written
+from minidl.layers.arguments import activation_of, fraction, known_features, positive_integer, same_features, written
 from minidl.layers.base import Layer, Shape, as_floats, check_sequences, is_trying, shapes_of
 from minidl.ops.arithmetic import where
 from minidl.ops.noise import dropout
@@ -89,7 +89,7 @@ class LSTM(Layer):
         self.dropout = fraction(self, "dropout", dropout)
         self.recurrent_dropout = fraction(self, "recurrent_dropout", recurrent_dropout)
         super().__init__(**kwargs)
-        self.activation = activations.get(activation)
+        self.activation = activation_of(self, activation)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.use_bias, self.unit_forget_bias = use_bias, unit_forget_bias
         self.kernel_initializer = initializers.get(kernel_initializer)

@@ -141,7 +141,7 @@ class Model(Layer):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        *,  # Keras has weights of the losses here
+        *placed: Any,  # Keras has weights of the losses here
         metrics: Any = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
@@ -161,6 +161,11 @@ class Model(Layer):
         ways of computing the same in Keras. They are accepted, so that programs written for it run, and
         change nothing.
         """
+        if placed:
+            raise TypeError(
+                f"compile takes the optimizer and the loss alone by their places, got {placed[0]!r} in a third; "
+                f"metrics are named, metrics=[…]"
+            )
         chosen = optimizers.get(optimizer), _loss_of_compile(loss)
         plain, weighted = _metrics_of("metrics", metrics), _metrics_of("weighted_metrics", weighted_metrics)
         self.optimizer, self.loss = chosen

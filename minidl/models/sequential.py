@@ -30,9 +30,9 @@ class Sequential(Model):
     autocast = False  # each layer converts what it gets to its own type
 
     def __init__(self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None) -> None:
-        super().__init__(trainable=trainable, name=name)
         if isinstance(layers, Layer):
-            raise TypeError(f"Sequential takes a list: Sequential([{type(layers).__name__}(…), …])")
+            raise TypeError(f"Sequential takes its layers in one list: Sequential([{type(layers).__name__}(…), …])")
+        super().__init__(trainable=trainable, name=name)
         self._layers: list[Layer] = []
         for layer in layers or ():
             self._append(layer)
