@@ -57,6 +57,15 @@ def test_the_numbers_in_the_message() -> None:
     assert words[words.index("off") + 2] == "0.25"
 
 
+def test_the_numbers_of_one_output_are_its_derivatives() -> None:
+    """No hidden weight multiplies them; where weights do, the message says so."""
+    wrong = op(lambda x: x * x, lambda self, dy: dy * 3 * self.inputs[0])
+    with pytest.raises(GradientError, match=r"\(0,\): the backward pass gives 3 and finite differences 2(\.0+\d*)?, "):
+        gradcheck(wrong, md.Tensor([1.0]))
+    with pytest.raises(GradientError, match="of the outputs' sum with random weights the backward pass gives"):
+        gradcheck(wrong, md.Tensor([1.0, 2.0]))
+
+
 def _missing_sum(self: Any, dy: Any) -> Any:
     return dy, dy
 
@@ -315,7 +324,7 @@ def test_tolerances() -> None:
 
 
 def test_the_weights_of_the_outputs_come_from_the_seed() -> None:
-    cancels = op(lambda x: md.random.Generator(3).uniform(2, dtype=np.float64) @ x, lambda self, dy: dy * np.zeros(2))
+    cancels = op(lambda x: md.random.Generator(3).uniform(2, dtype=np.float64) * x, lambda self, dy: dy * np.zeros(2))
     messages = set()
     for seed in (0, 0, 1):
         with pytest.raises(GradientError) as caught:

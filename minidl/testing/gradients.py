@@ -20,9 +20,9 @@ RTOL, ATOL = 1e-6, 1e-8
 def gradcheck(f: Callable[..., Any], inputs: Any, *, rtol: float = RTOL, atol: float = ATOL, seed: int = 0) -> bool:
     """Check the gradients of a function or layer against finite differences: True, or a GradientError.
 
-    Everything is computed in float64. The outputs are summed up with random weights, so that
-    one backward pass gives one number for each entry of each input; the same numbers are
-    found again from values of f alone (`minidl.testing.numeric`). For a layer, or any
+    Everything is computed in float64. The outputs are summed up with random weights, if there is
+    more than one number, so that one backward pass gives one number for each entry of each input;
+    the same numbers are found again from values of f alone (`minidl.testing.numeric`). For a layer, or any
     callable object that has `trainable_weights`, the gradients of these are checked too.
 
     It also fails if f, called twice, gives two results or two gradients, if a backward rule is
@@ -82,7 +82,8 @@ def compare(subject: Subject, rtol: float, atol: float, seed: int) -> list[Compa
     """The gradient of each variable by the backward pass and by finite differences."""
     outputs = subject.outputs()
     check_outputs(outputs)
-    weights = draw_weights(outputs, seed)
+    alone = sum(y.size for y in outputs) == 1  # whose derivatives an error shows as they are
+    weights = [np.ones(y.shape) for y in outputs] if alone else draw_weights(outputs, seed)
     analytic = subject.backward(weights)
     _check_repeats(subject, outputs, weights, analytic)
     evaluate = _evaluator(subject, [y.shape for y in outputs])
@@ -96,8 +97,9 @@ def compare(subject: Subject, rtol: float, atol: float, seed: int) -> list[Compa
         if wrong.any():
             worst = tuple(int(i) for i in np.unravel_index(errors.argmax(), errors.shape))
             sides = numeric.one_sided_slopes(evaluate, weights, x, worst)
+            of = "" if alone else "of the outputs' sum with random weights "
             message = (
-                f"the gradient of {label}, {_described(dx, slopes, wrong, worst)}{_hint(dx, slopes, wrong, sides)}"
+                f"the gradient of {label}, {_described(dx, slopes, wrong, worst, of)}{_hint(dx, slopes, wrong, sides)}"
             )
         found.append(Comparison(float(errors.max(initial=0.0)), message))
     if not any(c.message for c in found):
@@ -150,11 +152,11 @@ def _errors(analytic: Array | None, slopes: Array, floor: float) -> Array:
     return np.where(np.isnan(errors), np.inf, errors)
 
 
-def _described(analytic: Array | None, slopes: Array, wrong: Array, worst: tuple[int, ...]) -> str:
+def _described(analytic: Array | None, slopes: Array, wrong: Array, worst: tuple[int, ...], of: str) -> str:
     a, n = 0.0 if analytic is None else analytic[worst], slopes[worst]
     return (
         f"shape {slopes.shape}, is wrong at {wrong.sum()} of {wrong.size} entries; the worst is {worst}: "
-        f"the backward pass gives {a:.10g} and finite differences {n:.10g}, off by {abs(a - n):.3g}"
+        f"{of}the backward pass gives {a:.10g} and finite differences {n:.10g}, off by {abs(a - n):.3g}"
     )
 
 
