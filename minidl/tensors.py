@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import operator
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,9 @@ class Tensor:
 
     @property
     def grad(self) -> Tensor | None:
-        """What backward() has added up so far, or None."""
+        """What backward() has added up so far, or None; of a result only if `retain_grad` was asked for."""
+        if self._grad is None and self._op is not None and not self._retains:
+            warnings.warn(_NO_LEAF.format(op=self._op.name()), stacklevel=2)
         return self._grad
 
     @grad.setter
@@ -700,6 +703,12 @@ def _opened(x: Any, device: str) -> Any:
     if isinstance(x, np.ndarray):
         return devices.send(x, device)
     return x.data if isinstance(x, Tensor) else x
+
+
+_NO_LEAF = (
+    "this tensor is the result of {op} and its .grad is None: backward() fills .grad of leaves only, and of results "
+    "after retain_grad(); to update a weight and keep it a leaf use w.assign(…), or do it under no_grad()"
+)
 
 
 def _brief(x: Any) -> str:

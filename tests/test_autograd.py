@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import sys
 import threading
@@ -39,7 +40,10 @@ def test_gradients_are_added_to_leaves_and_to_nothing_else() -> None:
     y = (h * h).sum()
     y.backward()
     assert value(x.grad) == [18.0, 64.0]
-    assert h.grad is None and y.grad is None and constant.grad is None
+    assert constant.grad is None
+    for result in (h, y):
+        with pytest.warns(UserWarning, match=r"\.grad of leaves only"):
+            assert result.grad is None
     (x * 10.0).sum().backward()
     assert value(x.grad) == [28.0, 74.0]
     x.zero_grad()
@@ -129,6 +133,22 @@ def test_backward_from_a_leaf_and_from_several_results_in_turn() -> None:
     assert value(x.grad) == [5.0 + 2 * 2 * 2, 6.0 + 2 * 3]
 
 
+def test_the_missing_gradient_of_a_result_is_explained() -> None:
+    w = md.Tensor([1.0], requires_grad=True)
+    assert w.grad is None
+    w.sum().backward()
+    w -= 0.1 * w.grad
+    with pytest.warns(UserWarning, match=r"the result of subtract and its .grad is None.* w.assign\(…\)") as caught:
+        assert w.grad is None
+    assert caught[0].filename == __file__
+    w.retain_grad()
+    assert w.grad is None  # so far
+    w.sum().backward()
+    assert value(w.grad) == [1.0]
+    w.zero_grad()
+    copy.deepcopy(w)
+
+
 def test_retain_grad_keeps_the_gradient_of_a_result() -> None:
     x = leaf(2.0)
     h = x * 3
@@ -145,7 +165,7 @@ def test_gradients_with_respect_to_results_on_the_way() -> None:
     y = (h * h).sum()
     dy, dh, dx = md.gradients(y, [y, h, x])
     assert (value(dy), value(dh), value(dx)) == (1.0, [6.0, 12.0], [18.0, 36.0])
-    assert x.grad is None and h.grad is None
+    assert x.grad is None and h._grad is None
     other = leaf(5.0)
     assert value(md.gradients((x * x).sum(), other)) == 0.0
     with pytest.raises(RuntimeError, match=r"xs\[1\], of shape \(2,\), requires no gradient"):
