@@ -16,6 +16,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
+class UnknownNameError(ValueError):
+    """A name that stands in no table: it is misspelled, or of something of the user's own."""
+
+
 def lookup(kind: str, table: Mapping[str, Any], identifier: Any) -> Any:
     """The entry of the table under this name, as written or in lower case.
 
@@ -23,7 +27,7 @@ def lookup(kind: str, table: Mapping[str, Any], identifier: Any) -> Any:
     1
     >>> lookup("optimizer", {"adam": 1, "sgd": 2}, "adan")
     Traceback (most recent call last):
-    ValueError: unknown optimizer 'adan'; did you mean 'adam'? Known: 'adam', 'sgd'
+    minidl.naming.UnknownNameError: unknown optimizer 'adan'; did you mean 'adam'? Known: 'adam', 'sgd'
     """
     if not isinstance(identifier, str):
         raise TypeError(f"the name of a known {kind} is a string, got {type(identifier).__name__}: {identifier!r}")
@@ -32,7 +36,7 @@ def lookup(kind: str, table: Mapping[str, Any], identifier: Any) -> Any:
             return table[name]
     known = [name for name in sorted(table) if name.islower()] or sorted(table)
     near = _nearest(identifier, known) or _nearest(identifier, table)
-    raise ValueError(f"unknown {kind} {identifier!r}; {_advice(near, map(repr, known))}")
+    raise UnknownNameError(f"unknown {kind} {identifier!r}; {_advice(near, map(repr, known))}")
 
 
 def resolve(kind: str, table: Mapping[str, Any], identifier: Any, base: type) -> Any:

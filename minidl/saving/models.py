@@ -16,7 +16,7 @@ import numpy as np
 
 from minidl import devices, losses, metrics, random
 from minidl.autograd.modes import no_grad
-from minidl.naming import serialize
+from minidl.naming import UnknownNameError, serialize
 from minidl.saving import archive
 from minidl.saving.archive import Path
 from minidl.tensors import Tensor
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from minidl.models import Model
 
 _WEIGHTS, _OPTIMIZER = "weights/", "optimizer/"
+_GIVEN_BY_NAME = "; classes and functions of your own are given by name, custom_objects={name: …}"
 
 
 # ---- weights alone
@@ -137,9 +138,9 @@ def load_model_and_extra(
         seed, offset = map(operator.index, description["default_stream"])
         extra = description["extra"]
     except (AttributeError, LookupError, TypeError, ValueError) as error:
+        unknown = isinstance(error, UnknownNameError)
         raise ValueError(
-            f"the model in {os.fspath(path)} cannot be made again: {error}; "
-            f"classes and functions of your own are given by name, custom_objects={{name: …}}"
+            f"the model in {os.fspath(path)} cannot be made again: {error}{_GIVEN_BY_NAME if unknown else ''}"
         ) from error
     finally:  # the initial weights, which are replaced at once, are not to cost the stream anything
         default.seed, default.offset = position
@@ -154,7 +155,7 @@ def _model_again(description: Mapping[str, Any], custom_objects: Mapping[str, An
 
     model = _made_again(description["model"], custom_objects)
     if not isinstance(model, Model):
-        raise ValueError(f"unknown class {description['model']['class_name']!r}")
+        raise UnknownNameError(f"unknown class {description['model']['class_name']!r}")
     if not model.built:
         with no_grad():
             model(*(_zeros(signature) for signature in description["built_for"]))
@@ -232,14 +233,26 @@ def _made_again(value: Any, custom_objects: Mapping[str, Any]) -> Any:
         return value
     value = {key: _made_again(element, custom_objects) for key, element in value.items()}
     if value.keys() == {"class_name", "config"}:
-        made = {**_containers(), **custom_objects}
-        name = value["class_name"]
-        return made[name].from_config(value["config"]) if name in made else value
+        name, containers = value["class_name"], _containers()
+        if name in custom_objects:
+            return _of_the_users_own(custom_objects[name], value["config"])
+        return containers[name].from_config(value["config"]) if name in containers else value
     if value.keys() == {"function"}:
         if value["function"] not in custom_objects:
-            raise ValueError(f"it uses a function {value['function']!r}")
+            raise UnknownNameError(f"it uses a function {value['function']!r}")
         return custom_objects[value["function"]]
     return value
+
+
+def _of_the_users_own(cls: Any, config: dict[str, Any]) -> Any:
+    try:
+        return cls.from_config(config)
+    except TypeError as error:
+        raise TypeError(
+            f"{error}; {cls.__name__}.__init__ must take what get_config() returned, which is {', '.join(config)}: "
+            f"write get_config() with its own arguments, and pass **kwargs on to super().__init__; "
+            f"until then make the model anew and take its weights from the file, model.load_weights(path)"
+        ) from error
 
 
 def _containers() -> dict[str, Any]:
