@@ -740,6 +740,28 @@ def test_layers_are_found_wherever_they_come_to_stand() -> None:
     assert holder._descendants() == [holder, layers[1]]
 
 
+class NotBegun(md.Model):
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        repr,
+        lambda model: model.weights,
+        lambda model: model.trainable,
+        lambda model: model.compile("sgd", "mse"),
+        lambda model: model.summary(),
+        lambda model: model.predict(np.ones((1, 1))),
+        lambda model: model(np.ones((1, 1))),
+    ],
+)
+def test_an_init_that_forgets_its_super_is_told(use: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"NotBegun.__init__ must call super\(\).__init__\(\) before anything else"):
+        use(NotBegun())
+
+
 def test_layers_inside_lists_and_dicts_belong_to_the_layer() -> None:
     class Net(layers.Layer):
         def __init__(self) -> None:

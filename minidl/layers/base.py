@@ -146,7 +146,6 @@ class Layer:
     # ---- calling
 
     def __call__(self, *inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
-        self._check_begun()
         accepted = self._accepted
         if not inputs and accepted[1:2] and accepted[1] in kwargs:  # the input given by its name
             inputs = (kwargs.pop(accepted[1]),)
@@ -218,7 +217,6 @@ class Layer:
         `minidl.regularizers`; by default floats are drawn by "glorot_uniform", and others are zeros.
         Training updates the weight if `trainable`.
         """
-        self._check_begun()
         shape, dtype = weight_shape(self.name, shape), np.dtype(dtype or self.dtype)
         if initializer is None:
             initializer = "glorot_uniform" if dtype.kind == "f" else "zeros"
@@ -301,10 +299,6 @@ class Layer:
         for weight, array in zip(weights, arrays, strict=True):
             weight.data = array
 
-    def _check_begun(self) -> None:
-        if "_parameters" not in self.__dict__:
-            raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() before anything else")
-
     # ---- the layers inside
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -330,6 +324,19 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{'' if self.built else ', not built'}>"
+
+
+class SetByInit:
+    """What only Layer.__init__ sets: to read it before is to have forgotten that."""
+
+    def __get__(self, layer: Layer | None, kind: type) -> Any:
+        if layer is None:
+            return self
+        raise RuntimeError(f"{kind.__name__}.__init__ must call super().__init__() before anything else")
+
+
+for _attribute in ("name", "dtype", "device", "built", "_trainable", "_parameters", "_holders"):
+    setattr(Layer, _attribute, SetByInit())
 
 
 def _check_positions(layer: Layer, inputs: tuple[Any, ...]) -> None:

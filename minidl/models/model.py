@@ -18,7 +18,7 @@ from minidl import metrics as known_metrics
 from minidl.autograd.modes import enable_grad, no_grad
 from minidl.callbacks import Callback, CallbackList, History
 from minidl.hyperparameters import integer
-from minidl.layers.base import NO_FUNCTIONAL_API, Layer, Shape, trying, zeros_of
+from minidl.layers.base import NO_FUNCTIONAL_API, Layer, SetByInit, Shape, trying, zeros_of
 from minidl.models.data import (
     ArrayData,
     Batch,
@@ -64,6 +64,7 @@ class Model(Layer):
     _metrics: Sequence[Any] = ()
     _weighted_metrics: Sequence[Any] = ()
     _measured: Mapping[str, Any] = {}
+    _playback: Any = SetByInit()
     _built_for: Any = None  # shapes and types of the first inputs, from which a saved model is built again
 
     def __init__(self, *functional: Any, **kwargs: Any) -> None:
@@ -161,11 +162,7 @@ class Model(Layer):
         ways of computing the same in Keras. They are accepted, so that programs written for it run, and
         change nothing.
         """
-        if placed:
-            raise TypeError(
-                f"compile takes the optimizer and the loss alone by their places, got {placed[0]!r} in a third; "
-                f"metrics are named, metrics=[…]"
-            )
+        _check_nothing_else_is_placed(self.name, placed)
         chosen = optimizers.get(optimizer), _loss_of_compile(loss)
         plain, weighted = _metrics_of("metrics", metrics), _metrics_of("weighted_metrics", weighted_metrics)
         self.optimizer, self.loss = chosen
@@ -566,6 +563,14 @@ def _validation_epochs(frequency: Any) -> Callable[[int], bool]:
         return lambda epoch: epoch in frequency
     every = integer("validation_freq", frequency, 1)
     return lambda epoch: epoch % every == 0
+
+
+def _check_nothing_else_is_placed(model: str, placed: tuple[Any, ...]) -> None:
+    if placed:
+        raise TypeError(
+            f"{model}: compile takes the optimizer and the loss alone by their places, got {placed[0]!r} in a third; "
+            f"metrics are named, metrics=[…]"
+        )
 
 
 def _loss_of_compile(given: Any) -> Any:
