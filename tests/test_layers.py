@@ -740,6 +740,81 @@ def test_layers_are_found_wherever_they_come_to_stand() -> None:
     assert holder._descendants() == [holder, layers[1]]
 
 
+class Gain(layers.Layer):
+    """A weight that is an attribute, before and after one of add_weight."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gain = md.Tensor([2.0, 3.0], requires_grad=True)
+        self.shift = self.add_weight((2,), "zeros", name="shift")
+        self.constant = md.Tensor([1.0])
+        self.dense = layers.Dense(2, input_dim=2)
+        self.dense.build((None, 2))
+        self.tied = self.dense.kernel
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x * self.gain * self.constant + self.shift)
+
+
+def names(weights: Any) -> list[str | None]:
+    return [w.name for w in weights]
+
+
+def test_a_tensor_kept_as_an_attribute_is_a_weight() -> None:
+    """As a Variable of Keras' is: in the order in which all are set, the layer's own first, a tied one counted once."""
+    layer = Gain(name="g")
+    assert names(layer.weights) == names(layer.trainable_weights) == ["gain", "shift", "kernel", "bias"]
+    layer.build((None, 2))
+    assert layer.count_params() == 2 + 2 + 4 + 2
+    layer.set_weights([[5.0, 6.0], [0, 0], np.eye(2), [1.0, 1.0]])
+    np.testing.assert_array_equal(layer([[1.0, 1.0]]).numpy(), [[6.0, 7.0]])
+    layer.trainable = False
+    assert not layer.trainable_weights and not layer.gain.requires_grad
+    assert not Gain(trainable=False).gain.requires_grad
+    twin = copy.deepcopy(layer)
+    twin.gain = md.Tensor([0.0, 0.0], requires_grad=True)
+    assert names(twin.weights) == names(layer.weights) and layer.gain.tolist() == [5.0, 6.0]
+
+
+def test_a_weight_kept_as_an_attribute_is_replaced_in_its_place() -> None:
+    layer = Gain(name="g")
+    layer.build((None, 2))
+    layer.gain = new = md.Tensor([7.0, 8.0, 9.0], requires_grad=True, name="new")
+    assert names(layer.weights) == ["new", "shift", "kernel", "bias"] and layer.weights[0] is new
+    for wrong in (lambda: layer.gain * 2.0, lambda: md.Tensor([1.0])):
+        with pytest.raises(ValueError, match=r"g.gain is a weight, and .* cannot take its place; .* gain.assign\(…\)"):
+            layer.gain = wrong()
+    with md.no_grad():
+        layer.gain -= 1.0
+    assert layer.gain is new and new.tolist() == [6.0, 7.0, 8.0]
+    layer.gain = None
+    layer.shift = md.Tensor([1.0])  # one of add_weight stays, whatever the attribute is
+    assert names(layer.weights) == ["shift", "kernel", "bias"]
+
+
+def test_what_is_kept_once_the_weights_are_made_is_none_of_them() -> None:
+    """An input that is kept by call, for its gradient, is not to be trained."""
+
+    class Keeps(layers.Layer):
+        def call(self, x: Any) -> Any:
+            self.seen = x
+            return x
+
+    layer = Keeps(name="keeps")
+    with pytest.warns(UserWarning, match="keeps.seen requires a gradient, but is set after the weights") as caught:
+        layer(md.Tensor([[1.0]], requires_grad=True))
+    assert caught[0].filename == __file__ and not layer.weights
+    layer(md.Tensor([[1.0]])), layer(md.Tensor([[1.0]], requires_grad=True) * 2.0)
+
+
+def test_a_weight_kept_as_an_attribute_is_trained() -> None:
+    model = md.Sequential([Gain(name="g"), layers.Dense(1)])
+    model.compile(md.optimizers.SGD(0.1), "mse")
+    x, before = np.ones((4, 2)), Gain().gain.tolist()
+    model.fit(x, np.zeros((4, 1)), verbose=0)
+    assert model.layers[0].gain.tolist() != before
+
+
 class NotBegun(md.Model):
     def __init__(self) -> None:
         pass
@@ -755,6 +830,7 @@ class NotBegun(md.Model):
         lambda model: model.summary(),
         lambda model: model.predict(np.ones((1, 1))),
         lambda model: model(np.ones((1, 1))),
+        lambda model: setattr(model, "scale", md.Tensor([1.0], requires_grad=True)),
     ],
 )
 def test_an_init_that_forgets_its_super_is_told(use: Any) -> None:

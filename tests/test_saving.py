@@ -244,6 +244,25 @@ def test_a_layer_without_a_configuration_says_what_is_missing(tmp_path: Path) ->
     assert same_weights(anew, model)
 
 
+class Offset(layers.Layer):
+    """A weight that is an attribute."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.by = md.Tensor([0.0], requires_grad=True)
+
+    def call(self, x: Any) -> Any:
+        return x + self.by
+
+
+def test_a_weight_kept_as_an_attribute(tmp_path: Path) -> None:
+    model = md.Sequential([Offset(), layers.Dense(1, input_dim=2)])
+    model.compile("adam", "mse")
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    copy = again(model, tmp_path, custom_objects={"Offset": Offset})
+    assert same_weights(copy, model) and copy.layers[0].by.item() != 0
+
+
 def test_loss_given_as_a_function(tmp_path: Path) -> None:
     model = md.Sequential([layers.Dense(1, input_shape=(2,))])
     model.compile("sgd", md.losses.FunctionLoss(distance, reduction="sum"))

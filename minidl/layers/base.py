@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Self
@@ -47,7 +48,12 @@ class Layer:
 
     Write `build` to make the weights once the shape of the input is known, and `call` to compute
     the output from Tensors. Layers kept as attributes, or in lists and dicts that are attributes,
-    are found by themselves: their weights belong to the layer.
+    are found by themselves: their weights belong to the layer. So does a Tensor made with
+    `requires_grad=True` that `__init__` or `build` keeps as an attribute, not in a list; set anew,
+    the attribute has the new one in its place. `add_weight` is the longer way, with an initializer.
+
+    A layer whose `__init__` takes arguments of its own says in `get_config` what they are, so that a
+    saved model can be loaded.
 
     Args:
         name: the layer's name in summaries and errors; made from the class if left out (`lstm`, `lstm_1`).
@@ -66,15 +72,27 @@ class Layer:
     Tensor([[1., 2.]], op=multiply)
     >>> layer.count_params()
     2
+    >>> class Shift(md.layers.Layer):
+    ...     def __init__(self, by, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.by = by
+    ...         self.factor = md.Tensor([1.0], requires_grad=True)
+    ...     def call(self, x):
+    ...         return x * self.factor + self.by
+    ...     def get_config(self):
+    ...         return super().get_config() | {"by": self.by}
+    >>> Shift.from_config(Shift(2.0).get_config()).weights
+    [Tensor([1.], requires_grad=True)]
     """
 
     supports_masking = False  # whether a mask that comes in goes on unchanged
     autocast = True  # whether floats that come in are converted to the layer's own type
 
     _own: frozenset[str] = frozenset(
-        {"_parameters", "_buffers", "_penalties", "batch_shape"}
+        {"_parameters", "_buffers", "_penalties", "_kept_as", "batch_shape"}
     )  # never hold layers, nor decide on a call
     _holders: dict[str, None]
+    _kept_as: dict[str, Tensor] = {}  # the weights that are attributes without add_weight
     _accepted: Sequence[str] = ()  # the names of call's parameters
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -108,6 +126,7 @@ class Layer:
         self._parameters: list[Tensor] = []
         self._buffers: list[Tensor] = []
         self._penalties: list[tuple[Callable[[Tensor], Tensor], Tensor]] = []
+        self._kept_as = {}
 
     @property
     def compute_dtype(self) -> np.dtype[Any]:
@@ -302,7 +321,9 @@ class Layer:
     # ---- the layers inside
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Remember which attributes may hold layers: those alone are looked through at every step."""
+        """Remember which attributes may hold layers, which alone are looked through at every step, or are weights."""
+        if name in self._kept_as or (isinstance(value, Tensor) and value._needs and value._op is None):
+            self._keep(name, value)
         object.__setattr__(self, name, value)
         holders = self.__dict__.setdefault("_holders", {})
         if name in self._own:
@@ -312,6 +333,24 @@ class Layer:
             holders[name] = None
         else:
             holders.pop(name, None)
+
+    def _keep(self, name: str, value: Any) -> None:
+        """Take a tensor that is to be trained for a weight, in the place of the one that the attribute was before."""
+        old, weights = self._kept_as.get(name), self._parameters
+        if value is old or (old is None and any(value is weight for weight in weights)):
+            return
+        if old is None and self.built:
+            warnings.warn(_TOO_LATE.format(layer=self.name, name=name), stacklevel=3)
+            return
+        trained = isinstance(value, Tensor)
+        if trained and not (value._needs and value._op is None):
+            raise ValueError(_NO_WEIGHT.format(layer=self.name, name=name, value=value))
+        place = len(weights) if old is None else next(i for i, weight in enumerate(weights) if weight is old)
+        weights[place : place + 1] = [value] if trained else []
+        self._kept_as.pop(name, None)
+        if trained:
+            self._kept_as[name] = value
+            value.requires_grad, value.name = self._trainable, value.name or name
 
     def _children(self) -> list[Layer]:
         return _layers_in([self.__dict__.get(name) for name in self._holders])
@@ -324,6 +363,16 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{'' if self.built else ', not built'}>"
+
+
+_TOO_LATE = (
+    "{layer}.{name} requires a gradient, but is set after the weights of {layer} were made, and is none of them: "
+    "training and saving pass it by; keep it as an attribute in __init__, or make it by add_weight in build"
+)
+_NO_WEIGHT = (
+    "{layer}.{name} is a weight, and {value!r}, which is no leaf that requires a gradient, cannot take its place; "
+    "change its values by {name}.assign(…)"
+)
 
 
 class SetByInit:
