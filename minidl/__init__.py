@@ -147,9 +147,24 @@ _LAZY_NAMES = {
 _INSTEAD = {
     "GradientTape": "every operation is recorded without one: minidl.gradients(loss, model.trainable_weights)",
     "Variable": "Tensor(value, requires_grad=True) is one, in a layer add_weight makes it",
+    "Parameter": "Tensor(value, requires_grad=True) is one, in a layer add_weight makes it",
     "constant": "Tensor(value) is one",
     "tensor": "Tensor(value) is one",
     "nn": "layers are in minidl.layers, losses in minidl.losses",
+    "functional": "its functions stand in minidl itself, losses in minidl.losses",
+    "Input": "it is layers.Input",
+    "data": "fit takes arrays, a generator of batches, or a sequence of them",
+    "utils": "to_categorical and the like are in minidl.keras.utils",
+    "train": "model.fit trains, and optimizers take single steps",
+    "save": "model.save(path) writes a model, models.load_model(path) reads it",
+    "load": "models.load_model(path) reads what model.save(path) wrote",
+    "jacobian": "its row i is gradients(y[i], x, retain_graph=True)",
+    "hessian": "its row i is gradients(dx[i], x, retain_graph=True) of dx = gradients(y, x, create_graph=True)",
+    "allclose": "np.allclose takes tensors",
+    "rand": "Tensor(random.Generator(seed).uniform(shape)) is one",
+    "randn": "Tensor(random.Generator(seed).normal(shape)) is one",
+    "uniform": "Tensor(random.Generator(seed).uniform(shape)) is one",
+    "normal": "Tensor(random.Generator(seed).normal(shape)) is one",
     "cat": "it is concatenate",
     "reduce_mean": "it is mean",
     "reduce_sum": "it is sum",
@@ -172,10 +187,10 @@ def _hint(name: str) -> str:
         return f"; {_INSTEAD[name]}"
     if name.startswith("_"):  # Python and its tools ask for these
         return ""
-    import difflib
+    from minidl.naming import nearest
 
-    near = difflib.get_close_matches(name, [known for known in __dir__() if not known.startswith("_")], 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = nearest(name, [known for known in __dir__() if not known.startswith("_")])
+    return f"; did you mean {near}?" if near else ""
 
 
 def __dir__() -> list[str]:

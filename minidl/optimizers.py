@@ -18,7 +18,7 @@ import numpy as np
 from minidl import devices, kernels, schedules
 from minidl.hyperparameters import integer, number, optional
 from minidl.kernels.axes import sum_of
-from minidl.naming import defined_in, missing_from, resolve, serialize, snake_case, unexpected
+from minidl.naming import defined_in, missing_from, offer_instead, resolve, serialize, snake_case, unexpected
 from minidl.ops.coercion import constant_beside
 from minidl.tensors import Tensor, replacement
 from minidl.transforms import gradients
@@ -226,6 +226,19 @@ class Optimizer:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Optimizer:
         return cls(**config)
+
+
+offer_instead(
+    Optimizer,
+    {  # of PyTorch's names
+        "step": "it is apply_gradients(zip(gradients, weights)), or minimize(loss, weights)",
+        "zero_grad": "gradients(loss, weights) gives new ones each time; after backward() each weight has zero_grad()",
+        "lr": "it is learning_rate",
+        "param_groups": "all its weights have one learning_rate; give those of another an optimizer of their own",
+        "state_dict": "it is get_state()",
+        "load_state_dict": "it is set_state(state)",
+    },
+)
 
 
 class SGD(Optimizer):

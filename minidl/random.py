@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minidl import kernels
 from minidl.kernels.validate import WORD
+from minidl.naming import defined_in, missing_from
 
 Shape = int | Sequence[int]
 
@@ -108,3 +109,20 @@ def generator(source: int | Generator | None) -> Generator:
     if isinstance(source, Generator):
         return source
     return default() if source is None else Generator(source)
+
+
+_INSTEAD = {  # of what NumPy, PyTorch and TensorFlow have there
+    "normal": "Generator(seed).normal(shape)",
+    "randn": "Generator(seed).normal(shape)",
+    "uniform": "Generator(seed).uniform(shape)",
+    "rand": "Generator(seed).uniform(shape)",
+    "random": "Generator(seed).uniform(shape)",
+    "randint": "Generator(seed).integers(low, high, shape)",
+    "permutation": "Generator(seed).permutation(n)",
+    "seed": "set_seed",
+    "manual_seed": "set_seed",
+    "default_rng": "Generator(seed)",
+}
+
+if not TYPE_CHECKING:  # to which every name would be known
+    __getattr__ = missing_from(__name__, defined_in(globals()), _INSTEAD)

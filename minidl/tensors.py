@@ -20,6 +20,7 @@ from minidl.autograd import anomaly
 from minidl.autograd.engine import backpropagate
 from minidl.autograd.memory import Memory
 from minidl.autograd.modes import modes
+from minidl.naming import offer_instead
 
 Array = Any
 _order = itertools.count()
@@ -393,6 +394,25 @@ class Tensor:
         def swapaxes(self, a: int, b: int) -> Tensor: ...
         def astype(self, dtype: Any) -> Tensor: ...
         def to(self, device: str) -> Tensor: ...
+
+
+offer_instead(
+    Tensor,
+    {  # of PyTorch's and NumPy's names
+        "view": "it is reshape(shape)",
+        "t": "it is .T",
+        "permute": "it is transpose(axes)",
+        "unsqueeze": "it is expand_dims(axis)",
+        "clone": "Tensor(t) is a copy, and a leaf",
+        "copy": "Tensor(t) is a copy, and a leaf",
+        "float": 'it is astype("float32")',
+        "double": 'it is astype("float64")',
+        "long": 'it is astype("int64")',
+        "cpu": 'it is to("cpu")',
+        "cuda": 'it is to("cuda")',
+        "nbytes": "it is .data.nbytes",
+    },
+)
 
 
 class Op:

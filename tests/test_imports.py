@@ -143,7 +143,7 @@ def test_importing_minidl_imports_little() -> None:
     code = "import sys, numpy; before = set(sys.modules); import minidl; print(*sorted(set(sys.modules) - before))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     own = {name.split(".")[1] for name in loaded if name.startswith("minidl.")}
-    assert own == {"autograd", "devices", "kernels", "makers", "ops", "random", "tensors", "transforms"}
+    assert own == {"autograd", "devices", "kernels", "makers", "naming", "ops", "random", "tensors", "transforms"}
     assert not any("cuda" in name for name in loaded)
     others = {name.split(".")[0] for name in loaded if not name.startswith("minidl")}
     assert len(others) <= 8 and not others & {"tqdm", "inspect", "difflib", "unittest", "json", "argparse", "importlib"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -212,6 +214,15 @@ def test_dir_offers_the_modules() -> None:
         ("md.tensor([1.0])", AttributeError, r"has no attribute 'tensor'; Tensor\(value\) is one"),
         ("md.GradientTape()", AttributeError, r"minidl.gradients\(loss, model.trainable_weights\)"),
         ("md.nn.Linear", AttributeError, "has no attribute 'nn'; layers are in minidl.layers"),
+        ("md.hessian", AttributeError, r"gradients\(dx\[i\], x, retain_graph=True\) of dx = gradients\("),
+        ("md.save", AttributeError, r"has no attribute 'save'; model.save\(path\) writes a model"),
+        ("md.datasets", AttributeError, "has no attribute 'datasets'$"),
+        ("md.random.normal", AttributeError, r"minidl has no random.normal; did you mean Generator\(seed\).normal"),
+        ("from minidl.random import seed", ImportError, "minidl has no random.seed; did you mean set_seed?"),
+        ("md.ones(2).view(1, 2)", AttributeError, r"Tensor has no view; it is reshape\(shape\)"),
+        ("md.optimizers.Adam().step()", AttributeError, "Adam has no step; it is apply_gradients"),
+        ("md.Sequential([]).parameters()", AttributeError, "Sequential has no parameters; it is trainable_weights"),
+        ("md.layers.Dense(1).forward", AttributeError, r"Dense has no forward; a layer is called itself, layer\(x\)"),
         ("keras.layer", AttributeError, "minidl has no keras.layer; did you mean layers?"),
         ("keras.losses.mse_loss", AttributeError, "minidl has no keras.losses.mse_loss"),
         ("from minidl.keras.layers import Conv2D", ImportError, "minidl has no keras.layers.Conv2D"),
@@ -252,6 +263,27 @@ def test_programs_may_ask_whether_a_name_is_there() -> None:
     assert not hasattr(keras.layers, "Conv2D")
     assert not hasattr(keras, "applications")
     assert getattr(keras.layers, "__wrapped__", None) is None
+    for thing, name in ((md.ones(2), "copy"), (md.optimizers.SGD(), "lr"), (md.layers.Dense(1), "train")):
+        assert not hasattr(thing, name) and name not in dir(thing)
+        assert type(copy.deepcopy(thing)) is type(pickle.loads(pickle.dumps(thing))) is type(thing)
+
+
+def test_a_name_of_other_libraries_may_be_ones_own() -> None:
+    class Net(md.Model):
+        def forward(self, x: int) -> int:
+            return x
+
+    net: Any = Net()
+    net.train = True
+    assert net.train is True and net.forward(3) == 3 and {"train", "forward"} <= set(dir(net))
+
+
+def test_what_is_advised_for_jacobians_and_hessians_is_true() -> None:
+    x = md.Tensor([1.0, 2.0], requires_grad=True)
+    y = x * x * [1.0, 3.0]
+    assert [md.gradients(y[i], x, retain_graph=True).tolist() for i in range(2)] == [[2.0, 0.0], [0.0, 12.0]]
+    dx = md.gradients((x * x * x).sum(), x, create_graph=True)
+    assert [md.gradients(dx[i], x, retain_graph=True).tolist() for i in range(2)] == [[6.0, 0.0], [0.0, 12.0]]
 
 
 def test_utils() -> None:

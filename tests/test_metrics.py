@@ -313,7 +313,7 @@ def test_get_returns_a_metric_as_it_is() -> None:
         (lambda: metrics.get("acuracy"), "unknown metric 'acuracy'; did you mean 'accuracy'"),
         (lambda: metrics.get("f1"), r"unknown metric 'f1'; did you mean 'f1_score'\? Known: .*'f1_score'"),
         (lambda: metrics.get("x"), "unknown metric 'x'; known: 'acc', 'accuracy'"),
-        (lambda: metrics.AUC(curve="ROK"), "unknown curve 'ROK'; did you mean 'roc'"),
+        (lambda: metrics.AUC(curve="ROK"), "unknown curve 'ROK'; known: 'pr', 'roc'"),
         (lambda: metrics.AUC(summation_method="trapezoid"), "unknown summation method"),
         (lambda: metrics.AUC(num_thresholds=1), "num_thresholds must be an integer of 2 or more"),
         (lambda: metrics.F1Score("mean"), "unknown average"),

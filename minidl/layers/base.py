@@ -15,7 +15,7 @@ import numpy as np
 from minidl import devices, initializers, regularizers
 from minidl.autograd.modes import no_grad
 from minidl.hyperparameters import float_type, weight_shape
-from minidl.naming import snake_case, unexpected
+from minidl.naming import offer_instead, snake_case, unexpected
 from minidl.ops.coercion import constant
 from minidl.tensors import Tensor, as_tensor, check_one_device, replacement
 
@@ -383,6 +383,21 @@ class SetByInit:
             return self
         raise RuntimeError(f"{kind.__name__}.__init__ must call super().__init__() before anything else")
 
+
+offer_instead(
+    Layer,
+    {  # of PyTorch's names
+        "parameters": "it is trainable_weights, or weights with those that are not trained",
+        "train": "to train is said at the call, layer(x, training=True); fit does it by itself",
+        "eval": "a call does not train unless told to, as in layer(x, training=True)",
+        "zero_grad": "gradients(loss, weights) gives new ones each time; after backward() each weight has zero_grad()",
+        "state_dict": "it is get_weights(); a model writes a file by save_weights(path)",
+        "load_state_dict": "it is set_weights(arrays); a model reads a file by load_weights(path)",
+        "forward": "a layer is called itself, layer(x); what it computes is written in call(self, x)",
+        "cpu": 'it is to("cpu")',
+        "cuda": 'it is to("cuda")',
+    },
+)
 
 for _attribute in ("name", "dtype", "device", "built", "_trainable", "_parameters", "_holders"):
     setattr(Layer, _attribute, SetByInit())
