@@ -541,7 +541,7 @@ def test_the_documents_model_has_its_parameters_at_once(capsys: pytest.CaptureFi
 
 
 def test_a_summary_is_written_where_and_as_long_as_one_likes() -> None:
-    inner = md.Sequential([layers.Dense(3, trainable=False), layers.Dropout(0.5)], name="inner")
+    inner = md.Sequential([layers.Dense(3, trainable=False, name="a"), layers.Dropout(0.5, name="b")], name="inner")
     model = md.Sequential([layers.Input((2,)), inner, layers.Dense(1, name="last")], name="outer")
     texts: list[str] = []
     model.summary(print_fn=texts.append)
