@@ -19,7 +19,7 @@
    6. Bits. Nothing is summed across threads, the order of every sum is fixed by the sizes of the problem,
       and a row's results do not depend on the rows beside it.
    7. Masks. A masked step copies the states and the last output, and passes dh and dc through. Its gates
-      are never used.
+      are never used, and zeros stand for its x, which may hold NaN: in dW it would meet the zeros of dz.
    8. Denormals count as zero: states and gradients that decay over a long sequence pass through them, and
       would slow every product down tenfold for the sake of numbers below 1e-38. */
 
@@ -172,12 +172,17 @@ static Share share_of(const Sequence *s, ptrdiff_t begin, ptrdiff_t end)
     return (Share){rows.begin, rows.end, 0, s->units};
 }
 
-/* x of some rows over a chunk, step by step, which begin `pitch` rows apart */
+/* x of some rows over a chunk, step by step, which begin `pitch` rows apart; zeros for a masked step */
 static void gather(const Sequence *s, const real *x, Rows rows, ptrdiff_t pitch, real *inputs, ptrdiff_t inputs_step)
 {
     for (ptrdiff_t step = s->begin; step < s->end; step++, inputs += pitch * inputs_step)
-        for (ptrdiff_t row = rows.begin; row < rows.end; row++)
-            copy(inputs + (row - rows.begin) * inputs_step, x + input_at(s, step, row), s->features);
+        for (ptrdiff_t row = rows.begin; row < rows.end; row++) {
+            real *input = inputs + (row - rows.begin) * inputs_step;
+            if (masked(s, row, step))
+                zero(input, s->features);
+            else
+                copy(input, x + input_at(s, step, row), s->features);
+        }
 }
 
 /* ---- forward ------------------------------------------------------------------------------------- */

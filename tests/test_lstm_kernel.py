@@ -226,13 +226,17 @@ def test_without_units_the_gradient_of_the_inputs_is_zero(module):
     np.testing.assert_array_equal(dx, np.zeros((64, 32, 16), np.float32))
 
 
-@modules
-def test_what_lies_under_the_mask_is_never_read(module):
-    inputs, gradients, mask = make((4, 6, 3, 5), seed=5, masked=True)
-    outputs, slopes = run(module, inputs, gradients, mask)
-    other = (np.where(mask[:, :, None], inputs[0], 1e3), *inputs[1:])
-    outputs_other, slopes_other = run(module, other, gradients, mask)
-    assert_same_bits(outputs_other + slopes_other, outputs + slopes)
+@pytest.mark.parametrize("value", [1e3, np.nan, np.inf])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("shape", [(4, 6, 3, 5), (2, 300, 5, 7), (2, 3, 7, 200)])
+@pytest.mark.parametrize("module", [reference, *MODULES.values()], ids=["reference", *MODULES])
+def test_what_lies_under_the_mask_is_never_read(module, shape, reverse, value):
+    inputs, gradients, mask = make(shape, seed=5, masked=True)
+    (zeros, hidden) = ((np.where(mask[:, :, None], inputs[0], v), *inputs[1:]) for v in (0, value))
+    outputs, slopes = run(module, zeros, gradients, mask, reverse)
+    outputs_hidden, slopes_hidden = run(module, hidden, gradients, mask, reverse)
+    assert np.isfinite(slopes[3]).all()
+    assert_same_bits(outputs_hidden + slopes_hidden, outputs + slopes)
 
 
 @modules

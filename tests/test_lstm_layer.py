@@ -297,6 +297,24 @@ def test_small_ops_compute_what_the_kernel_computes() -> None:
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("again", [False, True])
+def test_what_lies_under_the_mask_reaches_no_gradient(again: bool, value: float, kernels: str) -> None:
+    """In the small ops: those of a layer that the kernels do not know, and those of second derivatives."""
+    layer = small() if again else small(activation=lambda x: md.tanh(x))
+    layer.build((None, None, 2))
+
+    def slopes(hidden: float) -> list[Any]:
+        x = md.Tensor(np.where(MASK[:, :, None], X, hidden), requires_grad=True)
+        y = (layer(x, mask=MASK) ** 2).sum()
+        if again:
+            y = (md.gradients(y, layer.kernel, create_graph=True) ** 2).sum()
+        return [d.numpy() for d in md.gradients(y, [x, *layer.trainable_weights])]
+
+    for with_zeros, with_value in zip(slopes(0.0), slopes(value), strict=True):
+        assert np.isfinite(with_value).all() and with_zeros.tobytes() == with_value.tobytes()
+
+
 def test_ways_of_computing_in_keras_are_accepted() -> None:
     layer = small(unroll=True, use_cudnn=False, implementation=1)
     np.testing.assert_array_equal(layer(X).numpy(), small()(X).numpy())

@@ -94,7 +94,8 @@ def backward(
         dh0, dc0 = _stepwise_backward(sizes, *given, dz)
     dz = _rows(dz)
     dx = product(dz, kernel.T).reshape(x.shape)
-    return dx, dh0, dc0, product(_rows(x).T, dz), product(_rows(h_before).T, dz), _sum_columns(dz)
+    inputs = x if mask is None else np.where(mask[:, :, None], x, 0)  # of masked steps dz is 0, and x may be NaN
+    return dx, dh0, dc0, product(_rows(inputs).T, dz), product(_rows(h_before).T, dz), _sum_columns(dz)
 
 
 class Sizes:

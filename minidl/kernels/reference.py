@@ -458,10 +458,12 @@ def lstm_forward(
     → y (B, T, U), h (B, U), c (B, U), and what backward needs, or None where it need not be kept.
 
     Where mask (B, T) is False the state stays as it was, and the output repeats the one
-    before, or 0 when there was none. With `reverse` time runs from the last step to the
-    first, and y lists the outputs in the order in which they were made, as Keras does.
+    before, or 0 when there was none; x_t counts as 0 there, whatever it holds, NaN included.
+    With `reverse` time runs from the last step to the first, and y lists the outputs in the
+    order in which they were made, as Keras does.
     """
     validate.lstm("lstm_forward", x, h0, c0, kernel, recurrent, bias, mask)
+    x = _unmasked(x, mask)
     batch, time, _ = x.shape
     units = h0.shape[1]
     gates = np.zeros((time, batch, 4 * units), x.dtype)
@@ -503,6 +505,9 @@ def lstm_backward(
         dx_t = dz Wᵀ          dh ← dz Rᵀ            dW += x_tᵀ dz
         dR += h_beforeᵀ dz    db += Σ dz
 
+    Where mask is False x_t and dz count as 0: dx_t is 0, dh and dc stay as they are, and dy_t goes to the
+    step whose output was repeated.
+
     → dx (B, T, D), dh0, dc0 (B, U), dkernel (D, 4U), drecurrent (U, 4U), dbias (4U,)
     """
     validate.lstm("lstm_backward", x, h0, c0, kernel, recurrent, bias, mask)
@@ -511,6 +516,7 @@ def lstm_backward(
     units = len(recurrent)
     states = (time + 1, batch, units)
     validate.lstm_cache("reference", cache, x, [(time, batch, 4 * units), states, states])
+    x = _unmasked(x, mask)
     gates, hs, cs = cache
     dx, dW, dR, db = (np.zeros_like(a) for a in (x, kernel, recurrent, bias))
     dh = np.zeros_like(h0) if dh is None else dh.copy()
@@ -534,6 +540,11 @@ def lstm_backward(
         dc = np.where(valid, dc_new * f, dc)
         dlast = np.where(valid, 0, dlast).astype(x.dtype)
     return dx, dh, dc, dW, dR, db
+
+
+def _unmasked(x: Array, mask: Array | None) -> Array:
+    """x with zeros in the place of masked steps: a product of NaN and 0 is NaN."""
+    return x if mask is None else np.where(mask[:, :, None], x, 0)
 
 
 def _order(time: int, reverse: bool) -> range:

@@ -27,7 +27,8 @@ class LSTM(Layer):
     return_state the tuple (output, h, c), both states (batch, units).
 
     A masked step leaves the state as it was and repeats the output before it, 0 if there was
-    none. Any pattern of masked steps will do. The mask goes on with return_sequences only.
+    none; its x is not looked at. Any pattern of masked steps will do. The mask goes on with
+    return_sequences only.
 
     Call it with `initial_state=[h, c]` to start from a state other than zeros; gradients flow
     into it. `mask=` (batch, time) is taken from the input if it carries one. Given both, masked

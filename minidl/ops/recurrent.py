@@ -77,6 +77,7 @@ def lstm_composition(
     noise (B, U) multiplies h on its way into the gates, or with other functions in place of
     tanh and of the sigmoid of the gates.
     """
+    x = x if mask is None else where(mask[:, :, None], x, 0)  # NaN would come back with the gradients of 0
     projected = matmul(x, kernel) + bias
     last = wrap(np.zeros_like(h._array))
     outputs = []
