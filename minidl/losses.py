@@ -24,7 +24,7 @@ from minidl.naming import defined_in, missing_from, resolve, snake_case
 from minidl.ops.coercion import floating
 from minidl.ops.distances import mean_absolute, mean_huber, mean_square
 from minidl.ops.placement import To
-from minidl.ops.probabilities import logits_of, mean_sigmoid_cross_entropy
+from minidl.ops.probabilities import known_finite, logits_of, mean_sigmoid_cross_entropy, where_valid
 from minidl.tensors import Tensor, as_tensor, wrap
 
 EPSILON = 1e-7  # probabilities are held in [ε, 1 − ε] before their logarithm is taken
@@ -221,12 +221,17 @@ class Loss:
 
         Args:
             sample_weight: one factor for each loss, or for each of the first axes: (N,) fits losses (N, T).
-            mask: where False, the loss does not count. Shapes as for the weights. By default the one that y_pred
-                carries, as what a model returns may.
+            mask: where False, the loss does not count, whatever is predicted there; a loss of your own is given these
+                predictions all the same. Shapes as for the weights. By default the one that y_pred carries, as what
+                a model returns may.
         """
         mask = getattr(y_pred, "_mask", None) if mask is None else mask
         y_pred = _predictions(self.name, y_pred)
-        losses = self.call(y_true if type(self) in _CONVERTING else _as_targets(self.name, y_true, y_pred), y_pred)
+        if type(self) not in _CONVERTING:
+            y_true = _as_targets(self.name, y_true, y_pred)
+        elif mask is not None:
+            y_pred = _unmasked(y_pred, mask)
+        losses = self.call(y_true, y_pred)
         if losses is None:
             raise TypeError(f"the loss {self.name} returned None; it must return one loss a sample")
         losses = as_tensor(losses)
@@ -410,7 +415,8 @@ CLASSES: dict[Any, type[Loss]] = {
     squared_hinge: SquaredHinge,
     categorical_hinge: CategoricalHinge,
 }
-_CONVERTING = frozenset(CLASSES.values())  # their targets by themselves, after they have looked at them
+# Their targets by themselves, after they have looked at them; and each loss is of its own predictions alone.
+_CONVERTING = frozenset(CLASSES.values())
 NAMES: dict[str, type[Loss]] = {
     "mse": MeanSquaredError, "mae": MeanAbsoluteError, "bce": BinaryCrossentropy, "kld": KLDivergence,
 } | {name: cls for function, cls in CLASSES.items() for name in (function.__name__, cls.__name__)}  # fmt: skip
@@ -434,6 +440,16 @@ def _of_each(loss: Tensor, *weights: Any) -> Tensor:
     """One number for all samples as the loss of each that there is a weight or a mask for."""
     shapes = [np.shape(each) for each in weights if each is not None]
     return ops.broadcast_to(loss, max(shapes, key=len, default=()))
+
+
+def _unmasked(y_pred: Tensor, mask: Any) -> Tensor:
+    """The predictions, if need be with a logit or probability like any in the place of those that a mask hides.
+
+    Left as it is, NaN there would come back: the gradient of such a loss is 0, and 0 × NaN is NaN.
+    """
+    if known_finite(y_pred):
+        return y_pred
+    return where_valid(targets.along_first_axes("mask", mask, y_pred.shape).astype(bool), y_pred, 0.5)
 
 
 def _reduce(losses: Tensor, reduction: str, sample_weight: Any, mask: Any) -> Tensor:

@@ -134,6 +134,11 @@ def check_binary(what: str, y_true: Array) -> None:
 
 def spread(what: str, values: Any, shape: tuple[int, ...]) -> Array:
     """Weights or a mask as an array of this shape: they belong to the first axes, and repeat along the others."""
+    return np.broadcast_to(along_first_axes(what, values, shape), shape)
+
+
+def along_first_axes(what: str, values: Any, shape: tuple[int, ...]) -> Array:
+    """The same with axes of length 1 along which they repeat."""
     given = array = constant(values)
     if array.ndim == len(shape) + 1 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -142,7 +147,7 @@ def spread(what: str, values: Any, shape: tuple[int, ...]) -> Array:
         raise ValueError(f"a {what} of shape {given.shape} does not fit values of shape {shape}{hint}")
     if array.dtype.kind == "f" and devices.any_true(~np.isfinite(array)):
         raise ValueError(f"the {what} holds NaN or infinity")
-    return np.broadcast_to(array.reshape(array.shape + (1,) * (len(shape) - array.ndim)), shape)
+    return array.reshape(array.shape + (1,) * (len(shape) - array.ndim))
 
 
 def _first(array: Array, wrong: Array) -> str:

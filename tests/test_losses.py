@@ -26,8 +26,11 @@ def case_id(case: dict[str, Any]) -> str:
 
 def with_gradient(loss: Any, y_true: Any, y_pred: Any, **options: Any) -> tuple[Any, Any]:
     p = md.Tensor(y_pred, requires_grad=True)
-    value = loss(y_true, p, **options)
-    return value.numpy(), md.gradients(value, p, np.ones(value.shape)).numpy()
+    return with_gradient_of(p, loss(y_true, p, **options))
+
+
+def with_gradient_of(x: md.Tensor, value: md.Tensor) -> tuple[Any, Any]:
+    return value.numpy(), md.gradients(value, x, np.ones(value.shape)).numpy()
 
 
 # ---- against others ---------------------------------------------------------------------
@@ -303,6 +306,27 @@ def test_mean_squared_error_over_one_axis_is_one_number() -> None:
 
 # ---- reductions, weights, masks ---------------------------------------------------------
 
+FRACTIONS = RNG.dirichlet(np.ones(4), size=(2, 3))
+LABELS = np.array([[0, 1, 2], [3, 2, 1]])
+as_they_are = md.activations.linear
+OF_MANY_ROWS: list[tuple[Any, ...]] = [
+    (losses.MeanSquaredError(), FRACTIONS[::-1], as_they_are),
+    (losses.MeanAbsoluteError(), FRACTIONS[::-1], as_they_are),
+    (losses.Huber(0.5), FRACTIONS[::-1], as_they_are),
+    (losses.BinaryCrossentropy(from_logits=True), FRACTIONS[::-1], as_they_are),
+    (losses.BinaryCrossentropy(), FRACTIONS[::-1], md.sigmoid),
+    (losses.BinaryCrossentropy(label_smoothing=0.1), FRACTIONS[::-1], as_they_are),
+    (losses.CategoricalCrossentropy(from_logits=True), FRACTIONS[::-1], as_they_are),
+    (losses.CategoricalCrossentropy(), FRACTIONS[::-1], md.softmax),
+    (losses.CategoricalCrossentropy(), FRACTIONS[::-1], as_they_are),
+    (losses.SparseCategoricalCrossentropy(from_logits=True), LABELS, as_they_are),
+    (losses.SparseCategoricalCrossentropy(), LABELS, md.softmax),
+    (losses.SparseCategoricalCrossentropy(), LABELS, as_they_are),
+    (losses.KLDivergence(), FRACTIONS[::-1], as_they_are),
+    (losses.SquaredHinge(), 2 * np.eye(4)[LABELS] - 1, as_they_are),
+    (losses.CategoricalHinge(), np.eye(4)[LABELS], as_they_are),
+]
+
 
 def test_reductions() -> None:
     y_true, y_pred, weights = [[0.0], [0.0], [0.0]], [[1.0], [2.0], [3.0]], [1.0, 0.5, 0.0]
@@ -329,6 +353,30 @@ def test_a_mask_hides_even_infinity_and_nan() -> None:
     loss = losses.MeanSquaredError()([[2.0], [1.0], [1.0]], p, mask=[True, False, False])
     assert loss.item() == 4.0
     assert losses.MeanSquaredError("none")([[2.0], [1.0], [1.0]], p, mask=[1, 0, 0]).tolist() == [4.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("hidden", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("case", OF_MANY_ROWS, ids=naming)
+def test_what_a_mask_hides_reaches_no_gradient(case: tuple[Any, ...], hidden: float, kernels: str) -> None:
+    loss, y_true, activation = case
+    mask = np.array([[True, False, True], [False, True, True]])
+
+    def value_and_slope(value: float, **options: Any) -> tuple[Any, Any]:
+        x = md.Tensor(np.where(mask[:, :, None], FRACTIONS, value), requires_grad=True)
+        with np.errstate(invalid="ignore"):  # of the activation
+            return with_gradient_of(x, loss(y_true, activation(x), **options))
+
+    value, slope = value_and_slope(hidden, mask=mask)
+    expected_value, expected_slope = value_and_slope(0.5, sample_weight=mask)  # a mean over 6 in place of 4
+    assert_close(value, expected_value * 6 / 4)
+    assert_close(slope, expected_slope * 6 / 4)
+    assert value_and_slope(0.5, mask=mask)[1][mask].tobytes() == slope[mask].tobytes()
+
+
+def test_a_mask_leaves_the_predictions_of_a_loss_of_ones_own_alone() -> None:
+    """It may compare those of several samples."""
+    loss = losses.get(lambda y_true, y_pred: (y_pred - y_pred.max()).sum(-1))
+    assert loss([[0.0], [0.0]], [[1.0], [3.0]], mask=[True, False]).item() == -2.0
 
 
 def test_predictions_carry_their_mask_into_a_loss() -> None:

@@ -10,6 +10,7 @@ from minidl import devices, kernels
 from minidl.kernels.axes import extreme_of, one_axis, sum_of
 from minidl.kernels.validate import FLOATS
 from minidl.ops.activations import softplus
+from minidl.ops.arithmetic import where
 from minidl.ops.coercion import constant, constant_beside, floating, of_one_type, operands
 from minidl.ops.elementary import Exp, exp
 from minidl.ops.reductions import Mean, Sum, mean, sum
@@ -208,12 +209,34 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 
 def logits_of(p: Any, made_by: str) -> Tensor | None:
     """The x of which p is the "sigmoid" or "softmax", to be used in place of p; None if unknown or changed since."""
-    source = getattr(p, "_logits", None)
-    if source is None or source[0] != made_by:
-        return None
-    _, x, version = source
-    cut_off = (p._op is not None) != x.requires_grad
-    return None if cut_off or p._version() or x._version() != version else Logits.apply(p, x, made_by=made_by)
+    made, x = _source(p)
+    return None if made != made_by else Logits.apply(p, x, made_by=made_by)
+
+
+def known_finite(p: Tensor) -> bool:
+    """Whether their sum says that all are finite. Not on the GPU: to look at it there is to wait."""
+    if devices.on_gpu(p._array):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(sum_of(p._array, None, keepdims=False)))
+
+
+def where_valid(valid: Any, p: Tensor, other: float) -> Tensor:
+    """where(valid, p, other); if p's logits are known so are these, for a loss that leaves the others out."""
+    made_by, x = _source(p)
+    p = where(valid, p, other)
+    if made_by is not None:
+        x = where(valid, x, other)
+        p._logits = made_by, x, x._version()
+    return p
+
+
+def _source(p: Any) -> tuple[str | None, Any]:
+    """What made p of which x: "sigmoid" or "softmax"; None and None if unknown or changed since."""
+    made_by, x, version = getattr(p, "_logits", None) or (None, None, 0)
+    if x is None or (p._op is not None) != x.requires_grad or p._version() or x._version() != version:
+        return None, None
+    return made_by, x
 
 
 def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Tensor:
