@@ -818,6 +818,21 @@ def test_a_loss_that_is_not_finite_warns_once_and_where_fit_was_called() -> None
 # ---- callbacks
 
 
+@pytest.mark.parametrize("steps", [None, 2])
+def test_training_goes_on_where_the_data_to_validate_on_have_ended(steps: int | None) -> None:
+    x, y = line()
+    recorder = Recorder()
+    held_out = ((x, y) for _ in range(2))
+    with pytest.warns(UserWarning, match="validation_data .*after epoch 2.*pass validation_steps with one") as warned:
+        history = regressor().fit(
+            x, y, epochs=4, validation_data=held_out, validation_steps=steps, verbose=1, callbacks=recorder
+        )
+    assert [w.filename for w in warned] == [__file__]
+    assert history.epoch == [0, 1, 2, 3] and [len(history.history[k]) for k in ("loss", "val_loss")] == [4, 1]
+    assert recorder.calls.count("epoch_end") == 4 and recorder.calls[-1] == "train_end"
+    assert recorder.calls.count("test_begin") == recorder.calls.count("test_end") == 2
+
+
 def test_the_order_of_the_hooks() -> None:
     x, y = line()
     recorder = Recorder()

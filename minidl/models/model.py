@@ -211,7 +211,8 @@ class Model(Layer):
             verbose: 0 silent, 1 a progress bar, 2 a line an epoch, "auto" a bar on a terminal and lines elsewhere.
             callbacks: Callback objects, or one.
             validation_split: the fraction at the end of the data to hold out, taken before any shuffling.
-            validation_data: (x, y) or (x, y, sample_weight), or a generator, to measure after each epoch.
+            validation_data: (x, y) or (x, y, sample_weight), or a generator, to measure after each epoch. Once it
+                has ended training goes on without.
             shuffle: draw a new order of the samples each epoch, from the default random stream.
             class_weight: how much the samples of each class count, by class number.
             sample_weight: how much each sample counts. Not together with class_weight.
@@ -280,7 +281,11 @@ class Model(Layer):
                 finite = False
                 _complain_of_loss(logs["loss"], epoch)
             if validation is not None and validates(epoch + 1):
-                logs |= {f"val_{name}": value for name, value in self._evaluate(validation, hooks).items()}
+                measured = self._evaluate(validation, hooks)
+                logs |= {f"val_{name}": value for name, value in measured.items()}
+                if not measured:
+                    validation = None  # it has ended for good
+                    _complain_of_no_validation(epoch)
             hooks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
@@ -402,9 +407,12 @@ class Model(Layer):
         data = make_data(x, y, sample_weight, batch_size, steps)
         hooks = self._hooks(verbose, callbacks, {"epochs": 1, "steps": data.steps})
         logs = self._evaluate(data, hooks)
+        if not logs:
+            raise ValueError("there is nothing to measure on: the generator gave no batch, or none that are left")
         return logs if return_dict else _unpacked(logs)
 
     def _evaluate(self, data: Data, hooks: Any) -> dict[str, float]:
+        """What is measured on these data; nothing if they have no batch."""
         self.reset_metrics()
         hooks.on_test_begin()
         step = -1
@@ -413,9 +421,7 @@ class Model(Layer):
                 hooks.on_test_batch_begin(step)
                 self._test_step(batch)
                 hooks.on_test_batch_end(step, self._logs())
-        if step < 0:
-            raise ValueError("there is nothing to measure on: the generator gave no batch, or none that are left")
-        logs = self._logs()
+        logs = self._logs() if step >= 0 else {}
         hooks.on_test_end(logs)
         return logs
 
@@ -626,6 +632,14 @@ def _complain_of_no_batches(done: int, epochs: int) -> None:
     warnings.warn(
         f"the generator has ended: training stops after {done} of {epochs} epochs; "
         f"pass steps_per_epoch with one that goes on, or an object with __len__ and __getitem__",
+        stacklevel=4,
+    )
+
+
+def _complain_of_no_validation(epoch: int) -> None:
+    warnings.warn(
+        f"validation_data gave no batch after epoch {epoch + 1}: nothing is validated from now on; "
+        f"pass validation_steps with one that goes on, or an object with __len__ and __getitem__",
         stacklevel=4,
     )
 
