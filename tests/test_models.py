@@ -818,6 +818,20 @@ def test_a_loss_that_is_not_finite_warns_once_and_where_fit_was_called() -> None
 # ---- callbacks
 
 
+def test_a_callback_that_fails_at_the_beginning_leaves_the_history_and_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fails(callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            raise OSError("no disk")
+
+    closed: list[Any] = []
+    model = regressor()
+    history = model.fit(*line(), verbose=0)
+    monkeypatch.setattr("minidl.models.model._close_bars", closed.append)
+    with pytest.raises(OSError, match="no disk"):
+        model.fit(*line(), verbose=1, callbacks=Fails())
+    assert model.history is history and len(closed) == 1
+
+
 @pytest.mark.parametrize("steps", [None, 2])
 def test_training_goes_on_where_the_data_to_validate_on_have_ended(steps: int | None) -> None:
     x, y = line()

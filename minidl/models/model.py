@@ -243,8 +243,8 @@ class Model(Layer):
         hooks = self._hooks(verbose, callbacks, {"epochs": epochs, "steps": data.steps, "verbose": verbose}, history)
         before, steps_before = self.history, self.optimizer.iterations
         self.history, self.stop_training = history, False
-        hooks.on_train_begin()
         try:
+            hooks.on_train_begin()
             logs = self._train(range(initial_epoch, epochs), data, validation, validates, shuffle, class_weight, hooks)
         except Exception:
             if self.optimizer.iterations == steps_before:  # nothing was trained, so nothing is to change
