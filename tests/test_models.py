@@ -692,6 +692,41 @@ def test_one_bad_label_anywhere_leaves_everything_as_it_was(loss: Any, metrics: 
     assert model.history is history
 
 
+@pytest.mark.parametrize("method", ["fit", "train_on_batch"])
+def test_targets_that_are_refused_leave_random_streams_and_states_as_they_were(method: str) -> None:
+    x = np.random.default_rng(0).normal(size=(8, 3, 2))
+    model = md.Sequential([
+        layers.LSTM(4, stateful=True, dropout=0.5, return_sequences=True),
+        layers.Bidirectional(layers.LSTM(4, stateful=True, dropout=0.5, seed=3)),
+        layers.Dropout(0.5, seed=4),
+        layers.Dense(1),
+    ])  # fmt: skip
+    model.compile("sgd", "mse")
+
+    def standing() -> Any:
+        states = [layer.states for layer in model._descendants() if isinstance(layer, layers.LSTM)]
+        own = [vars(layer).get("_stream") for layer in model._descendants()]
+        return [[s.numpy().tolist() for s in pair] for pair in states], repr([md.random.default(), *own])
+
+    options = {"verbose": 0} if method == "fit" else {}
+    getattr(model, method)(x, np.zeros((8, 1)), **options)
+    before, history = standing(), model.history
+    with pytest.raises(ValueError, match="y_true has shape"):
+        getattr(model, method)(x, np.zeros((8, 5)), **options)
+    assert standing() == before and model.history is history
+    getattr(model, method)(x, np.zeros((8, 1)), **options)
+    assert standing() != before
+
+
+def test_a_model_that_a_refused_fit_has_built_does_not_draw_the_numbers_of_its_weights_again() -> None:
+    model = md.Sequential([layers.Dropout(0.5), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    before = md.random.default().offset
+    with pytest.raises(ValueError, match="y_true has shape"):
+        model.fit(line()[0], np.zeros((64, 5)), verbose=0)
+    assert model.built and md.random.default().offset > before
+
+
 def test_bad_validation_labels_are_found_before_training() -> None:
     x, _ = line()
     model = md.Sequential([layers.Dense(1, "sigmoid", input_shape=(2,))])

@@ -241,19 +241,36 @@ class Model(Layer):
             data, validation = data.split(validation_split, *batching)
         history = History()
         hooks = self._hooks(verbose, callbacks, {"epochs": epochs, "steps": data.steps, "verbose": verbose}, history)
-        before, steps_before = self.history, self.optimizer.iterations
+        go_back = self._way_back()
         self.history, self.stop_training = history, False
         try:
             hooks.on_train_begin()
             logs = self._train(range(initial_epoch, epochs), data, validation, validates, shuffle, class_weight, hooks)
         except Exception:
-            if self.optimizer.iterations == steps_before:  # nothing was trained, so nothing is to change
-                self.history = before
+            go_back()
             raise
         finally:
             _close_bars(hooks)
         hooks.on_train_end(logs)
         return history
+
+    def _way_back(self) -> Callable[[], None]:
+        """For an error: puts history, random streams and states back to where they are now, if nothing was trained."""
+        steps, history = self.optimizer.iterations, self.history
+        states = [(layer, layer.states) for layer in self._playback.stateful(self)]
+        # The words that new weights were drawn from are not to be drawn again.
+        streams = [(s, s.seed, s.offset) for s in self._playback.streams(self)] if self.built else []
+
+        def go_back() -> None:
+            if self.optimizer.iterations > steps:
+                return
+            self.history = history
+            for layer, state in states:
+                layer.states = state
+            for stream, seed, offset in streams:
+                stream.seed, stream.offset = seed, offset
+
+        return go_back
 
     def _train(
         self,
@@ -462,7 +479,12 @@ class Model(Layer):
             check_class_weight(class_weight)
             batch = weighted(batch, class_weight)
         self.reset_metrics()
-        self._train_step(batch)
+        go_back = self._way_back()
+        try:
+            self._train_step(batch)
+        except Exception:
+            go_back()
+            raise
         return self._logs() if return_dict else _unpacked(self._logs())
 
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:

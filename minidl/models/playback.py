@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from minidl import devices, random
 from minidl.autograd.modes import modes
 from minidl.layers.base import Layer, changes
+from minidl.layers.recurrent import LSTM
 from minidl.models.data import Batch, arrays_in, map_arrays
 from minidl.optimizers import NAMES, Optimizer
 from minidl.tensors import Tensor, wrap
@@ -45,6 +46,7 @@ class Playback:
         self._one_at_a_time = threading.Lock()
         self._walked: Any = None
         self._own_streams: list[random.Generator] = []
+        self._stateful: list[LSTM] = []
 
     def __reduce__(self) -> Any:
         """A copy of a model begins anew."""
@@ -68,7 +70,7 @@ class Playback:
         return [None if x is None else devices.to_host(x) for x in read], rest
 
     def _played(self, model: Model, use: str, step: Step, batch: Batch) -> tuple[list[Array | None], Any] | None:
-        arrays, streams = _arrays(batch), self._streams(model)
+        arrays, streams = _arrays(batch), self.streams(model)
         try:
             key = use, _signature(batch), _state(model), len(streams)
             known = self._known.pop(key, 0)
@@ -100,12 +102,23 @@ class Playback:
             plays = _record_update(recording, optimizer, pairs)
             self._updates[recording] = _state_of(optimizer, pairs), plays
 
-    def _streams(self, model: Model) -> list[random.Generator]:
+    def streams(self, model: Model) -> list[random.Generator]:
         """Every stream that a step may draw from, the default one first."""
+        self._walk(model)
+        return list({id(stream): stream for stream in [random.default(), *self._own_streams]}.values())
+
+    def stateful(self, model: Model) -> list[LSTM]:
+        """The layers in which a step leaves a state for the next one."""
+        self._walk(model)
+        return self._stateful
+
+    def _walk(self, model: Model) -> None:
         known = changes(), id(model)
         if known != self._walked:
-            self._walked, self._own_streams = known, _streams_of_layers(model)
-        return list({id(stream): stream for stream in [random.default(), *self._own_streams]}.values())
+            layers = model._descendants()
+            self._own_streams = [v for layer in layers for v in vars(layer).values() if isinstance(v, random.Generator)]
+            self._stateful = [layer for layer in layers if isinstance(layer, LSTM) and layer.stateful]
+            self._walked = known
 
     def _recorded(
         self, model: Model, step: Step, batch: Batch, arrays: list[Array], streams: list[random.Generator]
@@ -183,10 +196,6 @@ def _state_of(optimizer: Optimizer, pairs: list[tuple[Any, Tensor]]) -> Any:
 
 def _address(array: Array) -> Any:
     return array.data.ptr if devices.on_gpu(array) else "on the host"
-
-
-def _streams_of_layers(model: Model) -> list[random.Generator]:
-    return [v for layer in model._descendants() for v in vars(layer).values() if isinstance(v, random.Generator)]
 
 
 def _all_ours(model: Model) -> bool:
