@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pickle
@@ -599,6 +600,9 @@ def changed(path: Path, change: Callable[[dict[str, Any], dict[str, bytes]], Non
             "did you mean 'Dense'.*custom_objects",
         ),
         (lambda d, m: d["model"]["config"]["layers"][0]["config"].update(units=0), "units must be a positive integer"),
+        (lambda d, m: d["model"]["config"]["layers"][0]["config"].update(units=2**45), "again: Unable to allocate"),
+        (lambda d, m: d["model"]["config"]["layers"][0]["config"].update(units=10**400), "again: .* too large"),
+        (lambda d, m: d.update(model=functools.reduce(lambda x, _: {"": x}, range(900))), "made again: .*recursion"),
         (lambda d, m: d["model"]["config"]["layers"][0]["config"].update(what=0), "argument 'what'"),
         (lambda d, m: d["model"]["config"]["layers"][0]["config"].update(units=5), r"does not fit m: d/kernel"),
         (lambda d, m: d["weights"].pop(), "holds 1 weights and m has 2"),

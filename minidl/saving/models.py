@@ -137,7 +137,7 @@ def load_model_and_extra(
             stream.seed, stream.offset = map(operator.index, saved)
         seed, offset = map(operator.index, description["default_stream"])
         extra = description["extra"]
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         unknown = isinstance(error, UnknownNameError)
         raise ValueError(
             f"the model in {os.fspath(path)} cannot be made again: {error}{_GIVEN_BY_NAME if unknown else ''}"
