@@ -11,6 +11,7 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
@@ -828,6 +829,15 @@ def test_use_as_a_call_as_a_block_and_after_an_error() -> None:
     assert md.kernels.active() == before
     md.use("reference")
     assert md.kernels.active() == "reference"
+
+
+def test_use_holds_for_every_thread() -> None:
+    seen: list[str] = []
+    with md.use("reference"):
+        thread = threading.Thread(target=lambda: seen.append(md.kernels.active()))
+        thread.start()
+        thread.join()
+    assert seen == ["reference"]
 
 
 def test_unknown_kernels_and_arrays_that_none_serve() -> None:

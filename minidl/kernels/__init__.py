@@ -133,6 +133,9 @@ class use:
     new tensors go to an NVIDIA GPU and are computed with there; NumPy's arrays stay with the module
     that served them before. What is missing for one of them is an error.
 
+    It holds for the whole process: let one thread select for all. Blocks of two threads that overlap
+    get each other's kernels, and may leave them selected.
+
     >>> import minidl as md
     >>> with md.use("reference"):
     ...     md.kernels.active()
