@@ -20,6 +20,10 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Call
     grad(f)(x) = ∂f(x)/∂x, in the shape of x; with several `argnums` a tuple. Nest it for higher
     derivatives. To differentiate tensors you have already computed, use `gradients`.
 
+    The derivative of a function that closes over weights is recorded too, for it may be differentiated
+    by these, which takes far more memory and time: where it is not to be, call it under `no_grad()` or
+    use `gradients`.
+
     >>> import minidl as md
     >>> cube = lambda x: x * x * x
     >>> float(md.grad(cube)(2.0)), float(md.grad(md.grad(cube))(2.0))

@@ -469,10 +469,15 @@ def test_nested_grads() -> None:
 def test_grad_of_a_function_that_closes_over_a_weight() -> None:
     w = leaf(3.0)
     x = leaf(2.0)
-    slope = md.grad(lambda v: v * v * w)(x)  # 2 x w
+    derivative = md.grad(lambda v: v * v * w)
+    slope = derivative(x)  # 2 x w
     assert slope.requires_grad
     slope.backward()
     assert value(w.grad) == 4.0 and value(x.grad) == 6.0
+    with md.no_grad():
+        alone = derivative(x)
+    assert value(alone) == 12.0 and not alone.requires_grad
+    assert not md.gradients(x * x * w, x).requires_grad
 
 
 def test_grads_in_grads_over_each_others_variables() -> None:
