@@ -486,7 +486,7 @@ class Op:
                 result = op.forward(arrays[0], arrays[1])
             else:
                 result = op.forward(arrays[0])
-        except (TypeError, ValueError, IndexError, MemoryError) as error:
+        except (TypeError, ValueError, IndexError, MemoryError, OverflowError) as error:
             check_one_device(cls.name(), *inputs)
             devices.explain(error, arrays)
             error.add_note(f"in {cls.name()} of {', '.join(map(_brief, inputs))}")

@@ -837,6 +837,9 @@ def test_an_op_without_forward_and_one_that_gets_the_wrong_shapes() -> None:
     with pytest.raises(ValueError, match="broadcast") as caught:
         leaf(1.0, 2.0) + leaf(1.0, 2.0, 3.0)
     assert caught.value.__notes__ == ["in add of float64[2], float64[3]"]
+    with pytest.raises(OverflowError) as beyond:
+        md.Tensor([1]) + 2**70
+    assert beyond.value.__notes__ == [f"in add of int64[1], {2**70}"]
 
 
 def test_a_gradient_in_another_type_comes_back_in_that_of_the_input() -> None:
