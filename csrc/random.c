@@ -21,6 +21,7 @@ typedef uint64_t wide;
 #define BLOCKS (GROUPS * WIDE) /* made at a time */
 #define WORDS (4 * BLOCKS)
 #define GRAIN 8192
+#define AHEAD 1024 /* numbers: the processor does not see x coming behind the words that are made in between */
 
 /* The product of the low halves. */
 INLINE wide multiply(wide a, uint32_t factor)
@@ -36,43 +37,55 @@ INLINE wide multiply(wide a, uint32_t factor)
 #endif
 }
 
-/* The BLOCKS blocks from `first` on: word j of block b as the low half of c[j][b]. The groups of WIDE
-   blocks go through a round side by side, for one alone would wait for its multiplications. */
-INLINE void philox(uint64_t first, uint64_t seed, uint64_t c[4][BLOCKS])
+/* A lane of a wide has such a block, so that words which belong side by side come there from lanes side by side. */
+INLINE ptrdiff_t block_of_lane(ptrdiff_t lane) { return WIDE == 1 ? 0 : lane % 2 * (WIDE / 2) + lane / 2; }
+
+/* The words of one block in each lane, in the order of the blocks */
+INLINE void store_words(const wide c[4], uint32_t words[4 * WIDE])
 {
-    wide c0[GROUPS], c1[GROUPS], c2[GROUPS], c3[GROUPS];
-    for (int b = 0; b < BLOCKS; b++) {
-        c[0][b] = first + (uint64_t)b;
-        c[1][b] = c[0][b] >> 32;
-    }
-    memcpy(c0, c[0], sizeof c0);
-    memcpy(c1, c[1], sizeof c1);
-    for (int i = 0; i < GROUPS; i++)
-        c2[i] = c3[i] = WIDE_SET((uint64_t)0);
-    uint32_t low = (uint32_t)seed, high = (uint32_t)(seed >> 32);
-    for (int round = 0; round < 10; round++, low += 0x9E3779B9, high += 0xBB67AE85) {
-        for (int i = 0; i < GROUPS; i++) {
-            wide p0 = multiply(c0[i], 0xD2511F53), p1 = multiply(c2[i], 0xCD9E8D57);
-            c0[i] = (p1 >> 32) ^ c1[i] ^ low;
-            c1[i] = p1;
-            c2[i] = (p0 >> 32) ^ c3[i] ^ high;
-            c3[i] = p0;
-        }
-    }
-    memcpy(c[0], c0, sizeof c0);
-    memcpy(c[1], c1, sizeof c1);
-    memcpy(c[2], c2, sizeof c2);
-    memcpy(c[3], c3, sizeof c3);
+    const uint64_t low = 0xFFFFFFFF;
+    const wide first = (c[0] & low) | c[1] << 32, second = (c[2] & low) | c[3] << 32;
+#if defined(__AVX512F__)
+    _mm512_storeu_si512(words, _mm512_unpacklo_epi64((__m512i)first, (__m512i)second));
+    _mm512_storeu_si512(words + 16, _mm512_unpackhi_epi64((__m512i)first, (__m512i)second));
+#elif defined(__AVX2__)
+    _mm256_storeu_si256((void *)words, _mm256_unpacklo_epi64((__m256i)first, (__m256i)second));
+    _mm256_storeu_si256((void *)(words + 8), _mm256_unpackhi_epi64((__m256i)first, (__m256i)second));
+#else
+    uint64_t halves[2][WIDE];
+    memcpy(halves[0], &first, sizeof first);
+    memcpy(halves[1], &second, sizeof second);
+    for (ptrdiff_t lane = 0; lane < WIDE; lane++)
+        for (int half = 0; half < 2; half++)
+            memcpy(words + 4 * block_of_lane(lane) + 2 * half, &halves[half][lane], sizeof halves[half][lane]);
+#endif
 }
 
-/* The words of the BLOCKS blocks from `first` on. */
-static void make_words(uint64_t first, uint64_t seed, uint32_t words[WORDS])
+/* The words of the BLOCKS blocks from `first` on. The groups of WIDE blocks go through a round side by side, for one
+   alone would wait for its multiplications. */
+INLINE void make_words(uint64_t first, uint64_t seed, uint32_t words[WORDS])
 {
-    uint64_t c[4][BLOCKS];
-    philox(first, seed, c);
-    for (int b = 0; b < BLOCKS; b++)
-        for (int j = 0; j < 4; j++)
-            words[4 * b + j] = (uint32_t)c[j][b];
+    uint64_t blocks[WIDE];
+    wide c[GROUPS][4], of_lanes;
+    for (ptrdiff_t lane = 0; lane < WIDE; lane++)
+        blocks[lane] = (uint64_t)block_of_lane(lane);
+    memcpy(&of_lanes, blocks, sizeof of_lanes);
+    UNROLL for (int i = 0; i < GROUPS; i++) {
+        c[i][0] = of_lanes + (first + (uint64_t)(i * WIDE));
+        c[i][1] = c[i][0] >> 32;
+        c[i][2] = c[i][3] = WIDE_SET((uint64_t)0);
+    }
+    uint32_t low = (uint32_t)seed, high = (uint32_t)(seed >> 32);
+    UNROLL for (int round = 0; round < 10; round++, low += 0x9E3779B9, high += 0xBB67AE85)
+        UNROLL for (int i = 0; i < GROUPS; i++) {
+            const wide p0 = multiply(c[i][0], 0xD2511F53), p1 = multiply(c[i][2], 0xCD9E8D57);
+            c[i][0] = (p1 >> 32) ^ c[i][1] ^ low;
+            c[i][1] = p1;
+            c[i][2] = (p0 >> 32) ^ c[i][3] ^ high;
+            c[i][3] = p0;
+        }
+    UNROLL for (int i = 0; i < GROUPS; i++)
+        store_words(c[i], words + i * 4 * WIDE);
 }
 
 typedef struct {
@@ -81,6 +94,7 @@ typedef struct {
     real scale;
     const real *x;
     real *y;
+    int past; /* y is written past the caches */
 } Job;
 
 static void bits_range(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -100,28 +114,38 @@ int NAME(random_bits)(ptrdiff_t n, uint64_t seed, uint64_t offset, uint32_t *wor
     return 0;
 }
 
-/* The processor does not see x and y coming behind the words that are made in between. */
-static void fetch_both(const real *x, const real *y, ptrdiff_t n)
+/* Where a word is at least the threshold */
+INLINE vmask reaches(const uint32_t *words, uint32_t threshold)
 {
-    for (ptrdiff_t i = 0; i < n; i += LINE) {
-        FETCH(x + i);
-        FETCH_TO_WRITE(y + i);
-    }
+#if defined(__AVX512F__)
+    const IF32(__m512i, __m256i) w = IF32(_mm512_loadu_si512, _mm256_loadu_si256)((const void *)words);
+    return IF32(_mm512_cmpge_epu32_mask(w, _mm512_set1_epi32((int)threshold)),
+                _mm256_cmpge_epu32_mask(w, _mm256_set1_epi32((int)threshold)));
+#elif defined(__GNUC__)
+    typedef uint32_t word __attribute__((vector_size(4 * LANES)));
+    word w;
+    memcpy(&w, words, sizeof w);
+    return (vmask)(__builtin_convertvector(w, ivec) >= (integer)threshold);
+#else
+    return *words >= threshold;
+#endif
 }
 
 static void dropout_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Job job = *(const Job *)context;
     uint32_t words[WORDS];
-    for (ptrdiff_t i = begin; i < end; i += WORDS) {
-        const ptrdiff_t n = end - i < WORDS ? end - i : WORDS;
-        fetch_both(job.x + i, job.y + i, n);
-        make_words(job.offset + (uint64_t)(i / 4), job.seed, words);
-        for (ptrdiff_t j = 0; j < n; j++) {
-            real scaled = job.x[i + j] * job.scale;
-            job.y[i + j] = words[j] >= job.threshold ? scaled : 0;
-        }
+    for (ptrdiff_t at = begin; at < end; at += WORDS) {
+        make_words(job.offset + (uint64_t)(at / 4), job.seed, words);
+        const real *x = job.x + at;
+        real *y = job.y + at;
+        FOR_VECTORS(0, min_of(WORDS, end - at), {
+            FETCH(x + i + AHEAD);
+            const vec scaled = vload_n(x + i, n) * job.scale;
+            vstore_past(y + i, vselect(reaches(words + i, job.threshold), scaled, vset(0)), n, job.past);
+        });
     }
+    past_end(job.past);
 }
 
 int NAME(dropout)(ptrdiff_t n, uint64_t threshold, double scale, uint64_t seed, uint64_t offset, const real *x, real *y)
@@ -130,7 +154,7 @@ int NAME(dropout)(ptrdiff_t n, uint64_t threshold, double scale, uint64_t seed, 
         memset(y, 0, (size_t)n * sizeof(real));
         return 0;
     }
-    Job job = {seed, offset, (uint32_t)threshold, NULL, (real)scale, x, y};
+    Job job = {seed, offset, (uint32_t)threshold, NULL, (real)scale, x, y, is_past(y, n)};
     parallel_for(n, GRAIN, dropout_range, &job);
     return 0;
 }
