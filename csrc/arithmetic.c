@@ -27,22 +27,29 @@ typedef struct {
 } Arithmetic;
 
 /* n numbers of a row. Lanes beyond them hold a zero over a one. */
+#define EACH(...) FETCHING(FOR_VECTORS_PAST(job.past, count, y, __VA_ARGS__);)
 #define ROW(operator)                                                                                     \
     if (a_step && b_step)                                                                                 \
-        FETCHING(FOR_VECTORS(0, count, {                                                                  \
+        EACH({                                                                                            \
             FETCH_AHEAD(a + i);                                                                           \
             FETCH_AHEAD(b + i);                                                                           \
-            vstore_past(y + i, vload_n(a + i, n) operator vload_or(b + i, n, vset(1)), n, job.past);      \
-        }););                                                                                             \
+            vstore_past(y + i, vload_n(a + i, n) operator vload_or(b + i, n, vset(1)), n, past);          \
+        });                                                                                               \
     else if (a_step) {                                                                                    \
         const vec same = vset(*b);                                                                        \
-        FOR_VECTORS(0, count, vstore_past(y + i, vload_n(a + i, n) operator same, n, job.past););         \
+        EACH({                                                                                            \
+            FETCH_AHEAD(a + i);                                                                           \
+            vstore_past(y + i, vload_n(a + i, n) operator same, n, past);                                 \
+        });                                                                                               \
     } else if (b_step) {                                                                                  \
         const vec same = vset(*a);                                                                        \
-        FOR_VECTORS(0, count, vstore_past(y + i, same operator vload_or(b + i, n, vset(1)), n, job.past);); \
+        EACH({                                                                                            \
+            FETCH_AHEAD(b + i);                                                                           \
+            vstore_past(y + i, same operator vload_or(b + i, n, vset(1)), n, past);                       \
+        });                                                                                               \
     } else {                                                                                              \
         const vec same = vset(*a) operator vset(*b);                                                      \
-        FOR_VECTORS(0, count, vstore_past(y + i, same, n, job.past););                                    \
+        FOR_VECTORS_PAST(job.past, count, y, vstore_past(y + i, same, n, past););                         \
     }
 
 #define ARITHMETIC(name, operator)                                                                        \
@@ -84,7 +91,7 @@ int NAME(arithmetic)(int which, const ptrdiff_t *sizes, const real *a, const ptr
                      const ptrdiff_t *b_steps, real *y, int *raised)
 {
     const ptrdiff_t rows = sizes[0] * sizes[1], n = rows * sizes[2];
-    const int past = is_past(y, n) && (rows == 1 || sizes[2] % LANES == 0); /* else vectors lie anywhere */
+    const int past = is_past(y, n) && (rows == 1 || sizes[2] >= PAST_ROW);
     *raised = 0;
     parallel_for(n, GRAIN, ranges[which], &(Arithmetic){sizes, a_steps, b_steps, a, b, y, raised, past});
     return 0;

@@ -12,36 +12,51 @@ typedef struct {
     const real *logits, *targets;
     const int64_t *labels; /* instead of targets */
     real *loss, *probabilities;
+    int past; /* probabilities are written past the caches */
 } SoftmaxForward;
 
 /* -Σ t (x - log Σ eˣ), with max x taken off both */
-static real dense_loss(ptrdiff_t classes, const real *x, const real *targets, real max, real log_sum)
+INLINE real dense_loss(const int ahead, ptrdiff_t classes, const real *x, const real *targets, real max, real log_sum)
 {
     vec sum = vset(0);
     FOR_VECTORS(0, classes, {
+        FETCH_AHEAD(targets + i);
         vec log_p = vload_n(x + i, n) - max - log_sum;
         sum += vselect(vfirst(n), vload_n(targets + i, n) * log_p, vset(0));
     });
     return -vsum(sum);
 }
 
+INLINE void softmax_forward(const int ahead, const SoftmaxForward job, ptrdiff_t begin, ptrdiff_t end)
+{
+    const ptrdiff_t classes = job.classes, together = rows_together(classes), apart = round_up(classes, LANES);
+    real room[ROOM], max[TOGETHER], sum[TOGETHER], log_sum[TOGETHER];
+    for (ptrdiff_t first = begin; first < end; first += together) {
+        const ptrdiff_t rows = min_of(together, end - first);
+        real *e = apart > ROOM ? job.probabilities + first * classes : room;
+        rows_exp(ahead, rows, classes, job.logits + first * classes, max, sum, e, apart);
+        rows_log(rows, sum, log_sum);
+        for (ptrdiff_t r = 0, row = first; r < rows; r++, row++) {
+            const real *x = job.logits + row * classes;
+            job.loss[row] = job.labels
+                                ? -(x[job.labels[row]] - max[r] - log_sum[r])
+                                : dense_loss(ahead, classes, x, job.targets + row * classes, max[r], log_sum[r]);
+            row_divide(classes, e + r * apart, sum[r], job.probabilities + row * classes, job.past && e == room);
+        }
+    }
+    past_end(job.past);
+}
+
 static void softmax_forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    const SoftmaxForward job = *(const SoftmaxForward *)context;
-    for (ptrdiff_t row = begin; row < end; row++) {
-        const real *x = job.logits + row * job.classes;
-        real *p = job.probabilities + row * job.classes;
-        real max = row_max(job.classes, x), sum = row_exp(job.classes, x, max, p), log_sum = IF32(logf, log)(sum);
-        job.loss[row] = job.labels ? -(x[job.labels[row]] - max - log_sum)
-                                   : dense_loss(job.classes, x, job.targets + row * job.classes, max, log_sum);
-        row_divide(job.classes, p, sum);
-    }
+    FETCHING(softmax_forward(ahead, *(const SoftmaxForward *)context, begin, end););
 }
 
 int NAME(softmax_cross_entropy_forward)(ptrdiff_t batch, ptrdiff_t classes, const real *logits, const real *targets,
                                         real *loss, real *probabilities)
 {
-    SoftmaxForward job = {classes, logits, targets, NULL, loss, probabilities};
+    const int past = rows_past(batch, classes, probabilities);
+    SoftmaxForward job = {classes, logits, targets, NULL, loss, probabilities, past};
     parallel_for(batch, row_grain(classes), softmax_forward_rows, &job);
     return 0;
 }
@@ -49,7 +64,8 @@ int NAME(softmax_cross_entropy_forward)(ptrdiff_t batch, ptrdiff_t classes, cons
 int NAME(sparse_cross_entropy_forward)(ptrdiff_t batch, ptrdiff_t classes, const real *logits, const int64_t *labels,
                                        real *loss, real *probabilities)
 {
-    SoftmaxForward job = {classes, logits, NULL, labels, loss, probabilities};
+    const int past = rows_past(batch, classes, probabilities);
+    SoftmaxForward job = {classes, logits, NULL, labels, loss, probabilities, past};
     parallel_for(batch, row_grain(classes), softmax_forward_rows, &job);
     return 0;
 }
@@ -59,37 +75,49 @@ typedef struct {
     const real *dloss, *probabilities, *targets;
     const int64_t *labels; /* instead of targets */
     real *dlogits;
+    int past; /* dlogits are written past the caches */
 } SoftmaxBackward;
 
-static void dense_backward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+INLINE void dense_backward(const int ahead, const SoftmaxBackward job, ptrdiff_t begin, ptrdiff_t end)
 {
-    const SoftmaxBackward job = *(const SoftmaxBackward *)context;
     for (ptrdiff_t row = begin; row < end; row++) {
         const ptrdiff_t start = row * job.classes;
         const real *p = job.probabilities + start, *targets = job.targets + start;
-        real *dlogits = job.dlogits + start, dloss = job.dloss[row], sum = row_sum(job.classes, targets);
-        FOR_VECTORS(0, job.classes, {
+        real *dlogits = job.dlogits + start, dloss = job.dloss[row], sum = row_sum(ahead, job.classes, targets);
+        FOR_VECTORS_PAST(job.past, job.classes, dlogits, {
             vec difference = vload_n(p + i, n) * sum - vload_n(targets + i, n);
-            vstore_n(dlogits + i, dloss * difference, n);
+            vstore_past(dlogits + i, dloss * difference, n, past);
         });
     }
+    past_end(job.past);
+}
+
+static void dense_backward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    FETCHING(dense_backward(ahead, *(const SoftmaxBackward *)context, begin, end););
 }
 
 static void sparse_backward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const SoftmaxBackward job = *(const SoftmaxBackward *)context;
+    const int past = job.past && job.classes <= ROOM;
+    real room[ROOM];
     for (ptrdiff_t row = begin; row < end; row++) {
-        const real *p = job.probabilities + row * job.classes;
-        real *dlogits = job.dlogits + row * job.classes, dloss = job.dloss[row];
-        FOR_VECTORS(0, job.classes, vstore_n(dlogits + i, dloss * vload_n(p + i, n), n););
-        dlogits[job.labels[row]] = dloss * (p[job.labels[row]] - 1);
+        const ptrdiff_t label = job.labels[row];
+        const real *p = job.probabilities + row * job.classes, dloss = job.dloss[row];
+        real *dlogits = job.dlogits + row * job.classes, *made = past ? room : dlogits;
+        FOR_VECTORS(0, job.classes, vstore_n(made + i, dloss * vload_n(p + i, n), n););
+        made[label] = dloss * (p[label] - 1);
+        if (past)
+            FOR_VECTORS_PAST(1, job.classes, dlogits, vstore_past(dlogits + i, vload_n(room + i, n), n, past););
     }
+    past_end(past);
 }
 
 int NAME(softmax_cross_entropy_backward)(ptrdiff_t batch, ptrdiff_t classes, const real *dloss,
                                          const real *probabilities, const real *targets, real *dlogits)
 {
-    SoftmaxBackward job = {classes, dloss, probabilities, targets, NULL, dlogits};
+    SoftmaxBackward job = {classes, dloss, probabilities, targets, NULL, dlogits, rows_past(batch, classes, dlogits)};
     parallel_for(batch, row_grain(classes), dense_backward_rows, &job);
     return 0;
 }
@@ -97,7 +125,7 @@ int NAME(softmax_cross_entropy_backward)(ptrdiff_t batch, ptrdiff_t classes, con
 int NAME(sparse_cross_entropy_backward)(ptrdiff_t batch, ptrdiff_t classes, const real *dloss,
                                         const real *probabilities, const int64_t *labels, real *dlogits)
 {
-    SoftmaxBackward job = {classes, dloss, probabilities, NULL, labels, dlogits};
+    SoftmaxBackward job = {classes, dloss, probabilities, NULL, labels, dlogits, rows_past(batch, classes, dlogits)};
     parallel_for(batch, row_grain(classes), sparse_backward_rows, &job);
     return 0;
 }
@@ -108,38 +136,46 @@ int NAME(sparse_cross_entropy_backward)(ptrdiff_t batch, ptrdiff_t classes, cons
 
 typedef struct {
     const real *dloss, *logits, *targets;
-    real *y; /* loss or dlogits */
+    real *y;  /* loss or dlogits */
+    int past; /* y is written past the caches */
 } Sigmoid;
 
 static void sigmoid_forward_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Sigmoid job = *(const Sigmoid *)context;
-    FOR_VECTORS(begin, end, {
+    FETCHING(FOR_VECTORS(begin, end, {
+        FETCH_AHEAD(job.logits + i);
+        FETCH_AHEAD(job.targets + i);
         vec x = vload_n(job.logits + i, n), t = vload_n(job.targets + i, n), size = vabs(x);
         vec miss = vselect(vless(vset(0), x), 1 - t, t);
         vec missed = vselect(vless(vset(0), vabs(miss)), size * miss, miss); /* 0 times infinity is 0 */
-        vstore_n(job.y + i, missed + vlog1p(vexp(-size)), n);
-    });
+        vstore_past(job.y + i, missed + vlog1p(vexp(-size)), n, job.past);
+    }););
+    past_end(job.past);
 }
 
 static void sigmoid_backward_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Sigmoid job = *(const Sigmoid *)context;
-    FOR_VECTORS(begin, end, {
+    FETCHING(FOR_VECTORS(begin, end, {
+        FETCH_AHEAD(job.logits + i);
+        FETCH_AHEAD(job.targets + i);
+        FETCH_AHEAD(job.dloss + i);
         vec error = vsigmoid(vload_n(job.logits + i, n)) - vload_n(job.targets + i, n);
-        vstore_n(job.y + i, vload_n(job.dloss + i, n) * error, n);
-    });
+        vstore_past(job.y + i, vload_n(job.dloss + i, n) * error, n, job.past);
+    }););
+    past_end(job.past);
 }
 
 int NAME(sigmoid_cross_entropy_forward)(ptrdiff_t n, const real *logits, const real *targets, real *loss)
 {
-    parallel_for(n, GRAIN, sigmoid_forward_range, &(Sigmoid){NULL, logits, targets, loss});
+    parallel_for(n, GRAIN, sigmoid_forward_range, &(Sigmoid){NULL, logits, targets, loss, is_past(loss, n)});
     return 0;
 }
 
 int NAME(sigmoid_cross_entropy_backward)(ptrdiff_t n, const real *dloss, const real *logits, const real *targets,
                                          real *dlogits)
 {
-    parallel_for(n, GRAIN, sigmoid_backward_range, &(Sigmoid){dloss, logits, targets, dlogits});
+    parallel_for(n, GRAIN, sigmoid_backward_range, &(Sigmoid){dloss, logits, targets, dlogits, is_past(dlogits, n)});
     return 0;
 }

@@ -16,9 +16,12 @@ static void gather(void *context, ptrdiff_t begin, ptrdiff_t end)
     for (ptrdiff_t row = begin; row < end; row++) {
         const real *from = job.from + job.ids[row] * job.units;
         real *to = job.to + row * job.units;
-        if (job.past)
-            copy_row(job.units, from, to, 1);
-        else
+        if (job.past) {
+            const ptrdiff_t head = before_past(to, job.units);
+            if (head)
+                vstore_n(to, vload_n(from, head), head);
+            copy_row(job.units - head, from + head, to + head, 1);
+        } else
             copy_row(job.units, from, to, 0);
     }
     past_end(job.past);
@@ -26,10 +29,12 @@ static void gather(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(embedding_forward)(ptrdiff_t n, ptrdiff_t units, const real *table, const int64_t *ids, real *y)
 {
-    const int past = units % LANES == 0 && is_past(y, n * units);
+    const int past = units >= PAST_ROW && is_past(y, n * units);
     parallel_for(n, 1 + 16384 / (units + 1), gather, &(Job){n, units, table, ids, y, past});
     return 0;
 }
+
+#define AHEAD 8 /* rows of dy: behind the ids, the processor does not see them coming */
 
 /* A thread has some columns of the table to itself and adds all of dy's rows to them in order. */
 static void scatter_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -37,6 +42,9 @@ static void scatter_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
     const Job job = *(const Job *)context;
     for (ptrdiff_t row = 0; row < job.n; row++) {
         const real *from = job.from + row * job.units;
+        if (row + AHEAD < job.n)
+            for (ptrdiff_t i = begin; i < end; i += LINE)
+                FETCH(from + AHEAD * job.units + i);
         real *to = job.to + job.ids[row] * job.units;
         FOR_VECTORS(begin, end, vstore_n(to + i, vload_n(to + i, n) + vload_n(from + i, n), n););
     }

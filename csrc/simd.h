@@ -295,6 +295,32 @@ INLINE vmask vtrue_n(const uint8_t *p, ptrdiff_t n)
         }                                                                                                 \
     } while (0)
 
+/* The same for a row of y, which may begin anywhere, so that a part of a vector may come first, with the constant `past`
+   for what writes its vectors: 1 if they go past the caches, 0 if not. */
+#define FOR_VECTORS_PAST(goes_past, count, y, ...)                                                        \
+    do {                                                                                                  \
+        if (goes_past) {                                                                                  \
+            const int past = 1;                                                                           \
+            const ptrdiff_t head = before_past(y, count);                                                 \
+            if (head) {                                                                                   \
+                const ptrdiff_t i = 0, n = head;                                                          \
+                __VA_ARGS__                                                                               \
+            }                                                                                             \
+            FOR_VECTORS(head, count, __VA_ARGS__);                                                        \
+        } else {                                                                                          \
+            const int past = 0;                                                                           \
+            FOR_VECTORS(0, count, __VA_ARGS__);                                                           \
+        }                                                                                                 \
+    } while (0)
+
+#define PAST_ROW (4 * LANES) /* numbers of a row for which that pays: a short one has hardly a whole vector */
+
+INLINE ptrdiff_t before_past(const real *y, ptrdiff_t count)
+{
+    const ptrdiff_t beyond = (ptrdiff_t)((uintptr_t)y / sizeof(real) % LANES);
+    return min_of((LANES - beyond) % LANES, count);
+}
+
 INLINE vec vabs(vec v) { return vfrom_bits(vbits(v) & ~SIGN_BIT); }
 
 /* Of the two, b if either is NaN: with the constant first a NaN in the data goes through. */
@@ -519,6 +545,14 @@ INLINE vec vexp(vec x)
     return y;
 }
 
+/* e^x for x <= 0 as exactly, and 0 where that is below the normal numbers */
+INLINE vec vexp_below_0(vec x)
+{
+    ivec n;
+    const vec q = vexp_reduced(x, &n), power = vpower_of_2(n, 0);
+    return vselect(vless(x, vset(-EXP_NORMAL)), vset(0), vfma(q, power, power));
+}
+
 #if defined(__AVX512F__) && MINIDL_REAL == 32
 /* table[i % 16] in each lane: a register holds the whole table */
 INLINE vec vlookup(const real *table, ivec i) { return _mm512_permutexvar_ps((__m512i)i, vload(table)); }
@@ -684,6 +718,16 @@ INLINE vec vlog1p(vec e)
     vec s = e / (e + 2), square = s * s;
     vec p = vpolynomial(square, square * square, c, (int)(sizeof c / sizeof c[0]) - 1);
     return vfma(square * s, p, s + s);
+}
+
+/* log x = n ln 2 + log m with 1 <= m < 2, for x >= 1, to 2 ulp */
+INLINE vec vlog_above_1(vec x)
+{
+    const vec one = vset(1), least = vset(IF32(0x1p23f, 0x1p52));
+    const ivec above = vbits(x) - vbits(one), n = above >> MANTISSA;
+    const vec whole = vfrom_bits(vbits(least) + n) - least, m = vfrom_bits(vbits(x) - (n << MANTISSA));
+    const vec log_m = vfma(x, vset(0), vlog1p(m - 1)); /* NaN for NaN, whose bits say nothing */
+    return vfma(whole, vset(LN2_HIGH), vfma(whole, vset(LN2_LOW), log_m));
 }
 
 /* e^x - 1 for x <= 0 */

@@ -529,12 +529,27 @@ def past_calls(row: Array) -> dict[str, Callable[[Array], Array]]:
         "subtract, a number": lambda x: cpu.subtract(2.5, x),
         "where": lambda x: cpu.where(x > 1, x, x - 1),
         "a lookup": lambda x: cpu.embedding_forward(x, np.arange(len(x))),
+        "softmax": cpu.softmax_forward,
+        "log_softmax": cpu.log_softmax_forward,
+        "softmax_backward": lambda x: cpu.softmax_backward(x - 1, x),
+        "log_softmax_backward": lambda x: cpu.log_softmax_backward(x - 1, x),
+        "softmax_cross_entropy": lambda x: cpu.softmax_cross_entropy_forward(x, x * x)[1],
+        "softmax_cross_entropy_backward": lambda x: cpu.softmax_cross_entropy_backward(x[:, 0], x, x * x),
+        "sparse_cross_entropy": lambda x: cpu.sparse_cross_entropy_forward(x, labels(x))[1],
+        "sparse_cross_entropy_backward": lambda x: cpu.sparse_cross_entropy_backward(x[:, 0], x, labels(x)),
+        "sigmoid_cross_entropy": lambda x: cpu.sigmoid_cross_entropy_forward(x, x * x),
+        "sigmoid_cross_entropy_backward": lambda x: cpu.sigmoid_cross_entropy_backward(x - 1, x, x * x),
     }
+
+
+def labels(x: Array) -> Array:
+    """A class for each row, which depends on nothing else"""
+    return (np.abs(x[:, 0]) * 1000).astype(np.int64) % x.shape[1]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("columns", [48, 37])  # whole vectors, and rows that begin anywhere
+@pytest.mark.parametrize("columns", [64, 101, 37])  # whole vectors, rows that begin anywhere, and short ones
 def test_results_beyond_the_caches_are_those_of_their_parts(columns: int, dtype: Any, threads: int) -> None:
     cpu.set_num_threads(threads)
     x = draw(past_bytes() // np.dtype(dtype).itemsize // columns + 5, columns, dtype=dtype)
@@ -542,6 +557,14 @@ def test_results_beyond_the_caches_are_those_of_their_parts(columns: int, dtype:
     for name, call in past_calls(draw(columns, dtype=dtype)).items():
         y = call(x)
         assert y.nbytes > past_bytes() and bits(y) == bits(np.concatenate([call(x[:half]), call(x[half:])])), name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dropout_beyond_the_caches_is_that_of_its_parts(dtype: Any) -> None:
+    x = draw(past_bytes() // np.dtype(dtype).itemsize + 13, dtype=dtype)
+    half = len(x) // 8 * 4
+    first, second = cpu.dropout(x[:half], 0.5, 7, 0), cpu.dropout(x[half:], 0.5, 7, half // 4)
+    assert bits(cpu.dropout(x, 0.5, 7, 0)) == bits(np.concatenate([first, second]))
 
 
 def test_nothing_is_written_beyond_a_result_that_is_beyond_the_caches() -> None:

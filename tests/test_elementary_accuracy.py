@@ -110,6 +110,21 @@ def test_no_error_is_larger_than_the_source_says(module: str, name: str, dtype: 
     assert errors(module, name, samples(name, dtype)).max() <= bound_of(module, name, dtype)
 
 
+@pytest.mark.skipif("cpu" not in KERNELS, reason="needs the C kernels")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_functions_inside_a_softmax_are_as_exact(dtype: Any) -> None:
+    x = samples("exp", dtype)
+    x = x[x < -40].reshape(-1, 1)  # no digit of the sum 1 + e^x
+    y = md.kernels.cpu.softmax_forward(np.concatenate([x, 0 * x], axis=1))[:, 0]
+    flushed = np.exp(x[:, 0]) < np.finfo(dtype).smallest_normal
+    assert np.all(y[flushed] <= np.finfo(dtype).smallest_normal)
+    assert ulp(y[~flushed], np.exp, x[~flushed, 0]).max() <= BOUNDS["exp"][dtype]
+
+    zeros = [np.zeros((1, n), dtype) for n in (1, 2, 3, 4, 5, 7, 8, 100, 1000, 4097, 65536)]
+    logs = np.array([-md.kernels.cpu.log_softmax_forward(row)[0, 0] for row in zeros])
+    assert ulp(logs, np.log, np.array([row.size for row in zeros], dtype)).max() <= 2
+
+
 def every_float32(low: float, high: float) -> Array:
     """All the numbers from one to the other, of the same sign."""
     ends = np.array([low, high], np.float32).view(np.uint32).astype(np.int64)
