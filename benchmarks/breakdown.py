@@ -95,7 +95,7 @@ def run(setting: Setting) -> Result:
     result = setting.result("breakdown", "Where the time of the document's model goes", ("ours",))
     before = md.get_num_threads()
     for threads in setting.threads:
-        ceiling = machine.ceilings(setting.isa, threads)["fma_gflops"]
+        ceiling = machine.fma_ceiling(setting.isa, threads)
         result.notes.append(f"Measured ceiling on {machine.in_words(threads)}: {ceiling:.0f} GFLOP/s.")
         md.set_num_threads(threads)
         for case in setting.pick(CASES, CASES[:1]):

@@ -70,7 +70,7 @@ def main() -> None:
     batch, time, features, units = vars(parser.parse_args()).values()
     isa = machine.describe()["isa"]
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
-        on = here(isa, threads, machine.ceilings(isa, threads)["fma_gflops"])
+        on = here(isa, threads, machine.fma_ceiling(isa, threads))
         infer, train = (predict(batch, time, features, units, training, on) * 1e3 for training in (False, True))
         print(f"{machine.in_words(threads)}: {infer:.3g} ms forward, {train:.3g} ms with backward")
 

@@ -33,7 +33,7 @@ def run(setting: Setting) -> Result:
     result = setting.result("lstm_scaling", "One LSTM layer", ABLE)
     cells = setting.pick(tuple(dict.fromkeys(GRID + GROWTH)), GRID[:3])
     for threads in setting.threads:
-        ceiling = machine.ceilings(setting.isa, threads)["fma_gflops"]
+        ceiling = machine.fma_ceiling(setting.isa, threads)
         result.notes.append(f"Measured ceiling on {machine.in_words(threads)}: {ceiling:.0f} GFLOP/s.")
         distance = machine.Distance(setting.isa, threads)
         with Field(setting.peers(ABLE), threads) as contestants:

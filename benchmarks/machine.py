@@ -46,35 +46,40 @@ def _processor() -> str:
     return f"{name} (family {family}, model {model})"
 
 
-def ceilings(isa: str, threads: int) -> Ceilings:
-    """GFLOP/s of fused multiply-adds in float32, and GB/s of three ways to go through memory, best of fifteen tries.
+def fma_ceiling(isa: str, threads: int) -> float:
+    """GFLOP/s of fused multiply-adds in float32, best of fifteen tries."""
+    library, turns = native.load("ceiling", isa), 4_000_000
+    operations = 2 * 12 * (native.LEVELS[isa][1] // 4) * turns
+    factors, out = (ctypes.c_float * 2)(0.5, 1e-3), ctypes.byref(ctypes.c_float())
+    seconds = _best(lambda part: library.ceiling_fma(ctypes.c_ssize_t(turns), factors, out), threads)
+    return threads * operations / seconds / 1e9
 
-    "scale" reads one array and writes another, "update" writes where it reads, "read" writes nothing.
-    Bytes are those that the program names. "scale" writes past the caches, as minidl's kernels do with large arrays;
-    a library that does not fetches each line that it writes, which counts for nothing here.
+
+def memory_ceilings(isa: str, threads: int) -> Ceilings:
+    """GB/s of four ways to go through memory, best of fifteen tries.
+
+    "scale" reads one array and writes another, "update" writes where it reads, "read" writes nothing and "fill" reads
+    nothing. Bytes are those that the program names. "scale" and "fill" write past the caches, as minidl's kernels do
+    with large arrays; a library that does not fetches each line that it writes, which counts for nothing here.
     """
     from minidl import kernels
 
     library = native.load("ceiling", isa)
-    factors = (ctypes.c_float * 2)(0.5, 1e-3)
     library.ceiling_read.restype = ctypes.c_double
     x, y = (kernels.empty((COPY_BYTES // 4,), np.dtype(np.float32)) for _ in range(2))
     x.fill(1)
     y.fill(1)
-    turns = 4_000_000
-    operations = 2 * 12 * (native.LEVELS[isa][1] // 4) * turns
     n = x.size // threads // LINE * LINE
 
     def pointer(array: np.ndarray[Any, Any], part: int) -> Any:
         return ctypes.c_void_p(array.ctypes.data + 4 * n * part)
 
     size, whole = ctypes.c_ssize_t(n), ctypes.c_ssize_t(threads * n)
-    out = ctypes.byref(ctypes.c_float())
-    work: dict[str, tuple[Callable[[int], Any], float]] = {
-        "fma_gflops": (lambda part: library.ceiling_fma(ctypes.c_ssize_t(turns), factors, out), operations),
-        "scale_gbs": (lambda part: library.ceiling_scale(size, whole, pointer(x, part), pointer(y, part)), 8 * n),
-        "update_gbs": (lambda part: library.ceiling_update(size, pointer(y, part)), 8 * n),
-        "read_gbs": (lambda part: library.ceiling_read(size, pointer(x, part)), 4 * n),
+    work: dict[str, tuple[Callable[[int], Any], int]] = {
+        "scale": (lambda part: library.ceiling_scale(size, whole, pointer(x, part), pointer(y, part)), 8 * n),
+        "update": (lambda part: library.ceiling_update(size, pointer(y, part)), 8 * n),
+        "read": (lambda part: library.ceiling_read(size, pointer(x, part)), 4 * n),
+        "fill": (lambda part: library.ceiling_fill(size, whole, pointer(y, part)), 4 * n),
     }
     return {name: threads * amount / _best(body, threads) / 1e9 for name, (body, amount) in work.items()}
 

@@ -32,65 +32,88 @@ class Case:
     task: str
     arguments: dict[str, int]
     amount: float = 0  # operations of a product, bytes of the others
-    ceiling: str | None = None
+    ceiling: str | None = None  # "fma", or one of the memory's
+
+    @property
+    def from_memory(self) -> bool:
+        return self.ceiling not in (None, "fma")
 
 
 def products() -> Iterator[Case]:
     for m, n, k in MATMULS:
-        yield Case(f"matmul ({m}, {k}) ({k}, {n})", "matmul", {"m": m, "n": n, "k": k}, 2 * m * n * k, "fma_gflops")
+        yield Case(f"matmul ({m}, {k}) ({k}, {n})", "matmul", {"m": m, "n": n, "k": k}, 2 * m * n * k, "fma")
     for m, n, k in TRANSPOSED:
         text = f"matmul ({m}, {k}) ({n}, {k})ᵀ"
-        yield Case(text, "matmul_transposed", {"m": m, "n": n, "k": k}, 2 * m * n * k, "fma_gflops")
+        yield Case(text, "matmul_transposed", {"m": m, "n": n, "k": k}, 2 * m * n * k, "fma")
     for count, m, n, k in STACKS:
         text, sizes = f"matmul {count} × ({m}, {k}) ({k}, {n})", {"count": count, "m": m, "n": n, "k": k}
-        yield Case(text, "matmul_stack", sizes, count * 2 * m * n * k, "fma_gflops")
+        yield Case(text, "matmul_stack", sizes, count * 2 * m * n * k, "fma")
+
+
+# What each reads and writes at least, in bytes for each number, and in what way.
+PASSES = {
+    "exp": (8, "scale"), "tanh": (8, "scale"), "sigmoid": (8, "scale"), "gelu": (8, "scale"), "dropout": (8, "scale"),
+    "multiply": (12, "scale"), "where": (13, "scale"), "sum": (4, "read"), "adam": (28, "update"), "max": (4, "read"),
+}  # fmt: skip
+PASSES_OF_ROWS = {
+    "add_row": (8, "scale"), "divide_by_column": (8, "scale"), "sum_columns": (4, "read"), "max_rows": (4, "read"),
+    "max_columns": (4, "read"), "softmax": (8, "scale"), "log_softmax": (8, "scale"),
+    "softmax_cross_entropy": (16, "scale"),  # and its gradient, by the probabilities
+}  # fmt: skip
+LOOKUPS = {"embedding_forward": (4, "fill"), "embedding_backward": (4, "read")}  # a cache holds the table
 
 
 def passes(n: int) -> Iterator[Case]:
     """Kernels that go through n numbers. A share is told where they come from memory: a cache has other ceilings."""
     far = n == SIZES[-1]
-    for task in ("exp", "tanh", "sigmoid", "gelu", "dropout"):
-        yield Case(f"{task} {n}", task, {"n": n}, 8 * n, "scale_gbs" if far else None)
-    yield Case(f"multiply {n}", "multiply", {"n": n}, 12 * n)
-    yield Case(f"where {n}", "where", {"n": n}, 13 * n)
-    yield Case(f"sum {n}", "sum", {"n": n}, 4 * n, "read_gbs" if far else None)
-    yield Case(f"adam {n}", "adam", {"n": n}, 28 * n, "update_gbs" if far else None)
-    yield Case(f"max {n}", "max", {"n": n}, 4 * n, "read_gbs" if far else None)
-    for task in (
-        "add_row", "divide_by_column", "sum_columns", "max_rows", "max_columns", "softmax", "log_softmax",
-        "softmax_cross_entropy",
-    ):  # fmt: skip
-        yield Case(f"{task} ({n // 128}, 128)", task, {"batch": n // 128, "classes": 128})
-    for task in ("embedding_forward", "embedding_backward"):
-        yield Case(f"{task} of {n // 64} × 64", task, {"rows": 5000, "units": 64, "n": n // 64})
+    for task, (each, ceiling) in PASSES.items():
+        yield Case(f"{task} {n}", task, {"n": n}, each * n, ceiling if far else None)
+    for task, (each, ceiling) in PASSES_OF_ROWS.items():
+        sizes = {"batch": n // 128, "classes": 128}
+        yield Case(f"{task} ({n // 128}, 128)", task, sizes, each * n, ceiling if far else None)
+    for task, (each, ceiling) in LOOKUPS.items():
+        sizes = {"rows": 5000, "units": 64, "n": n // 64}
+        yield Case(f"{task} of {n // 64} × 64", task, sizes, each * n, ceiling if far else None)
 
 
 def run(setting: Setting) -> Result:
     result = setting.result("ops", "Single kernels", ABLE)
     threads = max(setting.threads)
-    most = machine.ceilings(setting.isa, threads)
-    ceilings = ", ".join(f"{name} {value:.0f}" for name, value in most.items())
-    result.notes.append(f"{ceilings}, {machine.in_words(threads)}.")
+    fma = machine.fma_ceiling(setting.isa, threads)
+    result.notes.append(f"Measured ceiling on {machine.in_words(threads)}: {fma:.0f} GFLOP/s.")
     cases = setting.pick(list(products()), list(products())[:4])
     cases += [case for n in setting.pick(SIZES, SIZES[:2]) for case in passes(n)]
-    distance = machine.Distance(setting.isa, threads)
+    distance, memory = machine.Distance(setting.isa, threads), []
     with Field(setting.peers(ABLE), threads) as contestants:
         for case in cases:
             distance.measure()
             if case.task != "dropout":  # nobody else can draw the same numbers
                 check_agreement(contestants, case.task, steps=1, **case.arguments)
+            most = {"fma": fma}
+            if case.from_memory:  # which is nearer now than then, where the host moves the cores
+                most = machine.memory_ceilings(setting.isa, threads)
+                memory.append(most)
             timings = race(contestants, case.task, setting.rounds, **case.arguments)
             result.add_race(case.text, timings, case.amount, most[case.ceiling] if case.ceiling else None)
-    result.notes += distance.notes()
+    result.notes += distance.notes() + _notes(memory)
     _aim(result, cases, 1.5 if setting.isa == "x86-64-v4" else 1.0)
     return result
+
+
+def _notes(memory: list[machine.Ceilings]) -> list[str]:
+    if not memory:
+        return []
+    ways = ", ".join(
+        f"{way} {min(m[way] for m in memory):.0f} to {max(m[way] for m in memory):.0f}" for way in memory[0]
+    )
+    return [f"Measured ceilings of memory in GB/s, before each race that goes there: {ways}."]
 
 
 def _aim(result: Result, cases: list[Case], mean: float) -> None:
     for task in dict.fromkeys(case.task for case in cases):
         result.aim_all(f"{task}, of the fastest", [case.text for case in cases if case.task == task], 1.0)
     for case in cases:
-        if case.task in ("exp", "sum", "adam") and case.ceiling:
+        if case.from_memory:
             result.aim(f"{case.text}, share of the memory ceiling", 0.8, result.share_of(case.text), at_most=False)
     ratios = [r for case in products() if (r := result.ratio_to(case.text, "numpy"))]
     if ratios:

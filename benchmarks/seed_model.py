@@ -20,7 +20,7 @@ def operations(batch: int, time: int, training: bool) -> float:
 def run(setting: Setting) -> Result:
     result = setting.result("seed_model", "The document's model", ABLE)
     for threads in setting.threads:
-        ceiling = machine.ceilings(setting.isa, threads)["fma_gflops"]
+        ceiling = machine.fma_ceiling(setting.isa, threads)
         result.notes.append(f"Measured ceiling on {machine.in_words(threads)}: {ceiling:.0f} GFLOP/s.")
         distance = machine.Distance(setting.isa, threads)
         with Field(setting.peers(ABLE), threads) as contestants:

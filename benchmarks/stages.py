@@ -47,7 +47,7 @@ def stage(name: str, isa: str) -> Callable[..., Array]:
 
 def run(setting: Setting) -> Result:
     result = setting.result("stages", "From naive C to the kernel", ("ours",))
-    ceiling = machine.ceilings(setting.isa, 1)["fma_gflops"]
+    ceiling = machine.fma_ceiling(setting.isa, 1)
     result.notes.append(f"Measured ceiling on one thread: {ceiling:.0f} GFLOP/s.")
     x, weights = inputs.uniform(BATCH, TIME, FEATURES), inputs.lstm_weights(FEATURES, UNITS)
     zero = np.zeros((BATCH, UNITS), np.float32)

@@ -39,6 +39,14 @@ void ceiling_scale(ptrdiff_t n, ptrdiff_t whole, const float *x, float *y)
     past_end(past);
 }
 
+/* y = 2, past the caches. */
+void ceiling_fill(ptrdiff_t n, ptrdiff_t whole, float *y)
+{
+    const int past = is_past(y, whole);
+    FOR_VECTORS(0, n, vstore_past(y + i, vset(2), n, past););
+    past_end(past);
+}
+
 /* x = 2 x: each line is read and written where it is. */
 void ceiling_update(ptrdiff_t n, float *x)
 {
