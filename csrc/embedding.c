@@ -34,34 +34,82 @@ int NAME(embedding_forward)(ptrdiff_t n, ptrdiff_t units, const real *table, con
     return 0;
 }
 
-#define AHEAD 8 /* rows of dy: behind the ids, the processor does not see them coming */
+/* ---- the gradient ------------------------------------------------------------------------------- */
 
-/* A thread has some columns of the table to itself and adds all of dy's rows to them in order. */
-static void scatter_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
+typedef struct {
+    ptrdiff_t n, units, parts;
+    const real *dy;
+    const int64_t *ids, *first; /* a part of the table's rows begins there and ends where the next one begins */
+    real *dtable;
+} Scatter;
+
+#define AHEAD 8    /* rows of dy: behind the ids, the processor does not see them coming */
+#define BLOCK 1024 /* ids that are looked through at a time */
+
+INLINE void add_row(const Scatter job, ptrdiff_t row, ptrdiff_t later)
 {
-    const Job job = *(const Job *)context;
-    for (ptrdiff_t row = 0; row < job.n; row++) {
-        const real *from = job.from + row * job.units;
-        if (row + AHEAD < job.n)
-            for (ptrdiff_t i = begin; i < end; i += LINE)
-                FETCH(from + AHEAD * job.units + i);
-        real *to = job.to + job.ids[row] * job.units;
-        FOR_VECTORS(begin, end, vstore_n(to + i, vload_n(to + i, n) + vload_n(from + i, n), n););
+    const real *from = job.dy + row * job.units, *next = job.dy + later * job.units;
+    real *to = job.dtable + job.ids[row] * job.units;
+    for (ptrdiff_t i = 0; i < job.units; i += LINE)
+        FETCH(next + i);
+    FOR_VECTORS(0, job.units, vstore_n(to + i, vload_n(to + i, n) + vload_n(from + i, n), n););
+}
+
+/* A thread has some rows of the table to itself, and adds to each what belongs there in order. */
+static void scatter_parts(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Scatter job = *(const Scatter *)context;
+    if (end - begin == job.parts) {
+        for (ptrdiff_t row = 0; row < job.n; row++)
+            add_row(job, row, min_of(row + AHEAD, job.n - 1));
+        return;
+    }
+    const uint64_t low = (uint64_t)job.first[begin], span = (uint64_t)job.first[end] - low;
+    ptrdiff_t own[BLOCK + 1];
+    for (ptrdiff_t start = 0; start < job.n; start += BLOCK) {
+        ptrdiff_t count = 0;
+        for (ptrdiff_t row = start; row < min_of(start + BLOCK, job.n); row++) {
+            own[count] = row;
+            count += (uint64_t)job.ids[row] - low < span; /* a branch would be foreseen half the time */
+        }
+        for (ptrdiff_t k = 0; k < count; k++)
+            add_row(job, own[k], own[min_of(k + AHEAD, count - 1)]);
     }
 }
 
-static void zero(void *context, ptrdiff_t begin, ptrdiff_t end)
+#define SAMPLE 128
+
+/* The bounds of parts with about as many of the ids in each: those of a sample of them, sorted */
+static void divide_rows(ptrdiff_t rows, ptrdiff_t parts, ptrdiff_t n, const int64_t *ids, int64_t *first)
 {
-    const Job job = *(const Job *)context;
-    memset(job.to + begin, 0, (size_t)(end - begin) * sizeof(real));
+    int64_t sample[SAMPLE];
+    const ptrdiff_t count = min_of(n, SAMPLE);
+    for (ptrdiff_t k = 0; k < count; k++) {
+        ptrdiff_t at = k;
+        for (; at > 0 && sample[at - 1] > ids[k * n / count]; at--)
+            sample[at] = sample[at - 1];
+        sample[at] = ids[k * n / count];
+    }
+    for (ptrdiff_t part = 1; part < parts; part++)
+        first[part] = sample[part * count / parts];
+    first[0] = 0;
+    first[parts] = rows;
+}
+
+static void zero(void *dtable, ptrdiff_t begin, ptrdiff_t end)
+{
+    memset((real *)dtable + begin, 0, (size_t)(end - begin) * sizeof(real));
 }
 
 int NAME(embedding_backward)(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t units, const real *dy, const int64_t *ids,
                              real *dtable)
 {
-    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(real);
-    Job job = {n, units, dy, ids, dtable, 0};
-    parallel_for(rows * units, 1 << 17, zero, &job);
-    parallel_for(units, n < 512 ? units : line, scatter_columns, &job);
+    int64_t first[PARALLEL_MAX + 1];
+    const int hot = units % LINE && rows < 256; /* two threads would write to one line of the cache, all the time */
+    const ptrdiff_t parts = n * units < 32768 || hot ? 1 : parallel_free_threads();
+    parallel_for(rows * units, 1 << 17, zero, dtable);
+    if (parts > 1)
+        divide_rows(rows, parts, n, ids, first);
+    parallel_for(parts, 1, scatter_parts, &(Scatter){n, units, parts, dy, ids, first, dtable});
     return 0;
 }

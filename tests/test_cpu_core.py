@@ -149,6 +149,19 @@ def test_any_number_of_threads_gives_the_same_bits(dtype: Any) -> None:
             assert bits(call()) == alone[name], f"{name} with {threads} threads"
 
 
+@pytest.mark.parametrize("units", [16, 33])
+@pytest.mark.parametrize("rows", [1, 7, 300])
+def test_the_gradient_of_a_lookup_is_added_up_in_order_however_its_rows_are_shared(rows: int, units: int) -> None:
+    draws, n = np.random.default_rng(0), 3000
+    drawn, seldom = draws.integers(0, rows, n), draws.integers(0, 2, n)
+    dy = draw(n, units)
+    for ids in (drawn, np.sort(drawn), drawn * seldom, np.full(n, rows - 1), rows - 1 - drawn * seldom // 2):
+        expected = md.kernels.reference.embedding_backward(dy, ids, rows)
+        for threads in (1, 2, 3, 7):
+            cpu.set_num_threads(threads)
+            assert bits(cpu.embedding_backward(dy, ids, rows)) == bits(expected), f"{threads} threads"
+
+
 def test_every_kernel_is_called_above() -> None:
     kernels = {name for name in vars(md.kernels.reference) if hasattr(cpu, name) and not name.startswith("_")}
     kernels = {name for name in kernels if getattr(getattr(cpu, name), "__module__", "") == cpu.__name__}
