@@ -395,6 +395,18 @@ def test_relu_passes_on_nan(dtype: Any) -> None:
     np.testing.assert_array_equal(md.relu(np.array([np.nan, -1, 0, 2], dtype)).numpy(), [np.nan, 0, 0, 2])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("b", [-3, -2, -1, 0, 1, 2, 3, 4, 5, 8, 3.0, -2.0, 0.5, 2.5, 1e30, np.inf, -np.inf, np.nan])
+def test_a_power_is_that_of_numpy_at_every_base(b: float, dtype: Any) -> None:
+    a = np.array([0.0, -0.0, 1, -1, 0.3, -0.3, 1.7, -1.7, 1e30, -1e30, 1e-30, -1e-30, np.inf, -np.inf, np.nan], dtype)
+    with np.errstate(all="ignore"):
+        y, expected = (md.Tensor(a) ** b).numpy(), a**b
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, expected, rtol=4 * np.finfo(dtype).eps, atol=float(np.finfo(dtype).smallest_normal))
+    known = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(y[known]), np.signbit(expected[known]))
+
+
 def test_the_slope_of_a_power_in_its_exponent_where_that_is_0() -> None:
     x, p = md.Tensor([2.0, 3.0, 4.0], requires_grad=True), md.Tensor([0.0, 1.0, 0.0], requires_grad=True)
     (dx,) = md.gradients(md.power(x, p).sum(), [x], create_graph=True)

@@ -131,7 +131,7 @@ class Power(Op):
     reads_output = True
 
     def forward(self, a: Any, b: Any) -> Any:
-        return kernels.multiply(a, a) if type(b) is int and b == 2 and a.dtype in FLOATS else a**b
+        return _raised(a, b)
 
     def backward(self, dy: Any) -> Any:
         a, b = self.inputs
@@ -141,7 +141,7 @@ class Power(Op):
         if isinstance(b, (int, float)):
             if b == 0:
                 return dy * 0.0
-            return kernels.multiply(kernels.multiply(dy, b), a if b == 2 else a ** (b - 1))
+            return kernels.multiply(kernels.multiply(dy, b), a if b == 2 else _raised(a, b - 1))
         no_slope = (constant(b) == 0) & ~(np.abs(constant(a)) > 0)  # 0 times the infinity of 0⁻¹, and of NaN
         return dy * b * Where.apply(no_slope, 1.0, a) ** (b - 1)
 
@@ -150,6 +150,17 @@ class Power(Op):
             return dy * self.output * float(np.log(a))
         at_zero = (constant(a) == 0) & (constant(b) >= 0)
         return dy * self.output * Log.apply(Where.apply(at_zero, 1.0, a))
+
+
+def _raised(a: Any, b: Any) -> Any:
+    """aᵇ. NumPy takes a hundred times as long where a number is negative as where none is, so none is shown to it."""
+    if type(b) not in (int, float) or b % 1 != 0 or b in (-1, 0, 1) or a.dtype not in FLOATS:
+        return a**b
+    if b in (2, 3, 4):
+        square = kernels.multiply(a, a)
+        return square if b == 2 else kernels.multiply(square, a if b == 3 else square)
+    size = abs(a) ** b
+    return np.copysign(size, a) if b % 2 else size
 
 
 class Absolute(Op):
