@@ -92,7 +92,10 @@ def full(shape: tuple[int, ...], value: Any, beside: Array, dtype: Any = None) -
     dtype = beside.dtype if dtype is None else dtype
     if not on_gpu(beside):
         array = kernels.empty(shape, np.dtype(dtype))
-        array.fill(value)
+        if value:
+            array.fill(value)
+        else:
+            array.reshape(-1).view(np.uint8).fill(0)  # in half the time
         return array
     return kernels.cuda.filled(shape, value, dtype)
 

@@ -395,6 +395,29 @@ def test_relu_passes_on_nan(dtype: Any) -> None:
     np.testing.assert_array_equal(md.relu(np.array([np.nan, -1, 0, 2], dtype)).numpy(), [np.nan, 0, 0, 2])
 
 
+_I = np.array([2, 0, 2, -1, 1, 2])
+_KEYS = {
+    "rows": _I, "rows as a table": _I.reshape(2, 3), "numbers": (_I, _I % 2, -_I % 3), "pairs": (_I, _I % 2),
+    "a grid": (_I[:, None], np.array([1, 1, 0])), "one row": (1, _I % 2), "one column": (_I, -1),
+    "small integers": (_I.astype(np.int8), _I.astype(np.int8) % 2), "after an axis": (slice(None), _I % 2),
+    "around an axis": (_I, slice(None), _I), "a mask": (np.array([True, False, True]), np.array([1, 1])),
+    "true": (True, _I),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("key", _KEYS.values(), ids=_KEYS)
+def test_the_gradient_of_indices_adds_up_what_they_name_more_than_once(key: Any, dtype: Any) -> None:
+    x = md.Tensor(np.zeros((3, 2, 3), dtype), requires_grad=True)
+    y = x[key]
+    dy = np.arange(1, y.size + 1, dtype=dtype).reshape(y.shape)
+    y.backward(dy)
+    expected = np.zeros(x.shape, dtype)
+    np.add.at(expected, key, dy)
+    assert x.grad is not None and x.grad.dtype == dtype
+    np.testing.assert_array_equal(x.grad.numpy(), expected)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("b", [-3, -2, -1, 0, 1, 2, 3, 4, 5, 8, 3.0, -2.0, 0.5, 2.5, 1e30, np.inf, -np.inf, np.nan])
 def test_a_power_is_that_of_numpy_at_every_base(b: float, dtype: Any) -> None:

@@ -63,6 +63,7 @@ class GetItem(Op):
     """y = x[key];  dx = zeros with dy added at the key"""
 
     reads_inputs = False
+    makes_gradients = True
 
     def forward(self, x: Any, key: Any) -> Any:
         self.shape, self.key = x.shape, key
@@ -340,13 +341,17 @@ def _sent(key: Any, device: str) -> Any:
 
 
 def _added_up(x: Any, shape: tuple[int, ...], key: Any) -> Any:
-    """Zeros with x added at the key in order, as to the rows of a table; for several axes a row is one number long."""
-    if devices.is_array(key):
-        rows, columns = shape[0], math.prod(shape[1:])
-        places = key.astype(np.int64, copy=False) % max(rows, 1)  # whose own type may not hold so many
+    """Zeros with x added at the key in order, as to the rows of a table, each of which is what the key leaves whole."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if all(type(k) is int or (devices.is_array(k) and not _is_mask(k)) for k in parts):
+        lead = len(parts)
+        places: Any = 0
+        for k, n in zip(parts, shape, strict=False):
+            k = k if type(k) is int else k.astype(np.int64, copy=False)  # its own type may not hold so many
+            places = places * n + k % max(n, 1)
     else:
-        rows, columns = math.prod(shape), 1
-        places = np.arange(rows, like=x).reshape(shape)[key]
+        lead, places = len(shape), np.arange(math.prod(shape), like=x).reshape(shape)[key]
+    rows, columns = math.prod(shape[:lead]), math.prod(shape[lead:])
     dy = (x if x.dtype in FLOATS else x.astype(np.float32)).reshape(places.size, columns)
     y = kernels.of(x).embedding_backward(dy, places.astype(np.int64, copy=False).reshape(-1), rows)
     return y.reshape(shape).astype(x.dtype, copy=False)
