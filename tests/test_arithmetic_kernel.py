@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import DTYPES, LAYOUTS
+from cases import DTYPES, LAYOUTS, broadcast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
@@ -43,14 +43,29 @@ def assert_same_bits(actual: Any, expected: Any) -> None:
 # ---- shapes -------------------------------------------------------------------------------
 
 
+def inside(x: Array) -> Array:
+    """As a part of a wider array, whose rows lie apart"""
+    return np.pad(x, 1)[(slice(1, -1),) * x.ndim]
+
+
+def backwards(x: Array) -> Array:
+    """With the first axis from its end"""
+    return x[::-1].copy()[::-1] if x.ndim else x
+
+
+def swapped(x: Array) -> Array:
+    """With the axes before the last in another order"""
+    return np.moveaxis(np.moveaxis(x, -2, 0).copy(), 0, -2) if x.ndim > 2 else x
+
+
 @NAMES
 @given(
     st.sampled_from(DTYPES),
     mutually_broadcastable_shapes(num_shapes=2, max_dims=5, max_side=5, min_side=0),
-    st.tuples(*[st.sampled_from(LAYOUTS)] * 2),
+    st.tuples(*[st.sampled_from([*LAYOUTS, inside, backwards, swapped])] * 2),
     st.tuples(*[st.booleans()] * 2),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_any_shapes_and_layouts(name: str, dtype: Any, shapes: Any, layouts: Any, repeated: Any) -> None:
     sides = [
         np.broadcast_to(dtype(1.25 + i), s) if repeats else layout(draw(s, dtype, i))
@@ -101,6 +116,13 @@ def test_common_shapes_are_done_in_c(name: str, shapes: Any) -> None:
         (np.broadcast_to(np.float32(2), a.shape), -1),
     ):
         assert getattr(cpu._cpu, name)(x, y) is not None
+
+
+@pytest.mark.parametrize("layout", [inside, backwards, swapped, broadcast])
+def test_views_whose_last_axis_is_dense_are_not_copied(layout: Any) -> None:
+    x = layout(draw((4, 5, 6), np.float32))
+    for a, b in ((x, x), (x, 2.0), (draw((4, 5, 1), np.float32), x)):
+        assert not x.flags.c_contiguous and cpu._cpu.add(a, b) is not None
 
 
 @NAMES

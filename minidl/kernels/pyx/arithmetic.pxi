@@ -9,7 +9,7 @@ cdef struct Operand:
     const void *data
     int axes
     const npy_intp *shape
-    bint repeats  # one number, or an array of a single one
+    const npy_intp *strides
     float f32
     double f64
 
@@ -35,47 +35,54 @@ cdef bint number_of(x, double *value) noexcept:
 
 
 cdef bint operand_of(x, int bits, Operand *operand) noexcept:
-    """Look at a number, or at dense reals of so many bits."""
-    operand.axes, operand.repeats = 0, True
+    """Look at a number, or at aligned reals of so many bits."""
+    operand.axes = 0
     if number_of(x, &operand.f64):
         operand.f32 = <float>operand.f64
         operand.data = <void *>&operand.f32 if bits == 32 else <void *>&operand.f64
         return bits == 64 or isinf(operand.f32) == isinf(operand.f64)
-    if bits_of(x) != bits:
+    if bits_of(x) != bits or not PyArray_ISALIGNED(<ndarray>x):
         return False
     operand.data = PyArray_DATA(<ndarray>x)
     operand.axes = PyArray_NDIM(<ndarray>x)
     operand.shape = PyArray_DIMS(<ndarray>x)
-    operand.repeats = not PyArray_ISCARRAY_RO(<ndarray>x)
-    return not operand.repeats or is_one_number(<ndarray>x)
+    operand.strides = PyArray_STRIDES(<ndarray>x)
+    return True
 
 
-cdef bint walk_of(const Operand *a, const Operand *b, Walk *walk) noexcept:
+cdef inline bint along(const Operand *operand, int axis, int bits, npy_intp *n, Py_ssize_t *step) noexcept:
+    """How long an axis is, and how many numbers are from one to the next: 0 where it is broadcast."""
+    n[0], step[0] = operand.shape[axis] if axis >= 0 else 1, 0
+    if n[0] == 1:
+        return True
+    step[0] = operand.strides[axis] >> (2 if bits == 32 else 3)
+    return step[0] * (bits >> 3) == operand.strides[axis]
+
+
+cdef bint walk_of(int bits, const Operand *a, const Operand *b, Walk *walk) noexcept:
     """How to go through both at once. Neighbouring axes are one where both go on through the next as through this."""
     cdef int axes = max(a.axes, b.axes), axis, last = WALK
     cdef npy_intp n, of_a, of_b
-    cdef Py_ssize_t a_next = not a.repeats, b_next = not b.repeats, a_step, b_step
+    cdef Py_ssize_t a_step, b_step
     walk.axes = axes
     for axis in range(WALK):
         walk.sizes[axis], walk.a_steps[axis], walk.b_steps[axis] = 1, 0, 0
     for axis in range(axes - 1, -1, -1):
-        of_a = a.shape[axis - axes + a.axes] if axis >= axes - a.axes else 1
-        of_b = b.shape[axis - axes + b.axes] if axis >= axes - b.axes else 1
+        if not along(a, axis - axes + a.axes, bits, &of_a, &a_step):
+            return False
+        if not along(b, axis - axes + b.axes, bits, &of_b, &b_step):
+            return False
         n = of_b if of_a == 1 else of_a
         walk.shape[axis] = n
         if of_b != n and of_b != 1:
             return False
-        a_step = a_next if of_a != 1 else 0
-        b_step = b_next if of_b != 1 else 0
-        a_next *= of_a
-        b_next *= of_b
         if n == 1:
             continue
         if (last < WALK and a_step == walk.a_steps[last] * walk.sizes[last]
                 and b_step == walk.b_steps[last] * walk.sizes[last]):
             walk.sizes[last] *= n
             continue
-        if last == 0:
+        if last == 0 or last == WALK and (a_step not in (0, 1) or b_step not in (0, 1)):
             return False
         last -= 1
         walk.sizes[last], walk.a_steps[last], walk.b_steps[last] = n, a_step, b_step
@@ -88,7 +95,7 @@ cdef combine(int which, a, b):
     cdef Walk walk
     if bits == 0 or not operand_of(a, bits, &of_a) or not operand_of(b, bits, &of_b):
         return None
-    if not walk_of(&of_a, &of_b, &walk):
+    if not walk_of(bits, &of_a, &of_b, &walk):
         return None
     cdef ndarray y = new(NPY_FLOAT if bits == 32 else NPY_DOUBLE, walk.axes, walk.shape, bits // 8)
     cdef void *py = PyArray_DATA(y)
