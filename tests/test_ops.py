@@ -395,6 +395,16 @@ def test_relu_passes_on_nan(dtype: Any) -> None:
     np.testing.assert_array_equal(md.relu(np.array([np.nan, -1, 0, 2], dtype)).numpy(), [np.nan, 0, 0, 2])
 
 
+@pytest.mark.parametrize("shape", [(17, 9, 31), (5, 1, 40, 1, 31), (3, 1700, 1), (4, 3, 8, 7, 9)])
+def test_sums_over_axes_that_lie_apart(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    for count, keepdims in itertools.product(range(len(shape) + 1), (False, True)):
+        for axis in itertools.combinations(range(len(shape)), count):
+            y, expected = md.sum(x, axis, keepdims), x.sum(axis, dtype=np.float64, keepdims=keepdims)
+            assert y.shape == expected.shape and y.dtype == np.float32
+            np.testing.assert_allclose(y.numpy(), expected, rtol=1e-5, atol=1e-4)
+
+
 _I = np.array([2, 0, 2, -1, 1, 2])
 _KEYS = {
     "rows": _I, "rows as a table": _I.reshape(2, 3), "numbers": (_I, _I % 2, -_I % 3), "pairs": (_I, _I % 2),

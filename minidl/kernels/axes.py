@@ -15,6 +15,7 @@ from minidl.kernels import on_gpu
 from minidl.kernels.validate import FLOATS
 
 Axis = int | tuple[int, ...] | None
+SHORT = 4096  # numbers that NumPy adds up over axes apart before two kernels are called
 
 
 class Layout(NamedTuple):
@@ -23,7 +24,8 @@ class Layout(NamedTuple):
     n: int  # how many elements make one of the result
     kept: tuple[int, ...]  # the result's shape, with axes of length 1 for those that go
     left: tuple[int, ...]  # and without them
-    matrices: tuple[int, int, int] | None  # so many, of n rows and so many columns; None if the axes lie apart
+    matrices: tuple[int, int, int] | None  # so many, of n rows and so many columns; None if the axes lie apart,
+    apart: tuple[tuple[int, ...], tuple[int, ...]] | None  # and then the last that lie together, and the others
 
 
 def layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
@@ -54,24 +56,31 @@ def _layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
     n = math.prod([shape[a] for a in axes])
     kept = tuple([1 if a in axes else shape[a] for a in every])
     left = tuple([shape[a] for a in every if a not in axes])
-    matrices = None
-    if axes and axes == list(range(axes[0], axes[0] + len(axes))):
+    matrices = apart = None
+    run = next((i for i in range(len(axes) - 1, 0, -1) if axes[i - 1] != axes[i] - 1), 0)
+    if run:
+        apart = tuple(axes[run:]), tuple(axes[:run])
+    elif axes:
         matrices = math.prod(shape[: axes[0]]), n, math.prod(shape[axes[-1] + 1 :])
-    return Layout(n, kept, left, matrices)
+    return Layout(n, kept, left, matrices, apart)
 
 
 def sum_of(x: Any, axis: Axis, keepdims: bool) -> Any:
     """Σ x of an array over the axes."""
-    n, kept, left, matrices = layout_of(x.shape, axis)
+    n, kept, left, matrices, apart = layout_of(x.shape, axis)
     if on_gpu(x) and x.dtype.kind == "f":
         if x.dtype not in FLOATS:
             return sum_of(x.astype(np.float32), axis, keepdims).astype(x.dtype)
         if matrices is None:
             x = x.transpose(sorted(range(x.ndim), key=lambda a: kept[a] != x.shape[a]))  # those that go behind the rest
-    elif matrices is None or x.dtype not in FLOATS or not x.flags.c_contiguous:
+    elif x.dtype not in FLOATS or not x.flags.c_contiguous or (matrices is None and x.size < SHORT):
         # Of what does not lie dense the kernel would need a copy, and NumPy goes along with the strides. CuPy does too,
         # on few processors, or in an order that hangs on the GPU, which integers do not show.
         return x.sum(axis, keepdims=keepdims)
+    elif apart is not None:
+        last, others = apart
+        y = sum_of(sum_of(x, last, keepdims=True), others, keepdims=True)
+        return y if keepdims else y.reshape(left)
     if matrices is None or matrices[2] == 1:
         y = kernels.of(x).sum_rows(x.reshape(*left, n))
     else:

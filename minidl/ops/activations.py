@@ -13,6 +13,8 @@ from minidl.ops.coercion import floating
 from minidl.ops.elementary import erf, expm1, log1p, sigmoid
 from minidl.tensors import Op, Tensor
 
+_NUMBERS = {float, int}
+
 
 class Activation(Op):
     """y = f(x), number by number;  dx = dy f′(x). f may have numbers of its own, such as a slope.
@@ -28,19 +30,22 @@ class Activation(Op):
     def of(cls, x: Any, *numbers: float) -> Tensor:
         """f(x): by the kernel, or by the formula for another type of x, and for a tensor in place of a number."""
         x = floating(x)
-        plain = not numbers or {float, int}.issuperset(map(type, numbers))
-        return cls.apply(x, numbers=numbers) if plain and x._array.dtype in FLOATS else cls.formula(x, *numbers)
+        if x._array.dtype not in FLOATS or not _NUMBERS.issuperset(map(type, numbers)):
+            return cls.formula(x, *numbers)
+        return cls.apply(x, numbers=numbers) if numbers else cls.apply(x)
 
-    def forward(self, x: Any, numbers: tuple[float, ...]) -> Any:
-        self.kernels, self.numbers = kernels.of(x), numbers
-        return getattr(self.kernels, f"{self.kernel}_forward")(x, *numbers)
+    def forward(self, x: Any, numbers: tuple[float, ...] = ()) -> Any:
+        self.numbers = numbers
+        kernel = getattr(kernels.of(x), f"{self.kernel}_forward")
+        return kernel(x, *numbers) if numbers else kernel(x)
 
 
 class Smooth(Activation):
     """An activation with derivatives of every order, by its formula."""
 
     def backward(self, dy: Any) -> Any:
-        return getattr(self.kernels, f"{self.kernel}_backward")(dy, self.inputs[0], *self.numbers)
+        (x,) = self.inputs
+        return getattr(kernels.of(x), f"{self.kernel}_backward")(dy, x, *self.numbers)
 
     def composition(self, x: Tensor) -> Tensor:
         return self.formula(x, *self.numbers)
