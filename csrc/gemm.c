@@ -404,30 +404,35 @@ static int is_direct(const Gemm *g)
     return VECTOR_BYTES > 16 && (g->n <= NARROW || (g->m <= SOME_ROWS && near && g->b_col == 1));
 }
 
+static int multiply(Gemm *g)
+{
+    if (g->m == 0 || g->n == 0)
+        return 0;
+    if (g->k == 0) {
+        if (!(g->flags & GEMM_ACCUMULATE))
+            sum_nothing(g->m, g->n, g->c, g->c_row);
+        return 0;
+    }
+    if (g->n == 1)
+        return NAME(gemm_column)(g);
+    if (g->m == 1 && g->b_row == 1 && g->b_col != 1)
+        return NAME(gemm_column)(
+            &(Gemm){g->n, 1, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, 1, g->flags});
+    if (g->n < g->m && g->n <= FEW_ROWS && (g->a_row == 1 || (g->a_col == 1 && g->k > LANES)))
+        NAME(gemm_few_columns)(g);
+    else if (is_direct(g))
+        return NAME(gemm_direct)(g);
+    else if (g->m <= FEW_ROWS && (g->b_row == 1 || g->b_col == 1))
+        NAME(gemm_few_rows)(g);
+    else
+        return g->m > TILE_ROWS ? many_tiles(g) : tiles(g);
+    return 0;
+}
+
 int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags)
 {
-    if (m == 0 || n == 0)
-        return 0;
-    if (k == 0) {
-        if (!(flags & GEMM_ACCUMULATE))
-            sum_nothing(m, n, c, c_row);
-        return 0;
-    }
-    Gemm g = {m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags, .copies = NULL};
-    if (n == 1)
-        return NAME(gemm_column)(&g);
-    if (m == 1 && b_row == 1 && b_col != 1)
-        return NAME(gemm_column)(&(Gemm){n, 1, k, b, b_col, b_row, a, a_col, a_row, c, 1, flags});
-    if (n < m && n <= FEW_ROWS && (a_row == 1 || (a_col == 1 && k > LANES)))
-        NAME(gemm_few_columns)(&g);
-    else if (is_direct(&g))
-        return NAME(gemm_direct)(&g);
-    else if (m <= FEW_ROWS && (b_row == 1 || b_col == 1))
-        NAME(gemm_few_rows)(&g);
-    else
-        return m > TILE_ROWS ? many_tiles(&g) : tiles(&g);
-    return 0;
+    return multiply(&(Gemm){m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags});
 }
 
 void NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
@@ -450,11 +455,16 @@ typedef struct {
 static void multiply_stack(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Stack *s = context;
-    const Gemm g = s->first;
-    for (ptrdiff_t i = begin; i < end; i++)
-        s->failed[i] = 0 != NAME(gemm)(g.m, g.n, g.k, g.a + s->places[2 * i], g.a_row, g.a_col,
-                                       g.b + s->places[2 * i + 1], g.b_row, g.b_col, g.c + i * g.m * g.n, g.n, 0);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        Gemm g = s->first;
+        g.a += s->places[2 * i];
+        g.b += s->places[2 * i + 1];
+        g.c += i * g.m * g.n;
+        s->failed[i] = multiply(&g) != 0;
+    }
 }
+
+#define STACK_BYTES (1 << 20) /* as much as a second-level cache holds: what is larger comes from afar */
 
 /* Threads share the products, or each product where there are few large ones. */
 int NAME(gemm_stack)(ptrdiff_t count, const ptrdiff_t *places, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a,
@@ -463,7 +473,9 @@ int NAME(gemm_stack)(ptrdiff_t count, const ptrdiff_t *places, ptrdiff_t m, ptrd
     uint8_t *failed = memory_take((size_t)count);
     if (!failed)
         return -1;
-    Stack s = {{m, n, k, a, a_row, a_col, b, b_row, b_col, c, n, 0}, places, failed};
+    const double numbers = (double)k * (double)(n < m ? m : n);
+    const int far = (double)count * numbers * sizeof(real) > STACK_BYTES;
+    Stack s = {{m, n, k, a, a_row, a_col, b, b_row, b_col, c, n, 0, .far = far}, places, failed};
     const double work = (double)m * (double)n * (double)k;
     const int threads = parallel_free_threads();
     if (count < 4 * threads && work > (double)(THREAD_WORK * threads))

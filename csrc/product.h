@@ -19,7 +19,7 @@ typedef struct {
     ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
     ptrdiff_t tasks;                                  /* each takes its share of the tiles */
     real *copies;                                     /* of a and b, for each task */
-    int far;   /* thin.c: whether what is read once comes from afar, */
+    int far;   /* thin.c: whether what is read once comes from afar, by itself or as one of a stack, */
     int whole; /* and whether the rows of b are whole vectors */
 } Gemm;
 

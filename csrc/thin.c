@@ -283,7 +283,7 @@ static int is_far(ptrdiff_t numbers, ptrdiff_t bytes) { return numbers * (ptrdif
 
 void NAME(gemm_few_rows)(Gemm *g)
 {
-    g->far = is_far(g->n * g->k, g->b_col == 1 ? SECOND_LEVEL : THIRD_LEVEL);
+    g->far |= is_far(g->n * g->k, g->b_col == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), SLIVER), few_rows_of(g), g);
 }
 
@@ -311,7 +311,7 @@ static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 void NAME(gemm_few_columns)(Gemm *g)
 {
-    g->far = is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
+    g->far |= is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     parallel_for(g->m, round_up(1 + THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, g);
 }
 
