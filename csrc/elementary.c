@@ -1,5 +1,5 @@
-/* Functions of each number of an array. For exp, tanh and sigmoid simd.h makes no denormal number on the way to a
-   denormal result and needs none of its input's, so they can be flushed here, and cost nothing. Those of erf are kept. */
+/* Functions of each number of an array. For exp, tanh, sigmoid and log simd.h makes no denormal number on the way to a
+   denormal result and needs none of its input's, so they can be flushed here, and cost nothing. The others keep them. */
 
 #include "simd.h"
 
@@ -56,9 +56,32 @@ typedef struct {
         return 0;                                                                                         \
     }
 
+typedef struct {
+    Map map;
+    real low, high;
+} Clip;
+
+static void clip_range(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Clip clip = *(const Clip *)context;
+    const Map map = clip.map;
+    const vec low = vset(clip.low), high = vset(clip.high);
+    FOR_VECTORS(begin, end, vstore_past(map.y + i, vmin(high, vmax(low, vload_n(map.x + i, n))), n, map.past););
+    past_end(map.past);
+}
+
+int NAME(clip)(ptrdiff_t n, const real *x, double low, double high, real *y)
+{
+    parallel_for(n, GRAIN, clip_range, &(Clip){{x, y, is_past(y, n)}, (real)low, (real)high});
+    return 0;
+}
+
 MAP(exp, vexp, 1)
 MAP(tanh, vtanh, 1)
 SLOPE(tanh, dy * (vset(1) - y * y))
 MAP(sigmoid, vsigmoid, 1)
 SLOPE(sigmoid, dy * y * (vset(1) - y))
 MAP(erf, verf, 0)
+MAP(log, vlog, 1)
+MAP(sqrt, vsqrt, 0)
+MAP(absolute, vabs, 0)

@@ -18,7 +18,7 @@
 enum { RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU };
 
 /* Arithmetic. */
-enum { ADD, SUBTRACT, MULTIPLY, DIVIDE };
+enum { ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM };
 #define RAISED_WARNING 1   /* NumPy warns of a result, unless it is told not to */
 #define RAISED_UNDERFLOW 2 /* it does so if it is told to */
 
@@ -36,6 +36,10 @@ enum { ADD, SUBTRACT, MULTIPLY, DIVIDE };
     K(sigmoid_backward, (ptrdiff_t n, const real *dy, ptrdiff_t dy_step, const real *y, real *dx),        \
       (n, dy, dy_step, y, dx))                                                                            \
     K(erf, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
+    K(log, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                              \
+    K(sqrt, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                             \
+    K(absolute, (ptrdiff_t n, const real *x, real *y), (n, x, y))                                         \
+    K(clip, (ptrdiff_t n, const real *x, double low, double high, real *y), (n, x, low, high, y))         \
     /* ---- activations.c: x, y, dx (n); dy (n) with dy_step 1, or one number with 0; which: RELU and so on */ \
     K(activation_forward,                                                                                 \
       (ptrdiff_t n, int which, double alpha, double scale, const real *x, real *y),                       \

@@ -141,16 +141,18 @@ INLINE vec vfrom_bits(ivec i)
 #define SIGN_BIT IF32(0x80000000u, 0x8000000000000000u)
 
 /* A mask has a lane for each lane of a vec. vselect gives a where it is set, else b; vfirst sets the
-   first n lanes; vany says whether any is set. */
+   first n lanes; vany says whether any is set. vnan sets the lanes that hold NaN. */
 #if defined(__AVX512F__)
 typedef IF32(__mmask16, __mmask8) vmask;
 INLINE vmask vless(vec a, vec b) { return IF32(_mm512_cmp_ps_mask, _mm512_cmp_pd_mask)(a, b, _CMP_LT_OQ); }
 INLINE vec vselect(vmask m, vec a, vec b) { return X86(mask_blend)(m, b, a); }
 INLINE vmask vfirst(ptrdiff_t n) { return (vmask)((1u << n) - 1); }
 INLINE int vany(vmask m) { return m != 0; }
+INLINE vmask vnan(vec v) { return IF32(_mm512_cmp_ps_mask, _mm512_cmp_pd_mask)(v, v, _CMP_UNORD_Q); }
 #elif defined(__GNUC__)
 typedef flag vmask __attribute__((vector_size(VECTOR_BYTES)));
 INLINE vmask vless(vec a, vec b) { return a < b; }
+INLINE vmask vnan(vec v) { return v != v; }
 INLINE vec vselect(vmask m, vec a, vec b) { return vfrom_bits(((ivec)m & vbits(a)) | (~(ivec)m & vbits(b))); }
 INLINE vmask vfirst(ptrdiff_t n)
 {
@@ -173,6 +175,7 @@ INLINE int vany(vmask m)
 #else
 typedef int vmask;
 INLINE vmask vless(vec a, vec b) { return a < b; }
+INLINE vmask vnan(vec v) { return v != v; }
 INLINE vec vselect(vmask m, vec a, vec b) { return m ? a : b; }
 INLINE vmask vfirst(ptrdiff_t n) { return n > 0; }
 INLINE int vany(vmask m) { return m; }
@@ -342,6 +345,10 @@ INLINE vec vmax(vec a, vec b)
 #endif
 }
 
+/* Of the two, NaN if either is */
+INLINE vec vminimum(vec a, vec b) { return vselect(vnan(a), a, vmin(a, b)); }
+INLINE vec vmaximum(vec a, vec b) { return vselect(vnan(a), a, vmax(a, b)); }
+
 /* a b + c, rounded once where the instruction set has it. Said outright where that can be said: where c is a
    product too, the compiler would else choose which of the two to round, and not everywhere alike. */
 #if defined(__FMA__) && defined(__GNUC__)
@@ -470,9 +477,11 @@ INLINE void denormals_restore(unsigned before)
        tanh, cell       2.7       2.7
        sigmoid, cell    2.7       2.7
        erf              1.5       1.6
+       log              0.9       0.9
 
-   All but those of the cell are right at 0 and at the infinities and give NaN for NaN. The first three are monotone,
-   and give the same bits whether or not denormal numbers are flushed; erf may fall by an ulp between neighbours. */
+   All but those of the cell are right at 0 and at the infinities and give NaN for NaN. The first three are monotone;
+   they and log give the same bits whether or not denormal numbers are flushed; erf may fall by an ulp between
+   neighbours. */
 
 #define MANTISSA IF32(23, 52)
 #define LOG2_E ((real)1.4426950408889634)
@@ -728,6 +737,42 @@ INLINE vec vlog_above_1(vec x)
     const vec whole = vfrom_bits(vbits(least) + n) - least, m = vfrom_bits(vbits(x) - (n << MANTISSA));
     const vec log_m = vfma(x, vset(0), vlog1p(m - 1)); /* NaN for NaN, whose bits say nothing */
     return vfma(whole, vset(LN2_HIGH), vfma(whole, vset(LN2_LOW), log_m));
+}
+
+/* log x + scale ln 2 = n ln 2 + log m with sqrt(1/2) <= m < sqrt(2), for normal x > 0 and an integer scale. With
+   f = m - 1 and s = f / (2 + f), log m = 2 atanh(s) = f - f^2/2 + s (f^2/2 + s^2 P(s^2)), whose first terms are nearly
+   exact. P is a minimax fit of (2 atanh(s) - 2 s) / s^3. */
+INLINE vec vlog_scaled(vec x, vec scale)
+{
+#if MINIDL_REAL == 32
+    static const real c[] = {6.6666687e-1f, 3.9988762e-1f, 2.9580614e-1f};
+#else
+    static const real c[] = {0.666666666666667,   0.39999999999899116, 0.28571428626134043, 0.22222211111281343,
+                             0.18182890700254556, 0.1533167300833574,  0.14617011557850926};
+#endif
+    const vec one = vset(1), least = vset(IF32(0x1p23f, 0x1p52));
+    const ivec exponent = (vbits(x) - vbits(vset((real)0.7071067811865476)) + vbits(one)) >> MANTISSA;
+    const vec n = vfrom_bits(vbits(least) + exponent) - (least + IF32(127, 1023)) + scale;
+    const vec f = vfrom_bits(vbits(x) + vbits(one) - (exponent << MANTISSA)) - 1, s = f / (f + 2), square = s * s;
+    const vec rest = square * vpolynomial(square, square * square, c, (int)(sizeof c / sizeof c[0]) - 1);
+    const vec half = f * f * (real)0.5, most = vfma(s, half + rest, n * LN2_LOW);
+    return vfma(n, vset(LN2_HIGH), f - (half - most));
+}
+
+/* log x. A denormal number is an integer times the smallest of them, and as a bit pattern it is that integer: none
+   takes part in the arithmetic. */
+INLINE vec vlog(vec x)
+{
+    const vec normal = vset(IF32(0x1p-126f, 0x1p-1022)), infinite = vset((real)INFINITY), zero = vset(0);
+    if (!vany(vless(vselect(vless(x, infinite), x, zero), normal)))
+        return vlog_scaled(x, zero);
+    const vec size = vabs(x), least = vset(IF32(0x1p23f, 0x1p52)), units = vfrom_bits(vbits(least) + vbits(size)) - least;
+    const vmask denormal = vless(size, normal);
+    const vec whole = vselect(denormal, units, size);
+    vec y = vlog_scaled(whole, vselect(denormal, vset(IF32(-149, -1074)), zero));
+    y = vselect(vless(size, infinite), y, size);
+    y = vselect(vless(whole, normal), -infinite, y);
+    return vselect(vless(vfrom_bits(vbits(whole) | (vbits(x) & SIGN_BIT)), zero), vset((real)NAN), y);
 }
 
 /* e^x - 1 for x <= 0 */

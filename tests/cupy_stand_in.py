@@ -380,8 +380,18 @@ def broadcast_to(array: ndarray, shape: Sequence[int]) -> ndarray:
     return _wrap(np.broadcast_to(_bare(array), shape), array)
 
 
-def divide(a: ndarray, b: ndarray | float) -> ndarray:
-    return _made(lambda: np.divide(_bare(a), _bare(b)))
+def _of_elements(ufunc: Any) -> Callable[..., ndarray]:
+    """Which on a GPU warns of no result."""
+
+    def function(*operands: ndarray | float) -> ndarray:
+        with np.errstate(all="ignore"):
+            return _made(lambda: ufunc(*map(_bare, operands)))
+
+    return function
+
+
+divide, maximum, minimum = map(_of_elements, (np.divide, np.maximum, np.minimum))
+log, sqrt, absolute = map(_of_elements, (np.log, np.sqrt, np.absolute))
 
 
 def matmul(a: ndarray, b: ndarray) -> ndarray:

@@ -21,9 +21,11 @@ from minidl.kernels import reference
 cpu: Any = pytest.importorskip("minidl.kernels.cpu", reason=f"the compiled kernels are missing: {kernels.cpu_missing}")
 
 OPERATORS = {
-    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
+    "maximum": np.maximum, "minimum": np.minimum,
 }  # fmt: skip
 NAMES = pytest.mark.parametrize("name", OPERATORS)
+OF_TWO = ("maximum", "minimum")
 Array = Any
 
 
@@ -177,9 +179,10 @@ def test_a_number_that_the_type_does_not_hold_is_numpys_to_refuse(name: str) -> 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_ends_of_the_range(name: str, dtype: Any) -> None:
     x = np.array(SPECIAL, dtype)
+    assert_same = np.testing.assert_array_equal if name in OF_TWO else assert_same_bits  # of 0 and −0 it may be either
     with np.errstate(all="ignore"):
         for a, b in ((x[:, None], x), (x, x[::-1].copy()), (x, 0.0), (2.0, x)):
-            assert_same_bits(getattr(cpu, name)(a, b), OPERATORS[name](a, b))
+            assert_same(getattr(cpu, name)(a, b), OPERATORS[name](a, b))
 
 
 @NAMES
@@ -241,6 +244,18 @@ def test_nothing_is_warned_of_that_is_not_there(name: str, dtype: Any) -> None:
             for sides in ((x, x), (x, 0.5), (0.5, x), (x, x[:1]), (x[:1], x)):
                 assert getattr(cpu._cpu, name)(*sides) is not None
                 getattr(cpu, name)(*sides)
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nan_is_compared_in_c_and_not_warned_of(name: str, dtype: Any) -> None:
+    """Although a processor raises a flag for it."""
+    for n in (1, 5, 33, 100_000):
+        x, y = draw((n,), dtype), draw((n,), dtype, 1)
+        x[-1], y[n // 2] = np.nan, np.inf
+        with np.errstate(all="raise"):
+            for sides in ((x, y), (y, x), (x, 0.5), (y, float("nan"))):
+                np.testing.assert_array_equal(getattr(cpu._cpu, name)(*sides), OPERATORS[name](*sides))
 
 
 # ---- who computes -------------------------------------------------------------------------

@@ -83,10 +83,16 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "sigmoid": lambda: cpu.sigmoid(x),
         "sigmoid_backward": lambda: cpu.sigmoid_backward(y, t),
         "erf": lambda: cpu.erf(x),
+        "log": lambda: cpu.log(t),
+        "sqrt": lambda: cpu.sqrt(t),
+        "absolute": lambda: cpu.absolute(x),
+        "clip": lambda: cpu.clip(x, -0.5, 1.0),
         "add": lambda: cpu.add(dy, dy[0]),
         "subtract": lambda: cpu.subtract(x, y),
         "multiply": lambda: cpu.multiply(dy[:, :1], dy),
         "divide": lambda: cpu.divide(np.stack([dy, -dy]), np.abs(dy[:, :1]) + 1),
+        "maximum": lambda: cpu.maximum(dy, dy[0]),
+        "minimum": lambda: cpu.minimum(x, y),
         "relu_forward": lambda: cpu.relu_forward(x),
         "relu_backward": lambda: cpu.relu_backward(y, x),
         "leaky_relu_forward": lambda: cpu.leaky_relu_forward(x, 0.2),
@@ -377,6 +383,7 @@ def test_no_integer_overflows_not_even_in_a_lane_that_is_not_selected(real: int,
                 for (int sign = -1; sign < 2; sign += 2) {
                     const vec v = vset((real)(sign * x));
                     sink = vsum(vexp(v)) + vsum(vtanh(v)) + vsum(vsigmoid(v)) + vsum(vlog1p(vexp(-vabs(v))));
+                    sink = vsum(vlog(v));
                 }
             return 0 * (sink != 0);
         }
@@ -403,10 +410,10 @@ def cpu_time(call: Callable[[], Any]) -> float:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid"])
+@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid", "log"])
 def test_denormal_numbers_do_not_slow_a_function_down(name: str, dtype: Any) -> None:
     kernel, n = getattr(cpu, name), 20_000
-    ordinary = draw(n, dtype=dtype)
+    ordinary = draw(n, low=0.1 if name == "log" else -3.0, dtype=dtype)
     usual = cpu_time(lambda: kernel(ordinary))
     small = np.full(n, np.finfo(dtype).smallest_subnormal * 99, dtype)
     towards_small = np.full(n, np.log(np.finfo(dtype).tiny) - 3, dtype)  # e^x and sigmoid are denormal there
@@ -532,7 +539,7 @@ def past_bytes() -> int:
 def past_calls(row: Array) -> dict[str, Callable[[Array], Array]]:
     """The kernels that write past the caches, of an array whose last axis is as long as the row"""
     calls: dict[str, Callable[[Array], Array]] = {
-        name: getattr(cpu, name) for name in ("exp", "tanh", "sigmoid", "erf", "relu_forward")
+        name: getattr(cpu, name) for name in ("exp", "tanh", "sigmoid", "erf", "absolute", "relu_forward")
     }
     for name in ("tanh_backward", "sigmoid_backward", "gelu_backward", "add"):
         calls[name] = lambda x, name=name: getattr(cpu, name)(x - 1, x)
@@ -540,6 +547,11 @@ def past_calls(row: Array) -> dict[str, Callable[[Array], Array]]:
         "multiply, a row": lambda x: cpu.multiply(x, row),
         "divide, a column": lambda x: cpu.divide(x, x[..., :1] + 4),
         "subtract, a number": lambda x: cpu.subtract(2.5, x),
+        "maximum, a row": lambda x: cpu.maximum(x, row),
+        "minimum, a number": lambda x: cpu.minimum(0.5, x),
+        "clip": lambda x: cpu.clip(x, -0.5, 1.0),
+        "log": lambda x: cpu.log(x + 4),
+        "sqrt": lambda x: cpu.sqrt(x + 4),
         "where": lambda x: cpu.where(x > 1, x, x - 1),
         "a lookup": lambda x: cpu.embedding_forward(x, np.arange(len(x))),
         "softmax": cpu.softmax_forward,

@@ -32,6 +32,7 @@ BOUNDS = {
 TABLE_BOUND = 1.0  # of tanh in float32 with AVX-512
 MONOTONE = ("exp", "tanh", "sigmoid")
 CELL_BOUND = 2.7  # in csrc/simd.h alone
+LOG_BOUND = 0.9  # in csrc/simd.h alone: CUDA's is CuPy's
 DTYPES = (np.float32, np.float64)
 
 
@@ -278,6 +279,29 @@ def test_erf_of_a_denormal_number_is_as_good(dtype: Any) -> None:
     x = np.arange(1, 100_000).astype(dtype) * np.finfo(dtype).smallest_subnormal
     assert x.dtype == dtype
     assert ulp(md.kernels.cpu.erf(x), true_erf, x).max() <= BOUNDS["erf"][dtype]
+
+
+@pytest.mark.skipif("cpu" not in KERNELS, reason="no compiled kernels")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_log_is_as_good_as_its_source_says(dtype: Any) -> None:
+    """Denormal numbers too, and next to 1, where the result is small; √2 and √½, where the exponent of x changes."""
+    if dtype == np.float64 and np.finfo(np.longdouble).nmant < 63:
+        pytest.skip("no wider type than float64 on this platform to compare with")
+    drawn = md.random.Generator(2).uniform((60_000,), -1.0, 1.0, dtype=np.float64)
+    near = [1 + drawn * width for width in (0.5, 1e-3, 1e-7)] + [root + drawn * 0.01 for root in (2**0.5, 0.5**0.5)]
+    x = np.concatenate([every_exponent(dtype, 300), *(n.astype(dtype) for n in near)])
+    x = np.unique(x[x > 0])
+    y = md.kernels.cpu.log(x)
+    assert ulp(y, np.log, x).max() <= LOG_BOUND
+    np.testing.assert_array_equal(np.signbit(y), x < 1)
+    np.testing.assert_array_equal(md.kernels.cpu.log(x[::997]), y[::997])
+
+
+@pytest.mark.skipif("cpu" not in KERNELS, reason="no compiled kernels")
+def test_log_has_its_largest_error_next_to_a_root_of_one_half_and_never_falls() -> None:
+    x = every_float32(0.7, 0.71)
+    y = md.kernels.cpu.log(x)
+    assert 0.8 < ulp(y, np.log, x).max() <= LOG_BOUND and (y[1:] >= y[:-1]).all()
 
 
 # ---- activations ----------------------------------------------------------------------------

@@ -248,13 +248,22 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "adam_step": [(*weights_and(2, s), 0.01, 0.9, 0.999, 1e-7) for s in STEP_SHAPES],
     "rmsprop_step": [(*weights_and(1, s), 0.01, 0.9, 1e-7) for s in STEP_SHAPES],
     "adagrad_step": [(*weights_and(1, s), 0.01, 1e-7) for s in STEP_SHAPES],
+    "log": [(draw(*s, low=0.1),) for s in SHAPES] + [(draw(40, low=0.5, high=1.5),), (draw(40, low=0.0, high=1e30),)],
+    "sqrt": [(draw(*s, low=0.0),) for s in SHAPES] + [(draw(40, low=0.0, high=1e30),)],
+    "absolute": [(draw(*s),) for s in SHAPES],
+    "clip": [(draw(*s), *bounds) for s in SHAPES for bounds in ((-0.7, 1.1), (-np.inf, 1), (0, 1e300), (1.1, -0.7))],
+    **{
+        kernel: [(draw(*a), draw(*b)) for a, b in BROADCASTS]
+        + [sides for s in SHAPES for sides in ((draw(*s), 0.3), (-1, draw(*s)))]
+        for kernel in ("maximum", "minimum")
+    },
 }  # fmt: skip
 
 # Kernels that move numbers, round each once, or add them in order (of an id's gradients, 127): not a bit may differ.
 EXACT = {
     "relu_forward", "relu_backward", "leaky_relu_forward", "leaky_relu_backward", "embedding_forward",
     "embedding_backward", "random_bits", "dropout", "where", "extreme_forward", "extreme_backward", "add", "subtract",
-    "multiply", "divide",
+    "multiply", "divide", "maximum", "minimum", "sqrt", "absolute", "clip",
 }  # fmt: skip
 
 
@@ -338,6 +347,8 @@ def test_the_same_results_on_arrays_large_enough_for_threads_and_reused_memory(n
     labels = ids(257, 300)
     large = {
         "exp": (a,), "tanh": (a,), "sigmoid": (a,), "erf": (a,), "tanh_backward": (a, b / 2), "add": (a, b),
+        "log": (abs(a) + 0.1,), "sqrt": (abs(a),), "absolute": (a,), "clip": (a, -0.5, 1.0), "maximum": (a, b[0]),
+        "minimum": (0.5, b),
         "sigmoid_backward": (a, b / 4 + 0.5), "subtract": (a, b[0]),
         "multiply": (2.5, b), "divide": (a[:, :1], abs(b) + 1), "relu_forward": (a,), "relu_backward": (a, b),
         "leaky_relu_forward": (a, 0.2), "leaky_relu_backward": (a, b, 0.2), "elu_forward": (a, 0.7, 1.5),
@@ -426,6 +437,39 @@ def test_the_ends_of_the_range(name: str, kernel: str, dtype: Any) -> None:
     np.testing.assert_allclose(y, truth, rtol=4 * np.finfo(dtype).eps, atol=float(np.finfo(dtype).tiny) * 1e-6)
     if kernel == "tanh":
         np.testing.assert_array_equal(np.signbit(y[~np.isnan(y)]), np.signbit(x[~np.isnan(x)]))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ALL)
+def test_roots_logarithms_and_bounds_of_numbers_that_are_not_ordinary(name: str, dtype: Any) -> None:
+    """Nobody is warned of a root of −1, or of the logarithm of 0."""
+    kernels, inf, nan = module(name), np.inf, np.nan
+    x = np.array([-inf, -3e38, -1.0, -1e-40, -0.0, 0.0, 1.0, 4.0, inf, nan] * 5, dtype)
+    for y, truth in (
+        (kernels.log(x), [nan, nan, nan, nan, -inf, -inf, 0, np.log(dtype(4)), inf, nan]),
+        (kernels.sqrt(x), [nan, nan, nan, nan, -0.0, 0, 1, 2, inf, nan]),
+        (kernels.absolute(x), [inf, dtype(3e38), 1, dtype(1e-40), 0, 0, 1, 4, inf, nan]),
+        (kernels.clip(x, -2.0, 3.0), [-2, -2, -1, dtype(-1e-40), -0.0, 0, 1, 3, 3, nan]),
+        (kernels.clip(x, -inf, inf), x[:10]),
+        (kernels.clip(x, 0.5, 1e300), [0.5] * 6 + [1, 4, inf if dtype == np.float32 else 1e300, nan]),
+    ):
+        np.testing.assert_allclose(y, np.array([*truth] * 5, dtype), rtol=np.finfo(dtype).eps, atol=0)
+        there = ~np.isnan(y)
+        np.testing.assert_array_equal(np.signbit(y)[there], np.signbit(np.array([*truth] * 5, dtype))[there])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ALL)
+def test_nan_is_the_larger_and_the_smaller_of_two_wherever_it_stands(name: str, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    for place in range(37):
+        a, b = rng.standard_normal((2, 37)).astype(dtype)
+        a[place] = np.nan
+        for kernel, function in ((module(name).maximum, np.maximum), (module(name).minimum, np.minimum)):
+            for sides in ((a, b), (b, a), (a, 0.5), (-0.5, a), (b, float("nan")), (a, -a), (a, np.inf), (-np.inf, a)):
+                np.testing.assert_array_equal(kernel(*sides), function(*sides))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -649,7 +693,7 @@ def lstm_gradients(dy: Any, dh: Any, dc: Any) -> tuple[Any, ...]:
 
 
 WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
-    *[(k, (a,), TypeError, m) for k in ("exp", "tanh", "sigmoid") for a, m in (
+    *[(k, (a,), TypeError, m) for k in ("exp", "tanh", "sigmoid", "log", "sqrt", "absolute") for a, m in (
         ([1.0], f"{k}: x must be an array, got list"), (np.arange(3), f"{k}: x must be float32 or float64, got int64"),
         (None, f"{k}: x must be an array, got NoneType"), (F.astype(np.float16), "got float16"),
         (F + 1j, "got complex128"), (F.astype(">f8"), "got >f8"))],
@@ -667,6 +711,13 @@ WRONG: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("leaky_relu_backward", (F, F, V), TypeError, "alpha must be a real number, got ndarray"),
     ("elu_forward", (F, None, 1.0), TypeError, "alpha must be a real number, got NoneType"),
     ("elu_backward", (F, F, 1.0, 1j), TypeError, "scale must be a real number, got complex"),
+    ("clip", ([1.0], 0.0, 1.0), TypeError, "clip: x must be an array, got list"),
+    ("clip", (np.arange(3), 0.0, 1.0), TypeError, "clip: x must be float32 or float64, got int64"),
+    ("clip", (F, "0", 1.0), TypeError, "clip: low must be a real number, got str"),
+    ("clip", (F, 0.0, None), TypeError, "clip: high must be a real number, got NoneType"),
+    ("clip", (F, V, 1.0), TypeError, "clip: low must be a real number, got ndarray"),
+    ("clip", (F, float("nan"), 1.0), ValueError, "clip: low must not be NaN"),
+    ("clip", (F, np.float32(0), np.float32("nan")), ValueError, "clip: high must not be NaN"),
     ("where", ([True], V, V), TypeError, "where: condition must be an array, got list"),
     ("where", (V, V, V), TypeError, "where: condition must be bool, got float64"),
     ("where", (V > 0, [1.0], 0.0), TypeError, "where: a must be an array, got list"),

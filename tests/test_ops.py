@@ -323,6 +323,15 @@ def test_clip_by_bounds_that_broadcast_x(kernels: str) -> None:
     np.testing.assert_array_equal(x.grad.numpy(), [2, 1, 0])
 
 
+@pytest.mark.parametrize("bounds", [(np.nan, 1), (0, np.nan), (-np.inf, 1), (0, np.inf), (None, 0.5), (2.0, 1.0)])
+def test_clip_by_bounds_that_bound_little_is_that_of_numpy(bounds: tuple[Any, Any], kernels: str) -> None:
+    for dtype in (np.float16, np.float32, np.float64):
+        x = np.array([-1.5, 0.25, 3.0, np.inf, -np.inf, np.nan] * 4, dtype)
+        y = md.clip(x, *bounds).numpy()
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(y, np.clip(x, *bounds))
+
+
 def test_bounds_of_clip_may_change_after_forward() -> None:
     x, high = md.Tensor([-1.0, 0.5, 2.0], requires_grad=True), np.ones(3, np.float32)
     y = md.clip(x, None, high)

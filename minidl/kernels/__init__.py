@@ -6,9 +6,9 @@ falls back: a kernel that a module lacks is an error, and where no compiler was 
 was installed, or where there is no GPU, `use("cpu")` and `use("cuda")` say so.
 
 Arithmetic comes so often, and with so little to do, that asking would take as long as computing:
-`add`, `subtract`, `multiply` and `divide` stand here, as the module has them that serves NumPy's
-arrays. They take anything that has the operator, and are it for what no C kernel takes: CuPy's
-arrays, and tensors.
+`add`, `subtract`, `multiply`, `divide`, `maximum` and `minimum` stand here, as the module has them
+that serves NumPy's arrays. They take anything that has the operator (or is NumPy's function for),
+and are it for what no C kernel takes: CuPy's arrays, and tensors.
 """
 
 from __future__ import annotations
@@ -43,13 +43,16 @@ add: Callable[[Any, Any], Any]
 subtract: Callable[[Any, Any], Any]
 multiply: Callable[[Any, Any], Any]
 divide: Callable[[Any, Any], Any]
+maximum: Callable[[Any, Any], Any]
+minimum: Callable[[Any, Any], Any]
 
 
 def _select(active: ModuleType, serving: ModuleType) -> None:
     """From now on one module computes with new tensors, and one serves NumPy's arrays."""
-    global _active, _serving, add, subtract, multiply, divide
+    global _active, _serving, add, subtract, multiply, divide, maximum, minimum
     _active, _serving = active, serving
     add, subtract, multiply, divide = serving.add, serving.subtract, serving.multiply, serving.divide
+    maximum, minimum = serving.maximum, serving.minimum
 
 
 # The memory that a kernel makes for an array, which nobody else looks at.

@@ -44,7 +44,7 @@ cdef extern from "dispatch.h" nogil:
     cpdef enum:
         RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU
     enum:
-        ADD, SUBTRACT, MULTIPLY, DIVIDE
+        ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM
         RAISED_WARNING, RAISED_UNDERFLOW
 
     int kernel_exp(int bits, Py_ssize_t n, const void *x, void *y)
@@ -55,6 +55,10 @@ cdef extern from "dispatch.h" nogil:
     int kernel_sigmoid_backward(
         int bits, Py_ssize_t n, const void *dy, Py_ssize_t dy_step, const void *y, void *dx)
     int kernel_erf(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_log(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_sqrt(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_absolute(int bits, Py_ssize_t n, const void *x, void *y)
+    int kernel_clip(int bits, Py_ssize_t n, const void *x, double low, double high, void *y)
     int kernel_activation_forward(
         int bits, Py_ssize_t n, int which, double alpha, double scale, const void *x, void *y)
     int kernel_activation_backward(

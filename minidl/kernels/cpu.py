@@ -133,6 +133,30 @@ def erf(x: Array) -> Array:
     return _map(_cpu.erf, x)
 
 
+def log(x: Array) -> Array:
+    """y = ln x; −∞ at 0, NaN below"""
+    return _map(_cpu.log, x)
+
+
+def sqrt(x: Array) -> Array:
+    """y = √x; NaN below 0"""
+    return _map(_cpu.sqrt, x)
+
+
+def absolute(x: Array) -> Array:
+    """y = |x|"""
+    return _map(_cpu.absolute, x)
+
+
+def clip(x: Array, low: float, high: float) -> Array:
+    """y = min(max(x, low), high)"""
+    y = _cpu.clip(x, low, high)
+    if y is None:
+        bounds = validate.clip(x, low, high)
+        y = _cpu.clip(_dense(x), *bounds)
+    return y
+
+
 def _map(kernel: Callable[[Array], Array], x: Array) -> Array:
     y = kernel(x)
     if y is None:
@@ -174,6 +198,18 @@ def divide(a: Array | float, b: Array | float) -> Array:
     """y = a / b, broadcasting as in NumPy"""
     y = _cpu.divide(a, b)
     return a / b if y is None else y
+
+
+def maximum(a: Array | float, b: Array | float) -> Array:
+    """y = max(a, b), broadcasting as in NumPy; NaN wins"""
+    y = _cpu.maximum(a, b)
+    return np.maximum(a, b) if y is None else y
+
+
+def minimum(a: Array | float, b: Array | float) -> Array:
+    """y = min(a, b), broadcasting as in NumPy; NaN wins"""
+    y = _cpu.minimum(a, b)
+    return np.minimum(a, b) if y is None else y
 
 
 # ---- activations ------------------------------------------------------------------------

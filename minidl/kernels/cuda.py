@@ -350,6 +350,37 @@ def erf(x: Array) -> Array:
     return _map("erf", x)
 
 
+def log(x: Array) -> Array:
+    """y = ln x; −∞ at 0, NaN below. CuPy's, as the next two are"""
+    validate.floats("log", x=x)
+    import cupy
+
+    return cupy.log(x)
+
+
+def sqrt(x: Array) -> Array:
+    """y = √x; NaN below 0"""
+    validate.floats("sqrt", x=x)
+    import cupy
+
+    return cupy.sqrt(x)
+
+
+def absolute(x: Array) -> Array:
+    """y = |x|"""
+    validate.floats("absolute", x=x)
+    import cupy
+
+    return cupy.absolute(x)
+
+
+def clip(x: Array, low: float, high: float) -> Array:
+    """y = min(max(x, low), high)"""
+    low, high = validate.clip(x, low, high)
+    with np.errstate(over="ignore"):  # a bound that is no number of float32
+        return x.clip(x.dtype.type(low), x.dtype.type(high))
+
+
 def _map(kernel: str, x: Array) -> Array:
     y = _empty(x.shape, x.dtype)
     _each("elementary", kernel, _dense(x), y)
@@ -386,6 +417,20 @@ def divide(a: Array | float, b: Array | float) -> Array:
     import cupy
 
     return cupy.divide(a, b)
+
+
+def maximum(a: Array | float, b: Array | float) -> Array:
+    """y = max(a, b), broadcasting as in NumPy; NaN wins"""
+    import cupy
+
+    return cupy.maximum(a, b)
+
+
+def minimum(a: Array | float, b: Array | float) -> Array:
+    """y = min(a, b), broadcasting as in NumPy; NaN wins"""
+    import cupy
+
+    return cupy.minimum(a, b)
 
 
 # ---- activations ------------------------------------------------------------------------

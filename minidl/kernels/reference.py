@@ -69,6 +69,33 @@ def erf(x: Array) -> Array:
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has none, and this one is exact to the last bits
 
 
+def log(x: Array) -> Array:
+    """y = ln x; −∞ at 0, NaN below"""
+    validate.floats("log", x=x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(x)
+
+
+def sqrt(x: Array) -> Array:
+    """y = √x; NaN below 0"""
+    validate.floats("sqrt", x=x)
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(x)
+
+
+def absolute(x: Array) -> Array:
+    """y = |x|"""
+    validate.floats("absolute", x=x)
+    return np.abs(x)
+
+
+def clip(x: Array, low: float, high: float) -> Array:
+    """y = min(max(x, low), high)"""
+    low, high = validate.clip(x, low, high)
+    with np.errstate(over="ignore"):  # a bound that is no number of float32
+        return np.clip(x, x.dtype.type(low), x.dtype.type(high))
+
+
 # ---- arithmetic ------------------------------------------------------------------------
 
 
@@ -90,6 +117,16 @@ def multiply(a: Array | float, b: Array | float) -> Array:
 def divide(a: Array | float, b: Array | float) -> Array:
     """y = a / b, broadcasting as in NumPy"""
     return a / b
+
+
+def maximum(a: Array | float, b: Array | float) -> Array:
+    """y = max(a, b), broadcasting as in NumPy; NaN wins. Of 0 and −0 it may be either."""
+    return np.maximum(a, b)
+
+
+def minimum(a: Array | float, b: Array | float) -> Array:
+    """y = min(a, b), broadcasting as in NumPy; NaN wins. Of 0 and −0 it may be either."""
+    return np.minimum(a, b)
 
 
 # ---- activations ------------------------------------------------------------------------

@@ -134,6 +134,16 @@ def dropout(x: Any, rate: Any, seed: Any, offset: Any) -> tuple[float, int, int]
     return rate, integer("dropout", "seed", seed, WORD), integer("dropout", "offset", offset, WORD)
 
 
+def clip(x: Any, low: Any, high: Any) -> list[float]:
+    """An array of floats and two bounds, which may be infinite but not NaN."""
+    floats("clip", x=x)
+    bounds = numbers("clip", low=low, high=high)
+    for name, bound in zip(("low", "high"), bounds, strict=True):
+        if bound != bound:
+            raise ValueError(f"clip: {name} must not be NaN, which bounds nothing")
+    return bounds
+
+
 def where(condition: Any, a: Any, b: Any) -> None:
     """A condition of booleans, and of its shape two arrays of floats, or one and a Python number."""
     is_array("where", "condition", condition)

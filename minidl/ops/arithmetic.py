@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from numbers import Number
 from typing import Any
 
@@ -167,7 +168,7 @@ class Absolute(Op):
     """y = |x|;  dx = dy sign x, 0 at 0"""
 
     def forward(self, x: Any) -> Any:
-        return np.abs(x)
+        return kernels.of(x).absolute(x) if x.dtype in FLOATS else np.abs(x)
 
     def backward(self, dy: Any) -> Any:
         return dy * np.sign(constant(self.inputs[0]))
@@ -189,14 +190,14 @@ class Maximum(OneOfTwo):
     """y = max(a, b); where both are equal each gets half of the gradient"""
 
     def forward(self, a: Any, b: Any) -> Any:
-        return np.maximum(a, b)
+        return kernels.maximum(a, b)
 
 
 class Minimum(OneOfTwo):
     """y = min(a, b); where both are equal each gets half of the gradient"""
 
     def forward(self, a: Any, b: Any) -> Any:
-        return np.minimum(a, b)
+        return kernels.minimum(a, b)
 
 
 def _bare(x: Any) -> Any:
@@ -248,7 +249,12 @@ class Clip(Op):
 
     def forward(self, x: Any, low: Any, high: Any) -> Any:
         self.low, self.high = low, high
-        return x.copy() if low is None and high is None else x.clip(low, high)  # which CuPy refuses without a bound
+        if low is None and high is None:
+            return x.copy()  # CuPy refuses to clip without a bound
+        if x.dtype in FLOATS and _bounds(low) and _bounds(high):
+            bounds = -math.inf if low is None else float(low), math.inf if high is None else float(high)
+            return kernels.of(x).clip(x, *bounds)
+        return x.clip(low, high)
 
     def backward(self, dy: Any) -> Any:
         x = constant(self.inputs[0])
@@ -256,6 +262,11 @@ class Clip(Op):
             return dy
         inside = (self.low is None or x >= self.low) & (self.high is None or x <= self.high)
         return Where.apply(inside, dy, 0.0)
+
+
+def _bounds(b: Any) -> bool:
+    """Whether the kernel takes it: a number, or none."""
+    return b is None or (type(b) in (float, int) and b == b)
 
 
 class Alias(Op):

@@ -1,4 +1,4 @@
-# a + b, a − b, a b and a / b of what broadcasts. None for what NumPy is to do, or to warn of.
+# a + b, a − b, a b, a / b and the larger and the smaller of a and b, of what broadcasts. None for what NumPy is to do, or to warn of.
 
 cdef enum:
     WALK = 3  # axes of the kernel: those of two arrays come down to so many, or to fewer, nearly always
@@ -126,3 +126,11 @@ def multiply(a, b):
 
 def divide(a, b):
     return combine(DIVIDE, a, b)
+
+
+def maximum(a, b):
+    return combine(MAXIMUM, a, b)
+
+
+def minimum(a, b):
+    return combine(MINIMUM, a, b)

@@ -72,6 +72,32 @@ def erf(x):
     return apply(kernel_erf, x)
 
 
+def log(x):
+    return apply(kernel_log, x)
+
+
+def sqrt(x):
+    return apply(kernel_sqrt, x)
+
+
+def absolute(x):
+    return apply(kernel_absolute, x)
+
+
+def clip(x, low, high):
+    cdef const void *px
+    cdef Py_ssize_t n
+    cdef int bits = dense(x, &px, &n), status
+    if bits == 0 or type(low) is not float or type(high) is not float or low != low or high != high:
+        return None
+    cdef double least = low, most = high
+    cdef ndarray y = like(x)
+    with nogil:
+        status = kernel_clip(bits, n, px, least, most, PyArray_DATA(y))
+    check(status)
+    return y
+
+
 cdef int check_activation(int which) except -1:
     if not RELU <= which <= GELU:
         raise ValueError(f"there is no activation {which}")
