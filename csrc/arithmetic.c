@@ -1,5 +1,6 @@
-/* a + b, a - b, a b, a / b and the larger and the smaller of a and b, of arrays that broadcast: y (three sizes) is dense, and along each of its axes an operand
-   has a step from number to number, which is 0 where the operand is broadcast, and along the last axis else 1.
+/* a + b, a - b, a b, a / b and the larger and the smaller of a and b, of arrays that broadcast: y (three sizes) is
+   dense, and along each of its axes an operand has a step from number to number, which is 0 where the operand is
+   broadcast, and along the last axis else 1.
 
    What NumPy warns of is left to it: a number that is invalid, infinite by overflow or by a division by zero, or too
    small raises a flag of the processor, the kernel passes on that it did, and its caller comes to NumPy with the same

@@ -766,7 +766,8 @@ INLINE vec vlog(vec x)
     const vec normal = vset(IF32(0x1p-126f, 0x1p-1022)), infinite = vset((real)INFINITY), zero = vset(0);
     if (!vany(vless(vselect(vless(x, infinite), x, zero), normal)))
         return vlog_scaled(x, zero);
-    const vec size = vabs(x), least = vset(IF32(0x1p23f, 0x1p52)), units = vfrom_bits(vbits(least) + vbits(size)) - least;
+    const vec size = vabs(x), least = vset(IF32(0x1p23f, 0x1p52));
+    const vec units = vfrom_bits(vbits(least) + vbits(size)) - least;
     const vmask denormal = vless(size, normal);
     const vec whole = vselect(denormal, units, size);
     vec y = vlog_scaled(whole, vselect(denormal, vset(IF32(-149, -1074)), zero));

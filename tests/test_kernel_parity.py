@@ -445,18 +445,31 @@ def test_the_ends_of_the_range(name: str, kernel: str, dtype: Any) -> None:
 def test_roots_logarithms_and_bounds_of_numbers_that_are_not_ordinary(name: str, dtype: Any) -> None:
     """Nobody is warned of a root of −1, or of the logarithm of 0."""
     kernels, inf, nan = module(name), np.inf, np.nan
-    x = np.array([-inf, -3e38, -1.0, -1e-40, -0.0, 0.0, 1.0, 4.0, inf, nan] * 5, dtype)
+    x = np.array([-inf, -3e38, -1.0, -0.0, 0.0, 1.0, 4.0, inf, nan] * 5, dtype)
     for y, truth in (
-        (kernels.log(x), [nan, nan, nan, nan, -inf, -inf, 0, np.log(dtype(4)), inf, nan]),
-        (kernels.sqrt(x), [nan, nan, nan, nan, -0.0, 0, 1, 2, inf, nan]),
-        (kernels.absolute(x), [inf, dtype(3e38), 1, dtype(1e-40), 0, 0, 1, 4, inf, nan]),
-        (kernels.clip(x, -2.0, 3.0), [-2, -2, -1, dtype(-1e-40), -0.0, 0, 1, 3, 3, nan]),
-        (kernels.clip(x, -inf, inf), x[:10]),
-        (kernels.clip(x, 0.5, 1e300), [0.5] * 6 + [1, 4, inf if dtype == np.float32 else 1e300, nan]),
+        (kernels.log(x), [nan, nan, nan, -inf, -inf, 0, np.log(dtype(4)), inf, nan]),
+        (kernels.sqrt(x), [nan, nan, nan, -0.0, 0, 1, 2, inf, nan]),
+        (kernels.absolute(x), [inf, dtype(3e38), 1, 0, 0, 1, 4, inf, nan]),
+        (kernels.clip(x, -2.0, 3.0), [-2, -2, -1, -0.0, 0, 1, 3, 3, nan]),
+        (kernels.clip(x, -inf, inf), x[:9]),
+        (kernels.clip(x, 0.5, 1e300), [0.5] * 5 + [1, 4, inf if dtype == np.float32 else 1e300, nan]),
     ):
         np.testing.assert_allclose(y, np.array([*truth] * 5, dtype), rtol=np.finfo(dtype).eps, atol=0)
         there = ~np.isnan(y)
         np.testing.assert_array_equal(np.signbit(y)[there], np.signbit(np.array([*truth] * 5, dtype))[there])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", KERNELS)
+def test_roots_logarithms_and_bounds_of_denormal_numbers(name: str, dtype: Any) -> None:
+    kernels, least = module(name), np.finfo(dtype).smallest_subnormal
+    x = np.arange(1, 40).astype(dtype) * least
+    np.testing.assert_array_equal(kernels.sqrt(x), np.sqrt(x))
+    np.testing.assert_array_equal(kernels.absolute(-x), x)
+    np.testing.assert_array_equal(kernels.clip(x, float(3 * least), 1.0), np.maximum(x, 3 * least))
+    np.testing.assert_array_equal(kernels.minimum(x, 3 * least), np.minimum(x, 3 * least))
+    np.testing.assert_allclose(kernels.log(x), np.log(x.astype(np.longdouble)), rtol=np.finfo(dtype).eps)
+    assert np.isnan(kernels.log(-x)).all() and np.isnan(kernels.sqrt(-x)).all()
 
 
 @pytest.mark.filterwarnings("error")

@@ -351,7 +351,7 @@ def erf(x: Array) -> Array:
 
 
 def log(x: Array) -> Array:
-    """y = ln x; −∞ at 0, NaN below. CuPy's, as the next two are"""
+    """y = ln x; −∞ at 0, NaN below. CuPy's own, as sqrt, absolute and clip are."""
     validate.floats("log", x=x)
     import cupy
 
