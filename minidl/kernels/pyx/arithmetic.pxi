@@ -1,4 +1,5 @@
-# a + b, a − b, a b, a / b and the larger and the smaller of a and b, of what broadcasts. None for what NumPy is to do, or to warn of.
+# a + b, a − b, a b, a / b and the larger and the smaller of a and b, of what broadcasts. None for what NumPy is to do,
+# or to warn of.
 
 cdef enum:
     WALK = 3  # axes of the kernel: those of two arrays come down to so many, or to fewer, nearly always
