@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 from benchmarks import cost_model, machine
 from benchmarks.process import Field, check_agreement, race
@@ -38,7 +39,7 @@ def run(setting: Setting) -> Result:
         distance = machine.Distance(setting.isa, threads)
         with Field(setting.peers(ABLE), threads) as contestants:
             for cell in cells:
-                arguments = dict(zip(("batch", "time", "features", "units"), cell, strict=True))
+                arguments: dict[str, Any] = dict(zip(("batch", "time", "features", "units"), cell, strict=True))
                 for what in ("train", "infer"):
                     check_agreement(contestants, f"lstm_{what}", steps=1, **arguments)
                     distance.measure()

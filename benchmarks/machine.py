@@ -14,8 +14,6 @@ import numpy as np
 
 from benchmarks import native
 
-Ceilings = dict[str, float]
-
 COPY_BYTES = 1 << 28  # far more than any cache holds
 LINE = 16  # numbers in a line of the cache, at which the part of each thread begins
 
@@ -55,33 +53,38 @@ def fma_ceiling(isa: str, threads: int) -> float:
     return threads * operations / seconds / 1e9
 
 
-def memory_ceilings(isa: str, threads: int) -> Ceilings:
-    """GB/s of four ways to go through memory, best of fifteen tries.
+class Memory:
+    """GB/s of four ways to go through memory, best of three tries.
 
     "scale" reads one array and writes another, "update" writes where it reads, "read" writes nothing and "fill" reads
     nothing. Bytes are those that the program names. "scale" and "fill" write past the caches, as minidl's kernels do
     with large arrays; a library that does not fetches each line that it writes, which counts for nothing here.
     """
-    from minidl import kernels
 
-    library = native.load("ceiling", isa)
-    library.ceiling_read.restype = ctypes.c_double
-    x, y = (kernels.empty((COPY_BYTES // 4,), np.dtype(np.float32)) for _ in range(2))
-    x.fill(1)
-    y.fill(1)
-    n = x.size // threads // LINE * LINE
+    WAYS = {"scale": 8, "update": 8, "read": 4, "fill": 4}  # bytes for each number
 
-    def pointer(array: np.ndarray[Any, Any], part: int) -> Any:
-        return ctypes.c_void_p(array.ctypes.data + 4 * n * part)
+    def __init__(self, isa: str, threads: int) -> None:
+        from minidl import kernels
 
-    size, whole = ctypes.c_ssize_t(n), ctypes.c_ssize_t(threads * n)
-    work: dict[str, tuple[Callable[[int], Any], int]] = {
-        "scale": (lambda part: library.ceiling_scale(size, whole, pointer(x, part), pointer(y, part)), 8 * n),
-        "update": (lambda part: library.ceiling_update(size, pointer(y, part)), 8 * n),
-        "read": (lambda part: library.ceiling_read(size, pointer(x, part)), 4 * n),
-        "fill": (lambda part: library.ceiling_fill(size, whole, pointer(y, part)), 4 * n),
-    }
-    return {name: threads * amount / _best(body, threads) / 1e9 for name, (body, amount) in work.items()}
+        self._library = native.load("ceiling", isa)
+        self._library.ceiling_read.restype = ctypes.c_double
+        self._threads = threads
+        self._x, self._y = (kernels.empty((COPY_BYTES // 4,), np.dtype(np.float32)) for _ in range(2))
+        self._n = self._x.size // threads // LINE * LINE
+        self._x.fill(1)
+        self._y.fill(1)
+
+    def measure(self, way: str) -> float:
+        kernel = getattr(self._library, f"ceiling_{way}")
+        size, whole = ctypes.c_ssize_t(self._n), ctypes.c_ssize_t(self._threads * self._n)
+
+        def body(part: int) -> None:
+            x, y = (ctypes.c_void_p(array.ctypes.data + 4 * self._n * part) for array in (self._x, self._y))
+            kernel(
+                *{"scale": (size, whole, x, y), "update": (size, y), "read": (size, x), "fill": (size, whole, y)}[way]
+            )
+
+        return self._threads * self._n * self.WAYS[way] / _best(body, self._threads, tries=3) / 1e9
 
 
 def _best(body: Callable[[int], Any], threads: int, tries: int = 15) -> float:

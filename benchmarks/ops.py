@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from statistics import geometric_mean
+from typing import Any
 
 from benchmarks import machine
 from benchmarks.process import Field, check_agreement, race
@@ -30,7 +32,7 @@ class Case:
 
     text: str
     task: str
-    arguments: dict[str, int]
+    arguments: dict[str, Any]
     amount: float = 0  # operations of a product, bytes of the others
     ceiling: str | None = None  # "fma", or one of the memory's
 
@@ -83,30 +85,32 @@ def run(setting: Setting) -> Result:
     result.notes.append(f"Measured ceiling on {machine.in_words(threads)}: {fma:.0f} GFLOP/s.")
     cases = setting.pick(list(products()), list(products())[:4])
     cases += [case for n in setting.pick(SIZES, SIZES[:2]) for case in passes(n)]
-    distance, memory = machine.Distance(setting.isa, threads), []
+    distance = machine.Distance(setting.isa, threads)
+    memory = machine.Memory(setting.isa, threads)
+    ceilings: dict[str, list[float]] = {way: [] for way in memory.WAYS}
     with Field(setting.peers(ABLE), threads) as contestants:
         for case in cases:
             distance.measure()
             if case.task != "dropout":  # nobody else can draw the same numbers
                 check_agreement(contestants, case.task, steps=1, **case.arguments)
-            most = {"fma": fma}
-            if case.from_memory:  # which is nearer now than then, where the host moves the cores
-                most = machine.memory_ceilings(setting.isa, threads)
-                memory.append(most)
-            timings = race(contestants, case.task, setting.rounds, **case.arguments)
-            result.add_race(case.text, timings, case.amount, most[case.ceiling] if case.ceiling else None)
-    result.notes += distance.notes() + _notes(memory)
+            now: list[float] = []  # the host moves the cores, and the memory is near or far then
+            measure = partial(_measure, memory, str(case.ceiling), now) if case.from_memory else None
+            timings = race(contestants, case.task, setting.rounds, measure, **case.arguments)
+            result.add_race(case.text, timings, case.amount, now or (fma if case.ceiling else None))
+            if case.from_memory:
+                ceilings[str(case.ceiling)] += now
+    result.notes += distance.notes() + _notes(ceilings)
     _aim(result, cases, 1.5 if setting.isa == "x86-64-v4" else 1.0)
     return result
 
 
-def _notes(memory: list[machine.Ceilings]) -> list[str]:
-    if not memory:
-        return []
-    ways = ", ".join(
-        f"{way} {min(m[way] for m in memory):.0f} to {max(m[way] for m in memory):.0f}" for way in memory[0]
-    )
-    return [f"Measured ceilings of memory in GB/s, before each race that goes there: {ways}."]
+def _measure(memory: machine.Memory, way: str, values: list[float]) -> None:
+    values.append(memory.measure(way))
+
+
+def _notes(ceilings: dict[str, list[float]]) -> list[str]:
+    ways = ", ".join(f"{way} {min(values):.0f} to {max(values):.0f}" for way, values in ceilings.items() if values)
+    return [f"Measured ceilings of memory in GB/s, before each round that goes there: {ways}."] if ways else []
 
 
 def _aim(result: Result, cases: list[Case], mean: float) -> None:

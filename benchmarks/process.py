@@ -202,15 +202,26 @@ def _leave_out(name: str, error: Exception) -> None:
         raise error
 
 
-def race(contestants: Mapping[str, Contestant], task: str, rounds: int, **arguments: Any) -> dict[str, Timing]:
+def race(
+    contestants: Mapping[str, Contestant],
+    task: str,
+    rounds: int,
+    before_round: Callable[[], object] | None = None,
+    **arguments: Any,
+) -> dict[str, Timing]:
     """Time one task in rounds of turns. A contestant that refuses the task is left out."""
-    timings = run_race(contestants, task, arguments, Pace(rounds), _leave_out)
+    timings = run_race(contestants, task, arguments, Pace(rounds), _leave_out, before_round)
     print("measured:", task, *(f"{name} {value}" for name, value in arguments.items()), file=sys.stderr, flush=True)
     return timings
 
 
 def run_race(
-    contestants: Mapping[str, Contestant], task: str, arguments: Mapping[str, Any], pace: Pace, failed: Failed
+    contestants: Mapping[str, Contestant],
+    task: str,
+    arguments: Mapping[str, Any],
+    pace: Pace,
+    failed: Failed,
+    before_round: Callable[[], object] | None = None,
 ) -> dict[str, Timing]:
     """The same at any pace. Who cannot go on is left out, and `failed` told why."""
     timings, steps = {}, {}
@@ -223,6 +234,8 @@ def run_race(
         except (RefusedError, EndedError) as error:
             failed(name, error)
     for _ in range(pace.rounds):
+        if before_round:
+            before_round()
         for name in list(timings):
             try:
                 times = contestants[name].ask(run=steps[name], calls=pace.calls)

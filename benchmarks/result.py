@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import geometric_mean
+from statistics import geometric_mean, median
 from types import MappingProxyType
 from typing import Any
 
@@ -85,17 +85,18 @@ class Result:
         case: str,
         timings: Mapping[str, Timing],
         amount: float = 0.0,
-        ceiling: float | None = None,
+        ceiling: float | Sequence[float] | None = None,
         against: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """The rows of a race over `amount` operations or bytes; the machine can do `ceiling` · 10⁹ a second.
+        """The rows of a race over `amount` operations or bytes; the machine can do `ceiling` · 10⁹ a second, at all
+        times or in each round.
 
         `against` names which minidl a contestant is compared with, where it is another than usual.
         """
         for name, timing in timings.items():
             rival = against.get(name, OURS)
             rate = amount / timing.median / 1e9 if amount else None
-            share = rate / ceiling if rate is not None and ceiling is not None else None
+            share = _share(amount, timing, ceiling) if amount and ceiling else None
             low, high = timing.spread
             theirs = None if name == rival or rival not in timings else ratio(timings[rival], timing)
             self.rows.append(
@@ -174,3 +175,10 @@ def _quantity(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:.3g} s"
     return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
+
+
+def _share(amount: float, timing: Timing, ceiling: float | Sequence[float]) -> float:
+    """Of the ceiling, round by round where it was measured so, the median."""
+    if isinstance(ceiling, float):
+        return amount / timing.median / 1e9 / ceiling
+    return median(amount / seconds / 1e9 / most for seconds, most in zip(timing.rounds, ceiling, strict=True))

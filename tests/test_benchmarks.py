@@ -218,9 +218,9 @@ def test_every_stage_computes_the_lstm_of_the_reference(name: str, isa: str) -> 
 def test_a_machine_can_do_something(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "COPY_BYTES", 1 << 20)
     for threads in (1, 2):
-        ceilings = machine.memory_ceilings(ISAS[-1], threads)
-        assert ceilings.keys() == {"scale", "update", "read", "fill"}
-        assert all(0.01 < value < 1e6 for value in (machine.fma_ceiling(ISAS[-1], threads), *ceilings.values()))
+        memory = machine.Memory(ISAS[-1], threads)
+        for value in (machine.fma_ceiling(ISAS[-1], threads), *map(memory.measure, memory.WAYS)):
+            assert 0.01 < value < 1e6
 
 
 @pytest.mark.skipif(
@@ -284,8 +284,9 @@ def test_contestants_that_compute_different_numbers_are_not_timed() -> None:
 
 
 def test_a_contestant_that_refuses_a_task_is_left_out() -> None:
-    timings = race({"a": Fake(), "b": Refusing()}, "task", rounds=2)
-    assert list(timings) == ["a"]
+    begun: list[int] = []
+    timings = race({"a": Fake(), "b": Refusing()}, "task", rounds=2, before_round=lambda: begun.append(1))
+    assert list(timings) == ["a"] and len(begun) == 2
     assert timings["a"].rounds == [1.0, 1.0]
 
 
@@ -404,6 +405,12 @@ def result() -> Result:
     result = Result("name", "A title", {"processor": "one", "cores": 2}, {"minidl": "minidl 0", "other": "other 1"})
     result.add_race("case", {"minidl": Timing([2.0, 4.0, 3.0]), "other": Timing([4.0, 8.0, 6.0])}, 6e9, ceiling=4.0)
     return result
+
+
+def test_a_share_is_that_of_the_ceiling_in_its_round(result: Result) -> None:
+    timings = {"minidl": Timing([1.0, 2.0, 4.0]), "other": Timing([2.0, 2.0, 2.0])}
+    result.add_race("far", timings, 8e9, ceiling=[16.0, 4.0, 4.0])
+    assert [row.share for row in result.rows[-2:]] == [0.5, 1.0]
 
 
 def test_a_row_has_rate_share_and_ratio(result: Result) -> None:
