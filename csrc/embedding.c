@@ -65,7 +65,7 @@ static void scatter_parts(void *context, ptrdiff_t begin, ptrdiff_t end)
         return;
     }
     const uint64_t low = (uint64_t)job.first[begin], span = (uint64_t)job.first[end] - low;
-    ptrdiff_t own[BLOCK + 1];
+    ptrdiff_t own[BLOCK];
     for (ptrdiff_t start = 0; start < job.n; start += BLOCK) {
         ptrdiff_t count = 0;
         for (ptrdiff_t row = start; row < min_of(start + BLOCK, job.n); row++) {

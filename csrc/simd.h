@@ -554,7 +554,7 @@ INLINE vec vexp(vec x)
     return y;
 }
 
-/* e^x for x <= 0 as exactly, and 0 where that is below the normal numbers */
+/* e^x for x <= 0, no less exact, but 0 where that is below the normal numbers */
 INLINE vec vexp_below_0(vec x)
 {
     ivec n;
