@@ -449,6 +449,12 @@ def test_a_power_is_that_of_numpy_at_every_base(b: float, dtype: Any) -> None:
     np.testing.assert_array_equal(np.signbit(y[known]), np.signbit(expected[known]))
 
 
+@pytest.mark.parametrize("b", [-3, -2, -1, 2, 3, 4, 5, 6, 7, 8, 3.0, -2.0])
+def test_a_power_has_a_first_and_a_second_derivative(b: float) -> None:
+    x = [np.array([-1.3, 0.7, 1.6])]
+    assert md.gradcheck(lambda t: t**b, x) and md.gradgradcheck(lambda t: t**b, x)
+
+
 def test_the_slope_of_a_power_in_its_exponent_where_that_is_0() -> None:
     x, p = md.Tensor([2.0, 3.0, 4.0], requires_grad=True), md.Tensor([0.0, 1.0, 0.0], requires_grad=True)
     (dx,) = md.gradients(md.power(x, p).sum(), [x], create_graph=True)

@@ -36,8 +36,7 @@ class Activation(Op):
 
     def forward(self, x: Any, numbers: tuple[float, ...] = ()) -> Any:
         self.numbers = numbers
-        kernel = getattr(kernels.of(x), f"{self.kernel}_forward")
-        return kernel(x, *numbers) if numbers else kernel(x)
+        return getattr(kernels.of(x), f"{self.kernel}_forward")(x, *numbers)
 
 
 class Smooth(Activation):

@@ -155,11 +155,13 @@ class Power(Op):
 
 def _raised(a: Any, b: Any) -> Any:
     """aᵇ. NumPy takes a hundred times as long where a number is negative as where none is, so none is shown to it."""
-    if type(b) not in (int, float) or b % 1 != 0 or b in (-1, 0, 1) or a.dtype not in FLOATS:
+    if isinstance(a, Tensor) or type(b) not in (int, float) or b % 1 != 0 or b in (-1, 0, 1) or a.dtype not in FLOATS:
         return a**b
     if b in (2, 3, 4):
         square = kernels.multiply(a, a)
         return square if b == 2 else kernels.multiply(square, a if b == 3 else square)
+    if devices.on_gpu(a):
+        return a**b
     size = abs(a) ** b
     return np.copysign(size, a) if b % 2 else size
 
