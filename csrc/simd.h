@@ -729,16 +729,6 @@ INLINE vec vlog1p(vec e)
     return vfma(square * s, p, s + s);
 }
 
-/* log x = n ln 2 + log m with 1 <= m < 2, for x >= 1, to 2 ulp */
-INLINE vec vlog_above_1(vec x)
-{
-    const vec one = vset(1), least = vset(IF32(0x1p23f, 0x1p52));
-    const ivec above = vbits(x) - vbits(one), n = above >> MANTISSA;
-    const vec whole = vfrom_bits(vbits(least) + n) - least, m = vfrom_bits(vbits(x) - (n << MANTISSA));
-    const vec log_m = vfma(x, vset(0), vlog1p(m - 1)); /* NaN for NaN, whose bits say nothing */
-    return vfma(whole, vset(LN2_HIGH), vfma(whole, vset(LN2_LOW), log_m));
-}
-
 /* log x + scale ln 2 = n ln 2 + log m with sqrt(1/2) <= m < sqrt(2), for normal x > 0 and an integer scale. With
    f = m - 1 and s = f / (2 + f), log m = 2 atanh(s) = f - f^2/2 + s (f^2/2 + s^2 P(s^2)), whose first terms are nearly
    exact. P is a minimax fit of (2 atanh(s) - 2 s) / s^3. */

@@ -50,7 +50,7 @@ INLINE void rows_exp(const int ahead, ptrdiff_t rows, ptrdiff_t classes, const r
 
 INLINE void rows_log(ptrdiff_t rows, const real *sum, real *log_sum)
 {
-    FOR_VECTORS(0, rows, vstore_n(log_sum + i, vlog_above_1(vload_or(sum + i, n, vset(1))), n););
+    FOR_VECTORS(0, rows, vstore_n(log_sum + i, vlog(vload_or(sum + i, n, vset(1))), n););
 }
 
 /* Whether rows of y are written past the caches */
