@@ -61,7 +61,7 @@ typedef struct {
     int by_units;                      /* each thread has some units of all rows, not all units of some rows */
     ptrdiff_t parts;                   /* of the rows, of which a thread has some */
     ptrdiff_t begin, end;              /* the steps of this chunk */
-    Meeting *meeting;                  /* of those who share its units, */
+    const Meeting *meeting;            /* of those who share its units, */
     const Share *shares;               /* and what each of them has */
 } Sequence;
 
@@ -132,7 +132,7 @@ static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
                             : batch < READ_MORE_ROWS * threads     ? STEP_BYTES
                             : batch < 2 * READ_MORE_ROWS * threads ? STEP_BYTES * 4
                                                                    : STEP_BYTES * 8;
-    return MEETINGS && units >= threads * SLIVER && work > STEP_WORK &&
+    return units >= threads * SLIVER && work > STEP_WORK &&
            (batch < 2 * threads || recurrent_bytes(units) > bytes);
 }
 
@@ -140,14 +140,14 @@ static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
 static void for_units(Sequence *s, ptrdiff_t grain, range_fn body, void *context)
 {
     const ptrdiff_t grains = (s->units + grain - 1) / grain, parts = min_of(parallel_free_threads(), grains);
-    Counter begun[PARALLEL_MAX];
+    Counter begun[PARALLEL_MAX], done[PARALLEL_MAX];
     Share shares[PARALLEL_MAX];
     for (ptrdiff_t part = 0; part < parts; part++) {
-        begun[part].count = 0;
+        begun[part].count = done[part].count = 0;
         shares[part] = (Share){0, s->batch, grains * part / parts * grain,
                                min_of(s->units, grains * (part + 1) / parts * grain)};
     }
-    Meeting meeting = {.parts = parts, .begun = begun};
+    const Meeting meeting = {parts, begun, done};
     s->meeting = &meeting;
     s->shares = shares;
     parallel_for(parts, 1, body, context);
@@ -461,7 +461,7 @@ static void forward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
     const Share share = share_of(&f->s, begin, end);
     const unsigned before = denormals_flush();
     if (f->s.by_units)
-        take_turns(f->s.meeting, begin, end, f->s.end - f->s.begin, forward_turn, f);
+        take_turns(f->s.meeting, begin, end, (int)(f->s.end - f->s.begin), forward_turn, f);
     else
         for (ptrdiff_t step = f->s.begin; step < f->s.end; step++)
             forward_step(f, &share, step);
@@ -686,7 +686,7 @@ static void backward_steps(void *context, ptrdiff_t begin, ptrdiff_t end)
     const ptrdiff_t turns = b->s.end - b->s.begin + 1;
     const unsigned before = denormals_flush();
     if (b->s.by_units)
-        take_turns(b->s.meeting, begin, end, turns, backward_turn, b);
+        take_turns(b->s.meeting, begin, end, (int)turns, backward_turn, b);
     else
         for (ptrdiff_t turn = 0; turn < turns; turn++)
             backward_step(b, &share, turn);

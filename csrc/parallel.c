@@ -1,7 +1,7 @@
-/* One job at a time, cut into as many parts as there are threads. Part 0 runs in the calling thread, the
-   others in workers that wait for the job's number to change: in a loop at first, because the next kernel
-   usually comes within microseconds, then asleep. What a worker has not begun when part 0 is done, because
-   it was asleep or its processor is busy with something else, the calling thread does itself. */
+/* One job at a time, cut into as many parts as there are threads. Part 0 runs in the calling thread, each other in a
+   worker that waits for it at a place of its own: in a loop at first, because the next kernel usually comes within
+   microseconds, then asleep. What a worker has not begun when part 0 is done, because it was asleep or its processor is
+   busy with something else, the calling thread does itself. */
 
 #include "parallel.h"
 
@@ -9,17 +9,8 @@
 
 #include "threads.h"
 
-#if defined(__GNUC__)
 #define SPINS 1000      /* turns of a loop, some tens of microseconds, */
 #define PATIENCE 450000 /* and nanoseconds in which whoever else wants the processor gets it, before a thread sleeps */
-#define LOAD(variable) __atomic_load_n(&(variable), __ATOMIC_ACQUIRE)
-#define STORE(variable, value) __atomic_store_n(&(variable), value, __ATOMIC_RELEASE)
-#else
-#define SPINS 0
-#define PATIENCE 0
-#define LOAD(variable) (variable)
-#define STORE(variable, value) ((variable) = (value))
-#endif
 
 #if defined(__x86_64__) || defined(__i386__)
 #define PAUSE() __builtin_ia32_pause()
@@ -36,17 +27,21 @@ typedef struct {
     int parts;
 } Job;
 
-/* Everything is written under the mutex; `number`, `unfinished` and `begun` are also read without it by who waits. */
+/* Where a worker waits, with all that it needs to begin on one line of the cache, which takes long from core to core. */
+enum { IDLE, ASLEEP, OPEN, TAKEN, AWAITED };
+typedef struct {
+    _Alignas(64) Job job; /* changed where the state is IDLE or ASLEEP alone */
+    Atomic state;         /* of its part: OPEN, TAKEN by the worker or by the caller, AWAITED if the caller sleeps */
+} Place;
+
+/* What else there is, under the mutex */
 typedef struct {
     Mutex mutex;
     Condition started, finished;
-    Job job;
-    unsigned number;              /* of the current job */
-    unsigned begun[PARALLEL_MAX]; /* the last job of which each part was begun */
-    int unfinished;               /* parts of the current job that have not ended, other than part 0 */
     int busy;
     int workers;
     int threads;
+    Place places[PARALLEL_MAX]; /* of the parts; the first is nobody's */
 } Pool;
 
 /* How long a thread has waited */
@@ -81,39 +76,39 @@ static void run_part(const Job *job, int part)
     job->body(job->context, begin, end);
 }
 
-/* Whether the part of the current job is still to be done, by whoever asks; under the mutex. */
-static int begin_part(int part)
+/* Whether the part is still to be done, by whoever asks. */
+static int take(Place *place) { return atomic_get(&place->state) == OPEN && atomic_swap_if(&place->state, OPEN, TAKEN); }
+
+static void do_part(Place *place, int part)
 {
-    const int is_left = part < pool.job.parts && pool.begun[part] != pool.number;
-    STORE(pool.begun[part], pool.number);
-    return is_left;
+    run_part(&place->job, part);
+    if (atomic_swap(&place->state, IDLE) == AWAITED) {
+        mutex_lock(&pool.mutex);
+        condition_signal_all(&pool.finished);
+        mutex_unlock(&pool.mutex);
+    }
 }
 
-static void finish_part(void)
+/* Sleep while the place is in a state, if it is in the one before. */
+static void sleep_while(Place *place, int before, int state, Condition *condition)
 {
     mutex_lock(&pool.mutex);
-    STORE(pool.unfinished, pool.unfinished - 1);
-    if (!pool.unfinished)
-        condition_signal_all(&pool.finished);
+    if (atomic_swap_if(&place->state, before, state))
+        while (atomic_get(&place->state) == state)
+            condition_wait(condition, &pool.mutex);
     mutex_unlock(&pool.mutex);
 }
 
-static void work(int part, unsigned seen)
+static void work(int part)
 {
+    Place *place = &pool.places[part];
     for (;;) {
-        for (Wait wait = {0}; waits_on(&wait) && LOAD(pool.number) == seen;)
+        for (Wait wait = {0}; atomic_get(&place->state) != OPEN && waits_on(&wait);)
             ;
-        mutex_lock(&pool.mutex);
-        while (pool.number == seen)
-            condition_wait(&pool.started, &pool.mutex);
-        seen = pool.number;
-        const Job job = pool.job;
-        const int is_left = begin_part(part);
-        mutex_unlock(&pool.mutex);
-        if (is_left) {
-            run_part(&job, part);
-            finish_part();
-        }
+        if (atomic_get(&place->state) == IDLE)
+            sleep_while(place, IDLE, ASLEEP, &pool.started);
+        if (take(place))
+            do_part(place, part);
     }
 }
 
@@ -123,7 +118,7 @@ static void work(int part, unsigned seen)
 
 static DWORD WINAPI worker(void *part)
 {
-    work((int)(intptr_t)part, 0);
+    work((int)(intptr_t)part);
     return 0;
 }
 
@@ -141,7 +136,7 @@ static int start_worker(int part)
 
 static void *worker(void *part)
 {
-    work((int)(intptr_t)part, 0);
+    work((int)(intptr_t)part);
     return NULL;
 }
 
@@ -175,8 +170,7 @@ static int start_worker(int part)
 
 /* ---- the calling thread -------------------------------------------------------------------------- */
 
-/* Take the pool for a job of up to `wanted` parts, and give how many it can have: 1 is no pool at all.
-   A new worker's part is beyond the parts of every job before it, so it waits for one of its own. */
+/* Take the pool for a job of up to `wanted` parts, and give how many it can have: 1 is no pool at all. */
 static int claim(ptrdiff_t wanted)
 {
     mutex_lock(&pool.mutex);
@@ -193,41 +187,41 @@ static int claim(ptrdiff_t wanted)
     return parts;
 }
 
-static void publish(const Job *job)
+static void release(void)
 {
     mutex_lock(&pool.mutex);
-    pool.job = *job;
-    pool.unfinished = job->parts - 1;
-    STORE(pool.number, pool.number + 1);
-    condition_signal_all(&pool.started);
+    pool.busy = 0;
     mutex_unlock(&pool.mutex);
 }
 
-/* The parts that no worker has begun. It is asked without the mutex first, which workers need to finish theirs. */
-static void take_over(const Job *job)
+static void publish(const Job *job)
 {
-    for (int part = 1; part < job->parts; part++) {
-        if (LOAD(pool.begun[part]) == pool.number)
-            continue;
+    int asleep = 0;
+    for (int part = 1; part < job->parts; part++)
+        pool.places[part].job = *job;
+    for (int part = 1; part < job->parts; part++)
+        asleep |= atomic_swap(&pool.places[part].state, OPEN) == ASLEEP;
+    if (asleep) {
         mutex_lock(&pool.mutex);
-        const int is_left = begin_part(part);
+        condition_signal_all(&pool.started);
         mutex_unlock(&pool.mutex);
-        if (is_left) {
-            run_part(job, part);
-            finish_part();
-        }
     }
 }
 
-static void wait_and_release(void)
+/* Do the parts that no worker has begun, and wait for the others. */
+static void complete(const Job *job)
 {
-    for (Wait wait = {0}; waits_on(&wait) && LOAD(pool.unfinished);)
-        ;
-    mutex_lock(&pool.mutex);
-    while (pool.unfinished)
-        condition_wait(&pool.finished, &pool.mutex);
-    pool.busy = 0;
-    mutex_unlock(&pool.mutex);
+    for (int part = 1; part < job->parts; part++)
+        if (take(&pool.places[part])) {
+            do_part(&pool.places[part], part);
+        }
+    for (int part = 1; part < job->parts; part++) {
+        Place *place = &pool.places[part];
+        for (Wait wait = {0}; atomic_get(&place->state) == TAKEN && waits_on(&wait);)
+            ;
+        if (atomic_get(&place->state) == TAKEN)
+            sleep_while(place, TAKEN, AWAITED, &pool.finished);
+    }
 }
 
 void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context)
@@ -242,8 +236,8 @@ void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context
     Job job = {body, context, count, grain, parts};
     publish(&job);
     run_part(&job, 0);
-    take_over(&job);
-    wait_and_release();
+    complete(&job);
+    release();
 }
 
 void parallel_set_threads(int threads)

@@ -1,8 +1,27 @@
-/* The few words of threading that the other files need, for POSIX and for Windows. */
+/* The few words of threading that the other files need, for POSIX and for Windows, for GCC and for MSVC. */
 #ifndef MINIDL_THREADS_H
 #define MINIDL_THREADS_H
 
 #include <stdint.h>
+
+/* A number that several threads read and change at once. Who sees a change sees all that was written before it. */
+#if defined(__GNUC__)
+typedef int Atomic;
+static inline int atomic_get(Atomic *a) { return __atomic_load_n(a, __ATOMIC_ACQUIRE); }
+static inline void atomic_set(Atomic *a, int to) { __atomic_store_n(a, to, __ATOMIC_RELEASE); }
+static inline int atomic_swap(Atomic *a, int to) { return __atomic_exchange_n(a, to, __ATOMIC_ACQ_REL); }
+static inline int atomic_swap_if(Atomic *a, int is, int to) /* whether it was that, and is the other now */
+{
+    return __atomic_compare_exchange_n(a, &is, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+#else
+#include <intrin.h>
+typedef long Atomic;
+static inline int atomic_get(Atomic *a) { return (int)_InterlockedOr(a, 0); }
+static inline void atomic_set(Atomic *a, int to) { _InterlockedExchange(a, to); }
+static inline int atomic_swap(Atomic *a, int to) { return (int)_InterlockedExchange(a, to); }
+static inline int atomic_swap_if(Atomic *a, int is, int to) { return _InterlockedCompareExchange(a, to, is) == is; }
+#endif
 
 #if defined(_WIN32)
 
