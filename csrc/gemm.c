@@ -7,7 +7,8 @@
       of rows will meet it, if the caller has not packed it. A tile's run of a is copied to [row][k], or if its rows
       are not dense to [block][k][row], where a block reads whole lines, unless it lies well enough to stay in the
       cache as it is. So no strides are slow, unless there is no memory for the copies of a.
-   3. Threads. A task takes whole tiles and keeps its own copies, so nobody waits.
+   3. Threads. Each has rows of c and copies of its own; or a task takes whole tiles, of columns first, and all share
+      the copy of b. Nobody waits.
    4. Few rows or columns. They go other ways (thin.c), which gemm() chooses in this order:
         one column, or one row times dense columns, which turned is one   gemm_column
         FEW_ROWS columns at most, fewer than rows, and a dense            gemm_few_columns
@@ -23,6 +24,7 @@
 #include "kernels.h"
 #include "memory.h"
 #include "parallel.h"
+#include "threads.h"
 
 #define TILE_ROWS (42 * BLOCK_ROWS) /* whose copies of a run take some 256 KiB */
 #define TILE_COLUMNS (64 * SLIVER)
@@ -54,10 +56,10 @@ INLINE void multiply_block(const int rows, const int vecs, const Product *p)
     real *const c = p->c;
     const ptrdiff_t c_row = p->c_row;
     vec sum[BLOCK_ROWS * BLOCK_VECS];
-    const int whole_lines = c_row % LINE == 0; /* else fetching more than the first costs more than it brings */
+    const int fetches_first = !before_zen5, fetches_all = fetches_first && c_row % LINE == 0;
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++) {
-            if (v == 0 || (whole_lines && v * LANES % LINE == 0))
+            if (v == 0 ? fetches_first : fetches_all && v * LANES % LINE == 0)
                 FETCH_TO_WRITE(c + r * c_row + v * LANES);
             sum[r * vecs + v] = vset(0);
         }
@@ -393,6 +395,43 @@ static int many_tiles(Gemm *g)
     return failed;
 }
 
+/* ---- rows of a thread ---------------------------------------------------------------------------- */
+
+#define OWN_ROWS 60         /* of a thread, for which it copies b for itself, */
+#define OWN_BYTES (1 << 14) /* of which there are so many for each of its rows at most */
+
+typedef struct {
+    Gemm whole;
+    Atomic failed;
+} Shared;
+
+static int multiply_alone(Gemm *g) { return g->m > TILE_ROWS ? many_tiles(g) : tiles(g); }
+
+static void multiply_own_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    Shared *shared = context;
+    Gemm g = shared->whole;
+    g.a += begin * g.a_row;
+    g.c += begin * g.c_row;
+    g.m = end - begin;
+    if (multiply_alone(&g))
+        atomic_set(&shared->failed, 1);
+}
+
+/* What one core has written takes long to get to another. So each thread has rows of c, not columns, whose neighbours a
+   core fetches while it writes its own, and a copy of b, unless that is too large or there are too few rows. */
+static int multiply_shared(Gemm *g)
+{
+    const ptrdiff_t row_work = g->n * g->k, grain = round_up(1 + THREAD_WORK / row_work, BLOCK_ROWS);
+    const ptrdiff_t threads = min_of(parallel_free_threads(), g->m / grain);
+    const ptrdiff_t rows = threads ? g->m / threads : 0;
+    if (threads < 2 || rows < OWN_ROWS || row_work * (ptrdiff_t)sizeof(real) > rows * OWN_BYTES)
+        return multiply_alone(g);
+    Shared shared = {*g, 0};
+    parallel_for(g->m, grain, multiply_own_rows, &shared);
+    return atomic_get(&shared.failed) ? -1 : 0;
+}
+
 /* ---- the kernel ---------------------------------------------------------------------------------- */
 
 /* Whether b is better read as it is than packed. A vector of 16 bytes is slow to fill in part, so not there. */
@@ -425,7 +464,7 @@ static int multiply(Gemm *g)
     else if (g->m <= FEW_ROWS && (g->b_row == 1 || g->b_col == 1))
         NAME(gemm_few_rows)(g);
     else
-        return g->m > TILE_ROWS ? many_tiles(g) : tiles(g);
+        return multiply_shared(g);
     return 0;
 }
 
