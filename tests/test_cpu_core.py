@@ -285,6 +285,33 @@ def test_nobody_waits_in_each_step_for_a_thread_that_does_not_run(batch: int) ->
     assert int(done.stdout) < 1000, done.stderr  # of 4000 steps; waiting takes one or two for each
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="this platform does not tell what a thread ran")
+def test_a_worker_that_sleeps_is_woken() -> None:
+    """What it fails to come for the calling thread does: no result would be wrong, all would be slow."""
+    done = run("""
+        import os, time
+        import numpy as np
+        from minidl.kernels import cpu
+
+        cpu.set_num_threads(2)
+        x = np.linspace(-3, 3, 100_000, dtype=np.float32)
+        before = set(os.listdir("/proc/self/task"))
+        cpu.exp(x)
+        (worker,) = set(os.listdir("/proc/self/task")) - before
+
+        def seconds():
+            with open(f"/proc/self/task/{worker}/schedstat") as times:
+                return int(times.read().split()[0]) / 1e9
+
+        time.sleep(0.1)
+        asleep, end = seconds(), time.perf_counter() + 0.3
+        while time.perf_counter() < end:
+            cpu.exp(x)
+        print(seconds() - asleep)
+    """)
+    assert float(done.stdout) > 0.01, done.stderr
+
+
 def test_idle_threads_burn_no_cpu() -> None:
     cpu.set_num_threads(4)
     cpu.exp(draw(200_000))
