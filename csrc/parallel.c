@@ -212,9 +212,8 @@ static void publish(const Job *job)
 static void complete(const Job *job)
 {
     for (int part = 1; part < job->parts; part++)
-        if (take(&pool.places[part])) {
+        if (take(&pool.places[part]))
             do_part(&pool.places[part], part);
-        }
     for (int part = 1; part < job->parts; part++) {
         Place *place = &pool.places[part];
         for (Wait wait = {0}; atomic_get(&place->state) == TAKEN && waits_on(&wait);)
