@@ -285,9 +285,12 @@ def test_nobody_waits_in_each_step_for_a_thread_that_does_not_run(batch: int) ->
     assert int(done.stdout) < 1000, done.stderr  # of 4000 steps; waiting takes one or two for each
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="this platform does not tell what a thread ran")
+@pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="this platform does not tell who has run")
 def test_a_worker_that_sleeps_is_woken() -> None:
-    """What it fails to come for the calling thread does: no result would be wrong, all would be slow."""
+    """What it fails to come for the calling thread does: no result would be wrong, all would be slow.
+
+    Asked is how often it got a processor: for how long is for the system to say, which may give both the same one.
+    """
     done = run("""
         import os, time
         import numpy as np
@@ -299,17 +302,17 @@ def test_a_worker_that_sleeps_is_woken() -> None:
         cpu.exp(x)
         (worker,) = set(os.listdir("/proc/self/task")) - before
 
-        def seconds():
+        def turns():
             with open(f"/proc/self/task/{worker}/schedstat") as times:
-                return int(times.read().split()[0]) / 1e9
+                return int(times.read().split()[2])
 
         time.sleep(0.1)
-        asleep, end = seconds(), time.perf_counter() + 0.3
+        asleep, end = turns(), time.perf_counter() + 0.3
         while time.perf_counter() < end:
             cpu.exp(x)
-        print(seconds() - asleep)
+        print(turns() - asleep)
     """)
-    assert float(done.stdout) > 0.01, done.stderr
+    assert int(done.stdout) > 0, done.stderr
 
 
 def test_idle_threads_burn_no_cpu() -> None:
