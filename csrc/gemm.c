@@ -425,8 +425,8 @@ static int multiply_shared(Gemm *g)
 {
     const ptrdiff_t row_work = g->n * g->k, grain = round_up(1 + THREAD_WORK / row_work, BLOCK_ROWS);
     const ptrdiff_t threads = min_of(parallel_free_threads(), g->m / grain);
-    const ptrdiff_t rows = threads ? g->m / threads : 0;
-    if (threads < 2 || rows < OWN_ROWS || row_work * (ptrdiff_t)sizeof(real) > rows * OWN_BYTES)
+    if (threads < 2 || g->m / threads < OWN_ROWS ||
+        row_work * (ptrdiff_t)sizeof(real) > g->m / threads * OWN_BYTES)
         return multiply_alone(g);
     Shared shared = {*g, 0};
     parallel_for(g->m, grain, multiply_own_rows, &shared);
