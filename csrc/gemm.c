@@ -10,13 +10,16 @@
    3. Threads. Each has rows of c and copies of its own; or a task takes whole tiles, of columns first, and all share
       the copy of b. Nobody waits.
    4. Few rows or columns. They go other ways (thin.c), which gemm() chooses in this order:
-        one column, or one row times dense columns, which turned is one   gemm_column
-        FEW_ROWS columns at most, fewer than rows, and a dense            gemm_few_columns
+        one column, unless it meets dense columns, or one row times       gemm_column
+          dense columns, which turned is the same
+        few columns, fewer than rows, and a dense; some columns, if       gemm_few_columns
+          the rows of the transposed product fill their vectors better
+        some rows, and the columns of b dense                             gemm_few_rows
         NARROW columns at most, or SOME_ROWS rows and b near and dense    gemm_direct
-        FEW_ROWS rows at most, and b dense                                gemm_few_rows
+        FEW_ROWS rows at most, and the rows of b dense                    gemm_few_rows
    5. Bits. An entry of c is the sum of its runs in order, each run summed in order; in gemm_column lane by lane,
       and then the lanes. Copies, tiles and threads have no part in it, nor have strides and the other rows and
-      columns, but that they tell whether c is one column, or one row times dense columns. */
+      columns, but that they tell whether gemm_column makes it. */
 
 #include "product.h"
 
@@ -444,6 +447,17 @@ static int is_direct(const Gemm *g)
     return VECTOR_BYTES > 16 && (g->n <= NARROW || (g->m <= SOME_ROWS && near && g->b_col == 1));
 }
 
+static ptrdiff_t vectors_of(ptrdiff_t n) { return (n + LANES - 1) / LANES; }
+
+/* Whether the transpose of c is better made: its rows fill their vectors where those of c leave many lanes idle. */
+static int is_turned(const Gemm *g)
+{
+    const ptrdiff_t most = g->a_row == 1 ? SOME_COLUMNS : g->a_col == 1 && g->k > LANES ? MOST_TURNED : 0;
+    if (g->n >= g->m || g->n > most)
+        return 0;
+    return g->n <= FEW_ROWS || 10 * g->n * vectors_of(g->m) < 9 * g->m * vectors_of(g->n);
+}
+
 static int multiply(Gemm *g)
 {
     if (g->m == 0 || g->n == 0)
@@ -453,16 +467,19 @@ static int multiply(Gemm *g)
             sum_nothing(g->m, g->n, g->c, g->c_row);
         return 0;
     }
-    if (g->n == 1)
+    const int dense_columns = g->b_row == 1 && g->b_col != 1;
+    if (g->n == 1 && !(g->m > 1 && g->a_row == 1 && g->a_col != 1))
         return NAME(gemm_column)(g);
-    if (g->m == 1 && g->b_row == 1 && g->b_col != 1)
+    if (g->m == 1 && dense_columns)
         return NAME(gemm_column)(
             &(Gemm){g->n, 1, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, 1, g->flags});
-    if (g->n < g->m && g->n <= FEW_ROWS && (g->a_row == 1 || (g->a_col == 1 && g->k > LANES)))
+    if (is_turned(g))
         NAME(gemm_few_columns)(g);
+    else if (g->m <= MOST_TURNED && dense_columns)
+        NAME(gemm_few_rows)(g);
     else if (is_direct(g))
         return NAME(gemm_direct)(g);
-    else if (g->m <= FEW_ROWS && (g->b_row == 1 || g->b_col == 1))
+    else if (g->m <= FEW_ROWS && g->b_col == 1)
         NAME(gemm_few_rows)(g);
     else
         return multiply_shared(g);

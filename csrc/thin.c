@@ -5,11 +5,11 @@
    1. A narrow b, or some rows. b is read as it is, again for each few rows of a, whose sums wait in registers; it is
       copied only where it is narrow and its rows are not dense or leave parts of vectors over.
    2. Few rows. b is read once, from row to row, and the sums wait in the first-level cache. Where b's columns are dense,
-      not its rows, it is transposed in registers on the way.
-   3. Few columns. They are few rows of the transposed product.
+      not its rows, it is transposed in registers on the way, which pays for some rows, too, if there are 32 registers.
+   3. Few columns, or some that would leave many lanes idle. They are few or some rows of the transposed product.
    4. One column, or one row times dense columns, which is the same turned. Each entry is the product of two vectors, and
-      the sum runs in as many lanes as the latency of a multiply-add asks for. Where a's columns are dense, not its rows,
-      the sums of many rows run side by side, each in the same lanes. */
+      the sum runs in as many lanes as the latency of a multiply-add asks for. One column times dense columns is one row
+      times dense rows, turned. */
 
 #include "product.h"
 
@@ -47,7 +47,8 @@ static void multiply_direct_block(ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t n, p
         break;
 #define BLOCKS(rows) BLOCK(rows, 1, 0) BLOCK(rows, 1, 1) BLOCK(rows, 2, 0) BLOCK(rows, 2, 1)
         BLOCKS(1) BLOCKS(2) BLOCKS(3) BLOCKS(4) BLOCKS(5) BLOCKS(6) BLOCKS(7) BLOCKS(8)
-        BLOCK(1, 4, 0) BLOCK(1, 4, 1) BLOCK(2, 4, 0) BLOCK(2, 4, 1)
+        BLOCK(1, 3, 0) BLOCK(1, 3, 1) BLOCK(1, 4, 0) BLOCK(1, 4, 1)
+        BLOCK(2, 3, 0) BLOCK(2, 3, 1) BLOCK(2, 4, 0) BLOCK(2, 4, 1)
 #undef BLOCKS
 #undef BLOCK
     }
@@ -65,7 +66,7 @@ static void multiply_strips(const Gemm *g, ptrdiff_t first, ptrdiff_t m, ptrdiff
     for (ptrdiff_t k = 0; k < g->k; k += DEPTH)
         for (ptrdiff_t j = column, across; j < columns_end; j += across * LANES) {
             const ptrdiff_t left = (columns_end - j + LANES - 1) / LANES;
-            across = left < vecs ? 1 : vecs;
+            across = min_of(left, vecs);
             for (ptrdiff_t block = 0, i = first, rows; block < blocks; block++, i += rows) {
                 rows = m / blocks + (block < m % blocks);
                 multiply_direct_block(rows, across, min_of(LANES, columns_end - j - (across - 1) * LANES),
@@ -121,7 +122,7 @@ int NAME(gemm_direct)(Gemm *g)
     if (g->n <= NARROW)
         parallel_for(g->m, round_up(1 + THREAD_WORK / (g->n * g->k), DIRECT_ROWS(g->n)), multiply_some_rows, g);
     else
-        parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), SLIVER), multiply_some_columns, g);
+        parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), 2 * LANES), multiply_some_columns, g);
     memory_give(g->copies);
     return 0;
 }
@@ -236,18 +237,20 @@ INLINE void multiply_tiles(const int rows, ptrdiff_t columns, ptrdiff_t depth, c
     }
 }
 
-INLINE void multiply_dense_columns(const int rows, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
+/* The rows of a and c from `a` and `c` on, the columns of b from begin to end */
+INLINE void multiply_dense_columns(const int rows, const Gemm *g, const real *a, real *c, ptrdiff_t begin,
+                                   ptrdiff_t end)
 {
     const ptrdiff_t ahead = g->far ? 2 * LANES * g->b_col : 0;
     for (ptrdiff_t j = begin; j < end; j += LANES)
         for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
             const ptrdiff_t columns = min_of(LANES, end - j);
-            vec sum[FEW_ROWS];
+            vec sum[TURNED_ROWS];
             UNROLL for (int r = 0; r < rows; r++)
                 sum[r] = vset(0);
-            multiply_tiles(rows, columns, min_of(DEPTH, g->k - k), g, g->a + k * g->a_col, g->b + k + j * g->b_col,
+            multiply_tiles(rows, columns, min_of(DEPTH, g->k - k), g, a + k * g->a_col, g->b + k + j * g->b_col,
                            ahead, sum);
-            store_block(rows, 1, sum, g->c + j, g->c_row, columns, k > 0 || (g->flags & GEMM_ACCUMULATE));
+            store_block(rows, 1, sum, c + j, g->c_row, columns, k > 0 || (g->flags & GEMM_ACCUMULATE));
         }
 }
 
@@ -255,13 +258,22 @@ static void multiply_few_rows_dense(void *context, ptrdiff_t begin, ptrdiff_t en
 {
     const Gemm *g = context;
     const unsigned before = begin_flush(g);
-    switch (g->m) {
+    const ptrdiff_t groups = (g->m + TURNED_ROWS - 1) / TURNED_ROWS;
+    for (ptrdiff_t group = 0, first = 0, rows; group < groups; group++, first += rows) {
+        const real *a = g->a + first * g->a_row;
+        real *c = g->c + first * g->c_row;
+        rows = g->m / groups + (group < g->m % groups);
+        switch (rows) {
 #define FEW(rows)                                                                                         \
     case rows:                                                                                            \
-        multiply_dense_columns(rows, g, begin, end);                                                      \
+        multiply_dense_columns(rows, g, a, c, begin, end);                                                \
         break;
-        FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
+            FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
+#if BLOCK_VECS == 4
+            FEW(9) FEW(10) FEW(11) FEW(12) FEW(13) FEW(14) FEW(15) FEW(16)
+#endif
 #undef FEW
+        }
     }
     end_flush(g, before);
 }
@@ -270,7 +282,7 @@ static range_fn few_rows_of(const Gemm *g) { return g->b_col == 1 ? multiply_few
 
 static void multiply_thin(Gemm *g)
 {
-    if (g->b_col == 1 && g->n <= NARROW)
+    if (g->b_col == 1 && (g->n <= NARROW || g->m > FEW_ROWS))
         multiply_some_rows(g, 0, g->m);
     else
         few_rows_of(g)(g, 0, g->n);
@@ -279,40 +291,64 @@ static void multiply_thin(Gemm *g)
 /* The caches that a matrix comes from fast enough by itself: of its dense rows the second-level one, else the third */
 #define SECOND_LEVEL (1 << 20)
 #define THIRD_LEVEL (1 << 23)
+#define LONG_ROWS (1 << 14)
 static int is_far(ptrdiff_t numbers, ptrdiff_t bytes) { return numbers * (ptrdiff_t)sizeof(real) > bytes; }
+
+/* Where b is transposed all of a is read again for every LANES columns: rows that do not stay in the first-level cache
+   are copied to [k][row], if there is memory for that. */
+static void turn_long_rows(Gemm *g)
+{
+    if (g->b_col == 1 || g->a_row == 1 || g->n < 8 * LANES || !is_far(g->m * g->k, LONG_ROWS))
+        return;
+    g->copies = memory_take((size_t)(g->m * g->k) * sizeof(real));
+    if (!g->copies)
+        return;
+    copy_matrix(g->k, g->m, g->a, g->a_col, g->a_row, g->copies, g->m);
+    g->a = g->copies;
+    g->a_row = 1;
+    g->a_col = g->m;
+}
 
 void NAME(gemm_few_rows)(Gemm *g)
 {
     g->far |= is_far(g->n * g->k, g->b_col == 1 ? SECOND_LEVEL : THIRD_LEVEL);
-    parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), SLIVER), few_rows_of(g), g);
+    turn_long_rows(g);
+    parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), 2 * LANES), few_rows_of(g), g);
+    memory_give(g->copies);
 }
 
 /* ---- few columns --------------------------------------------------------------------------------- */
 
-#define ROWS_ABREAST 1024
+#define COLUMNS_ABREAST 1024 /* of few rows, and of some as many as take no more memory */
+#define NUMBERS_ABREAST (FEW_ROWS * COLUMNS_ABREAST)
 
-/* They are the few rows of the product of the transposes, for some rows of a at a time. */
+/* The few rows of the product of the transposes, for some columns of it at a time; but c is as it shall be. */
 static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
-    real transposed[FEW_ROWS * (ROWS_ABREAST + LINE)]; /* c; its rows in different sets of the cache */
-    const ptrdiff_t apart = ROWS_ABREAST + LINE;
-    for (ptrdiff_t i = begin; i < end; i += ROWS_ABREAST) {
-        const ptrdiff_t rows = min_of(ROWS_ABREAST, end - i);
-        Gemm turned = {g->n, rows, g->k, g->b, g->b_col, g->b_row, g->a + i * g->a_row, g->a_col, g->a_row,
-                       transposed, apart, g->flags, .far = g->far};
-        real *c = g->c + i * g->c_row;
+    real transposed[NUMBERS_ABREAST + SOME_COLUMNS * LINE]; /* c; its rows in different sets of the cache */
+    const ptrdiff_t abreast = min_of(COLUMNS_ABREAST, NUMBERS_ABREAST / g->m / LINE * LINE), apart = abreast + LINE;
+    for (ptrdiff_t j = begin; j < end; j += abreast) {
+        Gemm part = *g;
+        part.n = min_of(abreast, end - j);
+        part.b += j * g->b_col;
+        part.c = transposed;
+        part.c_row = apart;
+        real *c = g->c + j * g->c_row;
         if (g->flags & GEMM_ACCUMULATE)
-            copy_matrix(g->n, rows, c, 1, g->c_row, transposed, apart);
-        multiply_thin(&turned);
-        copy_matrix(rows, g->n, transposed, 1, apart, c, g->c_row);
+            copy_matrix(g->m, part.n, c, 1, g->c_row, transposed, apart);
+        multiply_thin(&part);
+        copy_matrix(part.n, g->m, transposed, 1, apart, c, g->c_row);
     }
 }
 
 void NAME(gemm_few_columns)(Gemm *g)
 {
-    g->far |= is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
-    parallel_for(g->m, round_up(1 + THREAD_WORK / (g->n * g->k), LINE), multiply_few_columns, g);
+    Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_row, g->flags};
+    turned.far = g->far | is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
+    turn_long_rows(&turned);
+    parallel_for(turned.n, round_up(1 + THREAD_WORK / (turned.m * turned.k), LINE), multiply_few_columns, &turned);
+    memory_give(turned.copies);
 }
 
 /* ---- one column ---------------------------------------------------------------------------------- */
@@ -405,57 +441,9 @@ static range_fn dense_rows_of(const Gemm *g)
     return is_long && !before_zen5 ? multiply_fewest_rows : multiply_most_rows;
 }
 
-#define TURNED 64 /* rows at a time, whose sums fit the first-level cache */
-
-/* sum[lane][i] += sum[lane + distance][i] for these lanes, as far as they are used */
-static void fold(real sum[][TURNED], ptrdiff_t begin, ptrdiff_t end, ptrdiff_t distance, ptrdiff_t used, ptrdiff_t rows)
-{
-    for (ptrdiff_t lane = begin; lane < min_of(end, used - distance); lane++)
-        for (ptrdiff_t i = 0; i < rows; i += LANES)
-            vstore(sum[lane] + i, vload(sum[lane] + i) + vload(sum[lane + distance] + i));
-}
-
-/* The same entries where the columns of a are dense: what is a lane of a row's sum above is here the sums of all rows,
-   and they are added up in the same order. */
-static void multiply_turned(ptrdiff_t rows, const Gemm *g, const real *a, real *product)
-{
-    real sum[STRIDE][TURNED];
-    const ptrdiff_t used = min_of(STRIDE, g->k);
-    const real *b = g->b;
-    for (ptrdiff_t k = 0; k < g->k; k++, a += g->a_col, b += g->b_row)
-        FOR_VECTORS(0, rows, {
-            real *entry = sum[k % STRIDE] + i;
-            FETCH(a + i + FETCH_DEPTH * g->a_col);
-            vstore(entry, vfma(vload_n(a + i, n), vset(*b), k < STRIDE ? vset(0) : vload(entry)));
-        });
-    for (ptrdiff_t chain = 0; chain < CHAINS; chain += 2)
-        fold(sum, chain * LANES, (chain + 1) * LANES, LANES, used, rows);
-    fold(sum, 0, LANES, 2 * LANES, used, rows);
-    for (ptrdiff_t half = LANES / 2; half; half /= 2)
-        fold(sum, 0, half, half, used, rows);
-    memcpy(product, sum[0], (size_t)rows * sizeof(real));
-}
-
-static void multiply_turned_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    const Gemm *g = context;
-    const unsigned before = begin_flush(g);
-    for (ptrdiff_t i = begin; i < end; i += TURNED) {
-        const ptrdiff_t rows = min_of(TURNED, end - i);
-        real product[TURNED];
-        multiply_turned(rows, g, g->a + i, product);
-        store_products(g, i, rows, product);
-    }
-    end_flush(g, before);
-}
-
 /* c (m, 1), with a and b made dense along k where they are not and have to be. */
 int NAME(gemm_column)(Gemm *g)
 {
-    if (g->a_row == 1 && g->a_col != 1) {
-        parallel_for(g->m, round_up(1 + THREAD_WORK / g->k, LANES), multiply_turned_rows, g);
-        return 0;
-    }
     const ptrdiff_t a_size = g->a_col == 1 ? 0 : g->m * g->k, b_size = g->b_row == 1 ? 0 : g->k;
     real *copies = a_size + b_size ? memory_take((size_t)(a_size + b_size) * sizeof(real)) : NULL;
     if (a_size + b_size && !copies)
