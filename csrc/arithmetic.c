@@ -104,6 +104,6 @@ int NAME(arithmetic)(int which, const ptrdiff_t *sizes, const real *a, const ptr
     const ptrdiff_t rows = sizes[0] * sizes[1], n = rows * sizes[2];
     const int past = is_past(y, n) && (rows == 1 || sizes[2] >= PAST_ROW);
     *raised = 0;
-    parallel_for(n, GRAIN, ranges[which], &(Arithmetic){sizes, a_steps, b_steps, a, b, y, raised, past});
+    parallel_for(n, GRAIN, NUMBERS, ranges[which], &(Arithmetic){sizes, a_steps, b_steps, a, b, y, raised, past});
     return 0;
 }

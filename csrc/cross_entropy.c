@@ -57,7 +57,7 @@ int NAME(softmax_cross_entropy_forward)(ptrdiff_t batch, ptrdiff_t classes, cons
 {
     const int past = rows_past(batch, classes, probabilities);
     SoftmaxForward job = {classes, logits, targets, NULL, loss, probabilities, past};
-    parallel_for(batch, row_grain(classes), softmax_forward_rows, &job);
+    parallel_for(batch, row_grain(classes), 1, softmax_forward_rows, &job);
     return 0;
 }
 
@@ -66,7 +66,7 @@ int NAME(sparse_cross_entropy_forward)(ptrdiff_t batch, ptrdiff_t classes, const
 {
     const int past = rows_past(batch, classes, probabilities);
     SoftmaxForward job = {classes, logits, NULL, labels, loss, probabilities, past};
-    parallel_for(batch, row_grain(classes), softmax_forward_rows, &job);
+    parallel_for(batch, row_grain(classes), 1, softmax_forward_rows, &job);
     return 0;
 }
 
@@ -118,7 +118,7 @@ int NAME(softmax_cross_entropy_backward)(ptrdiff_t batch, ptrdiff_t classes, con
                                          const real *probabilities, const real *targets, real *dlogits)
 {
     SoftmaxBackward job = {classes, dloss, probabilities, targets, NULL, dlogits, rows_past(batch, classes, dlogits)};
-    parallel_for(batch, row_grain(classes), dense_backward_rows, &job);
+    parallel_for(batch, row_grain(classes), 1, dense_backward_rows, &job);
     return 0;
 }
 
@@ -126,7 +126,7 @@ int NAME(sparse_cross_entropy_backward)(ptrdiff_t batch, ptrdiff_t classes, cons
                                         const real *probabilities, const int64_t *labels, real *dlogits)
 {
     SoftmaxBackward job = {classes, dloss, probabilities, NULL, labels, dlogits, rows_past(batch, classes, dlogits)};
-    parallel_for(batch, row_grain(classes), sparse_backward_rows, &job);
+    parallel_for(batch, row_grain(classes), 1, sparse_backward_rows, &job);
     return 0;
 }
 
@@ -169,13 +169,13 @@ static void sigmoid_backward_range(void *context, ptrdiff_t begin, ptrdiff_t end
 
 int NAME(sigmoid_cross_entropy_forward)(ptrdiff_t n, const real *logits, const real *targets, real *loss)
 {
-    parallel_for(n, GRAIN, sigmoid_forward_range, &(Sigmoid){NULL, logits, targets, loss, is_past(loss, n)});
+    parallel_for(n, GRAIN, NUMBERS, sigmoid_forward_range, &(Sigmoid){NULL, logits, targets, loss, is_past(loss, n)});
     return 0;
 }
 
 int NAME(sigmoid_cross_entropy_backward)(ptrdiff_t n, const real *dloss, const real *logits, const real *targets,
                                          real *dlogits)
 {
-    parallel_for(n, GRAIN, sigmoid_backward_range, &(Sigmoid){dloss, logits, targets, dlogits, is_past(dlogits, n)});
+    parallel_for(n, GRAIN, NUMBERS, sigmoid_backward_range, &(Sigmoid){dloss, logits, targets, dlogits, is_past(dlogits, n)});
     return 0;
 }

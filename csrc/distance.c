@@ -42,7 +42,7 @@ static void huber_forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(huber_forward)(ptrdiff_t batch, ptrdiff_t columns, const real *e, double delta, real *y)
 {
-    parallel_for(batch, grain_of(columns), huber_forward_rows, &(Forward){columns, e, (real)delta, y});
+    parallel_for(batch, grain_of(columns), 1, huber_forward_rows, &(Forward){columns, e, (real)delta, y});
     return 0;
 }
 
@@ -65,6 +65,6 @@ static void huber_backward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(huber_backward)(ptrdiff_t batch, ptrdiff_t columns, const real *dy, const real *e, double delta, real *de)
 {
-    parallel_for(batch, grain_of(columns), huber_backward_rows, &(Backward){columns, dy, e, (real)delta, de});
+    parallel_for(batch, grain_of(columns), 1, huber_backward_rows, &(Backward){columns, dy, e, (real)delta, de});
     return 0;
 }

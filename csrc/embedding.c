@@ -30,7 +30,7 @@ static void gather(void *context, ptrdiff_t begin, ptrdiff_t end)
 int NAME(embedding_forward)(ptrdiff_t n, ptrdiff_t units, const real *table, const int64_t *ids, real *y)
 {
     const int past = units >= PAST_ROW && is_past(y, n * units);
-    parallel_for(n, 1 + 16384 / (units + 1), gather, &(Job){n, units, table, ids, y, past});
+    parallel_for(n, 1 + 16384 / (units + 1), 1, gather, &(Job){n, units, table, ids, y, past});
     return 0;
 }
 
@@ -107,9 +107,9 @@ int NAME(embedding_backward)(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t units, const
     int64_t first[PARALLEL_MAX + 1];
     const int hot = units % LINE && rows < 256; /* two threads would write to one line of the cache, all the time */
     const ptrdiff_t parts = n * units < 32768 || hot ? 1 : parallel_free_threads();
-    parallel_for(rows * units, 1 << 17, zero, dtable);
+    parallel_for(rows * units, 1 << 17, NUMBERS, zero, dtable);
     if (parts > 1)
         divide_rows(rows, parts, n, ids, first);
-    parallel_for(parts, 1, scatter_parts, &(Scatter){n, units, parts, dy, ids, first, dtable});
+    parallel_for(parts, 1, 1, scatter_parts, &(Scatter){n, units, parts, dy, ids, first, dtable});
     return 0;
 }

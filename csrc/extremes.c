@@ -144,7 +144,7 @@ int NAME(extreme_forward)(ptrdiff_t batch, ptrdiff_t numbers, ptrdiff_t columns,
     if (pieces > 1 && !scratch)
         return -1;
     Extremes job = {numbers, columns, deep, pieces, strips, x, pieces > 1 ? scratch : y};
-    parallel_for(batch * pieces * strips, grain(deep, columns), largest ? largest_of_tasks : smallest_of_tasks, &job);
+    parallel_for(batch * pieces * strips, grain(deep, columns), 1, largest ? largest_of_tasks : smallest_of_tasks, &job);
     for (ptrdiff_t matrix = 0; matrix < batch && scratch; matrix++)
         for (ptrdiff_t j = 0; j < columns; j++)
             y[matrix * columns + j] = extreme_of(largest, pieces, scratch + matrix * pieces * columns + j, columns);
@@ -232,6 +232,6 @@ int NAME(extreme_backward)(ptrdiff_t batch, ptrdiff_t numbers, ptrdiff_t columns
                            const real *y, real *dx)
 {
     Slopes job = {numbers, columns, (columns + STRIP - 1) / STRIP, dy, x, y, dx};
-    parallel_for(batch * job.strips, grain(numbers, columns), share_tasks, &job);
+    parallel_for(batch * job.strips, grain(numbers, columns), 1, share_tasks, &job);
     return 0;
 }

@@ -15,8 +15,9 @@
         few columns, fewer than rows, and a dense; some columns, if       gemm_few_columns
           the rows of the transposed product fill their vectors better
         some rows, and the columns of b dense                             gemm_few_rows
-        NARROW columns at most, or SOME_ROWS rows and b near and dense    gemm_direct
-        FEW_ROWS rows at most, and the rows of b dense                    gemm_few_rows
+        NARROW columns                                                    gemm_narrow
+        SOME_ROWS rows, and the rows of b near and dense                  gemm_some_rows
+        few rows, and the rows of b dense                                 gemm_few_rows
    5. Bits. An entry of c is the sum of its runs in order, each run summed in order; in gemm_column lane by lane,
       and then the lanes. Copies, tiles and threads have no part in it, nor have strides and the other rows and
       columns, but that they tell whether gemm_column makes it. */
@@ -201,7 +202,7 @@ static void pack_slivers(void *context, ptrdiff_t begin, ptrdiff_t end)
 void NAME(gemm_pack)(ptrdiff_t n, ptrdiff_t k, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *packed)
 {
     Packing packing = {n, k, b, b_row, b_col, packed};
-    parallel_for(n, round_up(1 + COPY_WORK / (k + 1), SLIVER), pack_slivers, &packing);
+    parallel_for(n, round_up(1 + COPY_WORK / (k + 1), SLIVER), SLIVER, pack_slivers, &packing);
 }
 
 /* Very few rows go through some slivers side by side. */
@@ -382,7 +383,7 @@ static int tiles(Gemm *g)
     g->copies = size ? memory_take(size * sizeof(real)) : NULL;
     if (size && !g->copies && (!g->packed || g->a_col == 0))
         return -1; /* b cannot be read where it is, nor a with strides that mean panels */
-    parallel_for(g->tasks, 1, multiply_tasks, g);
+    parallel_for(g->tasks, 1, 1, multiply_tasks, g);
     memory_give(g->copies);
     return 0;
 }
@@ -402,14 +403,14 @@ static int many_tiles(Gemm *g)
 /* ---- rows of a thread ---------------------------------------------------------------------------- */
 
 #define OWN_ROWS 60         /* of a thread, for which it copies b for itself, */
-#define OWN_BYTES (1 << 14) /* of which there are so many for each of its rows at most */
+#define UNEVEN_ROWS 24      /* or where columns, SLIVER by SLIVER, would leave a thread more than an eighth too many; */
+#define OWN_BYTES (1 << 14) /* so many bytes of b for each of its rows at most */
 
 typedef struct {
     Gemm whole;
+    int (*alone)(Gemm *);
     Atomic failed;
 } Shared;
-
-static int multiply_alone(Gemm *g) { return g->m > TILE_ROWS ? many_tiles(g) : tiles(g); }
 
 static void multiply_own_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
@@ -418,34 +419,36 @@ static void multiply_own_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
     g.a += begin * g.a_row;
     g.c += begin * g.c_row;
     g.m = end - begin;
-    if (multiply_alone(&g))
+    if (shared->alone(&g))
         atomic_set(&shared->failed, 1);
 }
+
+/* Each thread multiplies rows of its own, if it can have so many at least. */
+static int share_rows(const Gemm *g, ptrdiff_t least, int (*alone)(Gemm *))
+{
+    Shared shared = {*g, alone, 0};
+    parallel_for(g->m, least, BLOCK_ROWS, multiply_own_rows, &shared);
+    return atomic_get(&shared.failed) ? -1 : 0;
+}
+
+static int multiply_alone(Gemm *g) { return g->m > TILE_ROWS ? many_tiles(g) : tiles(g); }
 
 /* What one core has written takes long to get to another. So each thread has rows of c, not columns, whose neighbours a
    core fetches while it writes its own, and a copy of b, unless that is too large or there are too few rows. */
 static int multiply_shared(Gemm *g)
 {
-    const ptrdiff_t row_work = g->n * g->k, grain = round_up(1 + THREAD_WORK / row_work, BLOCK_ROWS);
-    const ptrdiff_t threads = min_of(parallel_free_threads(), g->m / grain);
-    if (threads < 2 || g->m / threads < OWN_ROWS ||
-        row_work * (ptrdiff_t)sizeof(real) > g->m / threads * OWN_BYTES)
+    const ptrdiff_t row_work = g->n * g->k, least = round_up(1 + THREAD_WORK / row_work, BLOCK_ROWS);
+    const ptrdiff_t threads = min_of(parallel_free_threads(), g->m / least);
+    if (threads < 2)
         return multiply_alone(g);
-    Shared shared = {*g, 0};
-    parallel_for(g->m, grain, multiply_own_rows, &shared);
-    return atomic_get(&shared.failed) ? -1 : 0;
+    const ptrdiff_t rows = g->m / threads, columns = round_up((g->n + threads - 1) / threads, SLIVER);
+    const int uneven = 8 * columns * threads > 9 * g->n;
+    if (rows < (uneven ? UNEVEN_ROWS : OWN_ROWS) || row_work * (ptrdiff_t)sizeof(real) > rows * OWN_BYTES)
+        return multiply_alone(g);
+    return share_rows(g, least, multiply_alone);
 }
 
 /* ---- the kernel ---------------------------------------------------------------------------------- */
-
-/* Whether b is better read as it is than packed. A vector of 16 bytes is slow to fill in part, so not there. */
-static int is_direct(const Gemm *g)
-{
-    if (g->m <= FEW_ROWS)
-        return g->n <= NARROW && g->b_col == 1;
-    const int near = g->n * g->k * (ptrdiff_t)sizeof(real) <= SOME_BYTES;
-    return VECTOR_BYTES > 16 && (g->n <= NARROW || (g->m <= SOME_ROWS && near && g->b_col == 1));
-}
 
 static ptrdiff_t vectors_of(ptrdiff_t n) { return (n + LANES - 1) / LANES; }
 
@@ -453,9 +456,21 @@ static ptrdiff_t vectors_of(ptrdiff_t n) { return (n + LANES - 1) / LANES; }
 static int is_turned(const Gemm *g)
 {
     const ptrdiff_t most = g->a_row == 1 ? SOME_COLUMNS : g->a_col == 1 && g->k > LANES ? MOST_TURNED : 0;
-    if (g->n >= g->m || g->n > most)
+    if (g->n > most)
         return 0;
-    return g->n <= FEW_ROWS || 10 * g->n * vectors_of(g->m) < 9 * g->m * vectors_of(g->n);
+    return (g->n <= FEW_ROWS && g->n < g->m) || 10 * g->n * vectors_of(g->m) < 9 * g->m * vectors_of(g->n);
+}
+
+/* Whether b is better read as it is than packed. A vector of 16 bytes is slow to fill in part, so not there. */
+static int is_narrow(const Gemm *g)
+{
+    return g->n <= NARROW && (g->m <= FEW_ROWS ? g->b_col == 1 : VECTOR_BYTES > 16);
+}
+
+static int has_some_rows(const Gemm *g)
+{
+    const int near = g->n * g->k * (ptrdiff_t)sizeof(real) <= SOME_BYTES;
+    return g->m > FEW_ROWS && g->m <= SOME_ROWS && VECTOR_BYTES > 16 && near && g->b_col == 1;
 }
 
 static int multiply(Gemm *g)
@@ -477,8 +492,10 @@ static int multiply(Gemm *g)
         NAME(gemm_few_columns)(g);
     else if (g->m <= MOST_TURNED && dense_columns)
         NAME(gemm_few_rows)(g);
-    else if (is_direct(g))
-        return NAME(gemm_direct)(g);
+    else if (is_narrow(g))
+        return share_rows(g, round_up(1 + THREAD_WORK / (g->n * g->k), FEW_ROWS), NAME(gemm_narrow));
+    else if (has_some_rows(g))
+        NAME(gemm_some_rows)(g);
     else if (g->m <= FEW_ROWS && g->b_col == 1)
         NAME(gemm_few_rows)(g);
     else
@@ -538,7 +555,7 @@ int NAME(gemm_stack)(ptrdiff_t count, const ptrdiff_t *places, ptrdiff_t m, ptrd
     if (count < 4 * threads && work > (double)(THREAD_WORK * threads))
         multiply_stack(&s, 0, count);
     else
-        parallel_for(count, 1 + (ptrdiff_t)((double)THREAD_WORK / (work + 1)), multiply_stack, &s);
+        parallel_for(count, 1 + (ptrdiff_t)((double)THREAD_WORK / (work + 1)), 1, multiply_stack, &s);
     const int any = memchr(failed, 1, (size_t)count) != NULL;
     memory_give(failed);
     return any ? -1 : 0;

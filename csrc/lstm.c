@@ -150,7 +150,7 @@ static void for_units(Sequence *s, ptrdiff_t grain, range_fn body, void *context
     const Meeting meeting = {parts, begun, done};
     s->meeting = &meeting;
     s->shares = shares;
-    parallel_for(parts, 1, body, context);
+    parallel_for(parts, 1, 1, body, context);
 }
 
 /* The parts of the batch that are worth a thread each, where a row does `work` multiplications */
@@ -232,7 +232,7 @@ static void pack_weights(Forward *f)
 {
     const ptrdiff_t units = f->s.units;
     NAME(gemm_pack)(4 * units, f->s.features, f->kernel, 4 * units, 1, f->packed_kernel);
-    parallel_for(units, f->s.by_units ? LANES : round_up(1 + COPY_WORK / (4 * units), LANES), pack_gates, f);
+    parallel_for(units, f->s.by_units ? LANES : round_up(1 + COPY_WORK / (4 * units), LANES), LANES, pack_gates, f);
 }
 
 /* The state of a row after a step is the state before the next one. */
@@ -570,7 +570,7 @@ int NAME(lstm_forward)(ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features, ptrd
     if (by_units)
         forward_by_units(&f);
     else
-        parallel_for(parts, 1, forward_by_rows, &f);
+        parallel_for(parts, 1, 1, forward_by_rows, &f);
     give_blocks(5, blocks);
     return 0;
 }
@@ -798,8 +798,8 @@ static void run_backward(Backward *b)
         if (s->by_units)
             backward_by_units(b);
         else
-            parallel_for(s->parts, 1, backward_by_rows, b);
-        parallel_for(gates, round_up(1 + THREAD_WORK / (chunk_rows(s) * both), LANES), weight_gradients, b);
+            parallel_for(s->parts, 1, 1, backward_by_rows, b);
+        parallel_for(gates, round_up(1 + THREAD_WORK / (chunk_rows(s) * both), LANES), LANES, weight_gradients, b);
     }
 }
 

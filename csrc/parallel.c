@@ -23,7 +23,7 @@
 typedef struct {
     range_fn body;
     void *context;
-    ptrdiff_t count, grain;
+    ptrdiff_t count, step;
     int parts;
 } Job;
 
@@ -70,9 +70,9 @@ static Pool pool = {.mutex = MUTEX_INIT, .started = CONDITION_INIT, .finished = 
 
 static void run_part(const Job *job, int part)
 {
-    ptrdiff_t grains = (job->count + job->grain - 1) / job->grain;
-    ptrdiff_t begin = grains * part / job->parts * job->grain;
-    ptrdiff_t end = part + 1 == job->parts ? job->count : grains * (part + 1) / job->parts * job->grain;
+    ptrdiff_t steps = (job->count + job->step - 1) / job->step;
+    ptrdiff_t begin = steps * part / job->parts * job->step;
+    ptrdiff_t end = part + 1 == job->parts ? job->count : steps * (part + 1) / job->parts * job->step;
     job->body(job->context, begin, end);
 }
 
@@ -223,16 +223,16 @@ static void complete(const Job *job)
     }
 }
 
-void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context)
+void parallel_for(ptrdiff_t count, ptrdiff_t least, ptrdiff_t step, range_fn body, void *context)
 {
     if (count <= 0)
         return;
-    int parts = count < 2 * grain ? 1 : claim(count / grain);
+    int parts = count < 2 * least ? 1 : claim(count / least);
     if (parts == 1) {
         body(context, 0, count);
         return;
     }
-    Job job = {body, context, count, grain, parts};
+    Job job = {body, context, count, step, parts};
     publish(&job);
     run_part(&job, 0);
     complete(&job);

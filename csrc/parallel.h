@@ -6,14 +6,17 @@
 
 typedef void (*range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
 
-/* Call body on ranges that cover [0, count) once: at most one range per thread, contiguous, every
-   bound but the last a multiple of grain, no fewer than a grain in any if there are two, and none where
+/* Call body on ranges that cover [0, count) once: at most one range per thread, contiguous, of about the same size, every
+   bound but the last a multiple of step. Several only if each can have `least`, which is a step or more, and none where
    count is 0. Returns when all are done.
 
    The ranges depend on the number of threads, so a body must give each element the same bits whatever
    range it falls in: split the outputs, never a sum. Called from a body that has one of several ranges,
    or while another thread of the program is using the pool, it runs everything in the calling thread. */
-void parallel_for(ptrdiff_t count, ptrdiff_t grain, range_fn body, void *context);
+void parallel_for(ptrdiff_t count, ptrdiff_t least, ptrdiff_t step, range_fn body, void *context);
+
+/* The step among the numbers of an array: bounds within a page, whose lines are fetched in pairs, are few. */
+#define NUMBERS ((ptrdiff_t)1024)
 
 /* So many multiplications, or numbers to be copied, are worth waking a thread for. */
 #define THREAD_WORK ((ptrdiff_t)300000)

@@ -42,21 +42,23 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
         }
 }
 
-/* thin.c: at most NARROW columns, or SOME_ROWS rows and a b of SOME_BYTES with dense rows; 0, or -1 without memory for a
-   copy of b, */
-#define NARROW (4 * LANES)
-#define SOME_ROWS (BLOCK_VECS == 4 ? 64 : 32)
-#define SOME_BYTES (BLOCK_VECS == 4 ? 1 << 21 : 1 << 20)
-int NAME(gemm_direct)(Gemm *g);
-/* at most FEW_ROWS rows of a with b dense one way or the other, or MOST_TURNED if its columns are, TURNED_ROWS of which
-   have registers beside what is transposed; at most SOME_COLUMNS columns of b if the columns of a are dense, or
+/* thin.c, in the order of gemm(): at most FEW_ROWS columns of b, or SOME_COLUMNS if the columns of a are dense, or
    MOST_TURNED if its rows are; */
 #define FEW_ROWS 8
 #define SOME_COLUMNS 48
 #define MOST_TURNED (BLOCK_VECS == 4 ? SOME_COLUMNS : FEW_ROWS)
+void NAME(gemm_few_columns)(Gemm *g);
+/* at most FEW_ROWS rows of a with b dense one way or the other, or MOST_TURNED if its columns are, TURNED_ROWS of which
+   have registers beside what is transposed; */
 #define TURNED_ROWS (BLOCK_VECS == 4 ? 16 : FEW_ROWS)
 void NAME(gemm_few_rows)(Gemm *g);
-void NAME(gemm_few_columns)(Gemm *g);
+/* at most NARROW columns, in the calling thread: 0, or -1 without memory for a copy of b; */
+#define NARROW (4 * LANES)
+int NAME(gemm_narrow)(Gemm *g);
+/* at most SOME_ROWS rows and a b of SOME_BYTES with dense rows; */
+#define SOME_ROWS (BLOCK_VECS == 4 ? 64 : 32)
+#define SOME_BYTES (BLOCK_VECS == 4 ? 1 << 21 : 1 << 20)
+void NAME(gemm_some_rows)(Gemm *g);
 /* or one column: 0, or -1 without memory for what has to be made dense. */
 int NAME(gemm_column)(Gemm *g);
 

@@ -110,7 +110,7 @@ static void bits_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(random_bits)(ptrdiff_t n, uint64_t seed, uint64_t offset, uint32_t *words)
 {
-    parallel_for(n, GRAIN, bits_range, &(Job){.seed = seed, .offset = offset, .words = words});
+    parallel_for(n, GRAIN, NUMBERS, bits_range, &(Job){.seed = seed, .offset = offset, .words = words});
     return 0;
 }
 
@@ -155,6 +155,6 @@ int NAME(dropout)(ptrdiff_t n, uint64_t threshold, double scale, uint64_t seed, 
         return 0;
     }
     Job job = {seed, offset, (uint32_t)threshold, NULL, (real)scale, x, y, is_past(y, n)};
-    parallel_for(n, GRAIN, dropout_range, &job);
+    parallel_for(n, GRAIN, NUMBERS, dropout_range, &job);
     return 0;
 }

@@ -52,7 +52,7 @@ int NAME(sum_rows)(ptrdiff_t batch, ptrdiff_t columns, const real *x, real *y)
     Rows job = {columns, pieces, x, memory_take((size_t)(batch * pieces) * sizeof(double))};
     if (!job.sums)
         return -1;
-    parallel_for(batch * pieces, 1 + PIECE / (columns + 1), sum_pieces, &job);
+    parallel_for(batch * pieces, 1 + PIECE / (columns + 1), 1, sum_pieces, &job);
     for (ptrdiff_t row = 0; row < batch; row++) {
         double total = 0;
         for (ptrdiff_t p = 0; p < pieces; p++)
@@ -124,7 +124,7 @@ int NAME(sum_columns)(ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t columns, const 
         return -1;
     Columns job = {rows, columns, pieces, strips, x, pieces > 1 ? scratch : y};
     const ptrdiff_t work = (rows < DEEP ? rows : DEEP) * (columns < STRIP ? columns : STRIP);
-    parallel_for(batch * pieces * strips, 1 + 16384 / (work + 1), sum_strips, &job);
+    parallel_for(batch * pieces * strips, 1 + 16384 / (work + 1), 1, sum_strips, &job);
     for (ptrdiff_t matrix = 0; matrix < batch && scratch; matrix++)
         for (ptrdiff_t j = 0; j < columns; j++) {
             double total = 0;

@@ -232,7 +232,7 @@ INLINE void vstore_n(real *p, vec v, ptrdiff_t n)
    A line that is written is read first, and for what is larger than the caches that is in vain: a kernel that writes
    such an array may write whole vectors to memory straight away, and calls past_end() before anybody reads them. Each
    of these vectors must lie at a multiple of its size, or the processor refuses: the array begins at one, threads share
-   it by such multiples, since a grain is one, and rows that are written by themselves must be as long as some. */
+   it by such multiples, since a step is one, and rows that are written by themselves must be as long as some. */
 
 #define PAST_BYTES ((ptrdiff_t)1 << 25) /* as much as the last cache of a processor often holds */
 

@@ -32,7 +32,7 @@ static void forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 int NAME(softmax_forward)(ptrdiff_t batch, ptrdiff_t classes, const real *x, real *y)
 {
     Forward job = {classes, x, y, rows_past(batch, classes, y)};
-    parallel_for(batch, row_grain(classes), forward_rows, &job);
+    parallel_for(batch, row_grain(classes), 1, forward_rows, &job);
     return 0;
 }
 
@@ -62,7 +62,7 @@ static void log_forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 int NAME(log_softmax_forward)(ptrdiff_t batch, ptrdiff_t classes, const real *x, real *y)
 {
     Forward job = {classes, x, y, rows_past(batch, classes, y)};
-    parallel_for(batch, row_grain(classes), log_forward_rows, &job);
+    parallel_for(batch, row_grain(classes), 1, log_forward_rows, &job);
     return 0;
 }
 
@@ -92,7 +92,7 @@ static void backward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 int NAME(softmax_backward)(ptrdiff_t batch, ptrdiff_t classes, const real *dy, const real *y, real *dx)
 {
     Backward job = {classes, dy, y, dx, rows_past(batch, classes, dx)};
-    parallel_for(batch, row_grain(classes), backward_rows, &job);
+    parallel_for(batch, row_grain(classes), 1, backward_rows, &job);
     return 0;
 }
 
@@ -115,6 +115,6 @@ static void log_backward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 int NAME(log_softmax_backward)(ptrdiff_t batch, ptrdiff_t classes, const real *dy, const real *y, real *dx)
 {
     Backward job = {classes, dy, y, dx, rows_past(batch, classes, dx)};
-    parallel_for(batch, row_grain(classes), log_backward_rows, &job);
+    parallel_for(batch, row_grain(classes), 1, log_backward_rows, &job);
     return 0;
 }

@@ -50,14 +50,14 @@ STEP_RANGE(adagrad_range, UPDATE(s.v, a, a + g * g) w -= s.rate * g / vsqrt(a + 
 
 int NAME(sgd_step)(ptrdiff_t n, real *w, const real *g, double lr)
 {
-    parallel_for(n, GRAIN, sgd_range, &(Step){.w = w, .g = g, .rate = (real)lr});
+    parallel_for(n, GRAIN, NUMBERS, sgd_range, &(Step){.w = w, .g = g, .rate = (real)lr});
     return 0;
 }
 
 int NAME(momentum_step)(ptrdiff_t n, real *w, const real *g, real *v, double lr, double momentum, int nesterov)
 {
     Step step = {.w = w, .g = g, .v = v, .rate = (real)lr, .momentum = (real)momentum};
-    parallel_for(n, GRAIN, nesterov ? nesterov_range : momentum_range, &step);
+    parallel_for(n, GRAIN, NUMBERS, nesterov ? nesterov_range : momentum_range, &step);
     return 0;
 }
 
@@ -65,7 +65,7 @@ int NAME(adam_step)(ptrdiff_t n, real *w, const real *g, real *m, real *v, doubl
                     double epsilon)
 {
     Step step = {w, g, m, v, (real)rate, 0, (real)(1 - beta_1), (real)(1 - beta_2), (real)epsilon};
-    parallel_for(n, GRAIN, adam_range, &step);
+    parallel_for(n, GRAIN, NUMBERS, adam_range, &step);
     return 0;
 }
 
@@ -74,12 +74,12 @@ int NAME(rmsprop_step)(ptrdiff_t n, real *w, const real *g, real *v, double lr, 
     Step step = {.w = w, .g = g, .v = v, .rate = (real)lr, .momentum = (real)rho};
     step.decay_v = (real)(1 - rho);
     step.epsilon = (real)epsilon;
-    parallel_for(n, GRAIN, rmsprop_range, &step);
+    parallel_for(n, GRAIN, NUMBERS, rmsprop_range, &step);
     return 0;
 }
 
 int NAME(adagrad_step)(ptrdiff_t n, real *w, const real *g, real *a, double lr, double epsilon)
 {
-    parallel_for(n, GRAIN, adagrad_range, &(Step){.w = w, .g = g, .v = a, .rate = (real)lr, .epsilon = (real)epsilon});
+    parallel_for(n, GRAIN, NUMBERS, adagrad_range, &(Step){.w = w, .g = g, .v = a, .rate = (real)lr, .epsilon = (real)epsilon});
     return 0;
 }

@@ -96,7 +96,7 @@ static void multiply_some_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 /* Whether a copy of b in rows of whole vectors pays: a part of one is slow to read beside one or three whole ones. */
 static int copies_b(const Gemm *g)
 {
-    return g->b_col != 1 || (g->n <= NARROW && g->m >= 2 * FEW_ROWS && g->n % LANES && g->n / LANES % 2);
+    return g->b_col != 1 || (g->m >= 2 * FEW_ROWS && g->n % LANES && g->n / LANES % 2);
 }
 
 static int copy_b(Gemm *g)
@@ -115,16 +115,18 @@ static int copy_b(Gemm *g)
     return 0;
 }
 
-int NAME(gemm_direct)(Gemm *g)
+int NAME(gemm_narrow)(Gemm *g)
 {
     if (copies_b(g) && copy_b(g))
         return -1;
-    if (g->n <= NARROW)
-        parallel_for(g->m, round_up(1 + THREAD_WORK / (g->n * g->k), DIRECT_ROWS(g->n)), multiply_some_rows, g);
-    else
-        parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), 2 * LANES), multiply_some_columns, g);
+    multiply_some_rows(g, 0, g->m);
     memory_give(g->copies);
     return 0;
+}
+
+void NAME(gemm_some_rows)(Gemm *g)
+{
+    parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), 2 * LANES), 2 * LANES, multiply_some_columns, g);
 }
 
 /* ---- few rows ------------------------------------------------------------------------------------ */
@@ -313,7 +315,7 @@ void NAME(gemm_few_rows)(Gemm *g)
 {
     g->far |= is_far(g->n * g->k, g->b_col == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     turn_long_rows(g);
-    parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), 2 * LANES), few_rows_of(g), g);
+    parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), 2 * LANES), LANES, few_rows_of(g), g);
     memory_give(g->copies);
 }
 
@@ -347,7 +349,7 @@ void NAME(gemm_few_columns)(Gemm *g)
     Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_row, g->flags};
     turned.far = g->far | is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     turn_long_rows(&turned);
-    parallel_for(turned.n, round_up(1 + THREAD_WORK / (turned.m * turned.k), LINE), multiply_few_columns, &turned);
+    parallel_for(turned.n, round_up(1 + THREAD_WORK / (turned.m * turned.k), LINE), LINE, multiply_few_columns, &turned);
     memory_give(turned.copies);
 }
 
@@ -457,7 +459,7 @@ int NAME(gemm_column)(Gemm *g)
         copy_matrix(1, g->k, g->b, 0, g->b_row, copies + a_size, g->k);
         g->b = copies + a_size;
     }
-    parallel_for(g->m, 1 + THREAD_WORK / g->k, dense_rows_of(g), g);
+    parallel_for(g->m, 1 + THREAD_WORK / g->k, 1, dense_rows_of(g), g);
     memory_give(copies);
     return 0;
 }
