@@ -33,53 +33,109 @@ INLINE vec vsubtract(vec a, vec b) { return a - b; }
 INLINE vec vmultiply(vec a, vec b) { return a * b; }
 INLINE vec vdivide(vec a, vec b) { return a / b; }
 
-/* n numbers of a row. Lanes beyond them hold a zero over a one. */
-#define EACH(...) FETCHING(FOR_VECTORS_PAST(job.past, count, y, __VA_ARGS__);)
-#define ROW(f)                                                                                            \
-    if (a_step && b_step)                                                                                 \
+/* ---- pieces -------------------------------------------------------------------------------------- */
+
+/* Some rows of y, and the steps of both operands from row to row and from number to number */
+typedef struct {
+    const real *a, *b;
+    ptrdiff_t rows, length, a_row, a_step, b_row, b_step;
+} Piece;
+
+#define STRIP 512 /* numbers of rows shorter than a vector, which go by as one row */
+
+/* Such rows of an operand, one after the other as those of y are */
+typedef struct {
+    const real *first;
+    ptrdiff_t rows;
+    real numbers[STRIP + LANES];
+} Strip;
+
+typedef struct {
+    ptrdiff_t number, column, middle, outer; /* of y, and where that is along its axes */
+    Strip a, b;
+} Walk;
+
+/* Each row is a vector, beyond whose end the next one is written. */
+INLINE const real *strip_of(Strip *strip, const real *x, ptrdiff_t rows, ptrdiff_t length, ptrdiff_t row_step,
+                            ptrdiff_t step)
+{
+    if (step && row_step == length)
+        return x;
+    if (row_step == 0 && strip->first == x && strip->rows >= rows) /* the one row, as before */
+        return strip->numbers;
+    strip->first = x;
+    strip->rows = rows;
+    real *to = strip->numbers;
+    for (; rows > 0; rows--, x += row_step, to += length)
+        vstore(to, step ? vload_n(x, length) : vset(*x));
+    return strip->numbers;
+}
+
+INLINE Piece next_piece(const Arithmetic *job, Walk *at, ptrdiff_t end)
+{
+    const ptrdiff_t *a_steps = job->a_steps, *b_steps = job->b_steps, length = job->sizes[2], left = end - at->number;
+    const real *a = job->a + at->outer * a_steps[0] + at->middle * a_steps[1] + at->column * a_steps[2];
+    const real *b = job->b + at->outer * b_steps[0] + at->middle * b_steps[1] + at->column * b_steps[2];
+    Piece piece = {a, b, 1, min_of(length - at->column, left), a_steps[1], a_steps[2], b_steps[1], b_steps[2]};
+    const int whole = at->column == 0 && left >= length;
+    ptrdiff_t rows = whole ? min_of(job->sizes[1] - at->middle, left / length) : 1;
+    if (rows > 1 && length < LANES) {
+        rows = min_of(rows, STRIP / length);
+        piece = (Piece){strip_of(&at->a, a, rows, length, a_steps[1], a_steps[2]),
+                        strip_of(&at->b, b, rows, length, b_steps[1], b_steps[2]), 1, rows * length, 0, 1, 0, 1};
+    } else
+        piece.rows = rows;
+    at->number += piece.rows * piece.length;
+    at->column = 0;
+    at->middle += rows;
+    if (at->middle == job->sizes[1]) {
+        at->middle = 0;
+        at->outer++;
+    }
+    return piece;
+}
+
+/* ---- the operations ------------------------------------------------------------------------------ */
+
+/* Lanes beyond a row hold a zero over a one. */
+#define ROWS(...)                                                                                         \
+    for (ptrdiff_t row = 0; row < p.rows; row++, a += p.a_row, b += p.b_row, y += p.length)               \
+        FOR_VECTORS_PAST(job.past, p.length, y, __VA_ARGS__);
+#define EACH(...) FETCHING(ROWS(__VA_ARGS__))
+#define PIECE(f)                                                                                          \
+    if (p.a_step && p.b_step)                                                                             \
         EACH({                                                                                            \
             FETCH_AHEAD(a + i);                                                                           \
             FETCH_AHEAD(b + i);                                                                           \
             vstore_past(y + i, f(vload_n(a + i, n), vload_or(b + i, n, vset(1))), n, past);               \
         });                                                                                               \
-    else if (a_step) {                                                                                    \
-        const vec same = vset(*b);                                                                        \
+    else if (p.a_step)                                                                                    \
         EACH({                                                                                            \
             FETCH_AHEAD(a + i);                                                                           \
-            vstore_past(y + i, f(vload_n(a + i, n), same), n, past);                                      \
+            vstore_past(y + i, f(vload_n(a + i, n), vset(*b)), n, past);                                  \
         });                                                                                               \
-    } else if (b_step) {                                                                                  \
-        const vec same = vset(*a);                                                                        \
+    else if (p.b_step)                                                                                    \
         EACH({                                                                                            \
             FETCH_AHEAD(b + i);                                                                           \
-            vstore_past(y + i, f(same, vload_or(b + i, n, vset(1))), n, past);                            \
+            vstore_past(y + i, f(vset(*a), vload_or(b + i, n, vset(1))), n, past);                        \
         });                                                                                               \
-    } else {                                                                                              \
-        const vec same = f(vset(*a), vset(*b));                                                           \
-        FOR_VECTORS_PAST(job.past, count, y, vstore_past(y + i, same, n, past););                         \
-    }
+    else                                                                                                  \
+        ROWS(vstore_past(y + i, f(vset(*a), vset(*b)), n, past););
 
 #define ARITHMETIC(name, f, warns)                                                                        \
     static void name##_range(void *context, ptrdiff_t begin, ptrdiff_t end)                               \
     {                                                                                                     \
         const Arithmetic job = *(const Arithmetic *)context;                                              \
         const ptrdiff_t middle = job.sizes[1], length = job.sizes[2];                                     \
-        const ptrdiff_t a_step = job.a_steps[2], b_step = job.b_steps[2];                                 \
-        ptrdiff_t column = begin % length, j = begin / length % middle, k = begin / length / middle;      \
+        Walk at = {begin, begin % length, begin / length % middle, begin / length / middle,               \
+                   {.rows = 0}, {.rows = 0}};                                                             \
         if (warns)                                                                                        \
             exceptions_clear();                                                                           \
-        while (begin < end) {                                                                             \
-            const ptrdiff_t count = length - column < end - begin ? length - column : end - begin;        \
-            const real *a = job.a + k * job.a_steps[0] + j * job.a_steps[1] + column * a_step;            \
-            const real *b = job.b + k * job.b_steps[0] + j * job.b_steps[1] + column * b_step;            \
-            real *y = job.y + begin;                                                                      \
-            ROW(f)                                                                                        \
-            begin += count;                                                                               \
-            column = 0;                                                                                   \
-            if (++j == middle) {                                                                          \
-                j = 0;                                                                                    \
-                k++;                                                                                      \
-            }                                                                                             \
+        while (at.number < end) {                                                                         \
+            real *y = job.y + at.number;                                                                  \
+            const Piece p = next_piece(&job, &at, end);                                                   \
+            const real *a = p.a, *b = p.b;                                                                \
+            PIECE(f)                                                                                      \
         }                                                                                                 \
         past_end(job.past);                                                                               \
         const int raised = warns ? exceptions_raised() : 0;                                               \

@@ -82,6 +82,8 @@ SPLIT = [  # what threads share: ranges that begin and end within a row, within 
     ((70001,), (70001,)), ((70001,), ()), ((257, 301), (301,)), ((257, 301), (257, 1)), ((257, 1), (1, 301)),
     ((31, 47, 53), (31, 1, 53)), ((31, 47, 53), (47, 1)), ((31, 1, 53), (47, 1)), ((9001, 7), (7,)),
     ((2, 40000), (2, 1)), ((1, 66000), (1,)), ((3, 5, 7, 11, 61), (5, 7, 1, 61)), ((40000, 2), (2,)),
+    ((9001, 7), (9001, 1)), ((300, 90, 3), (90, 1)), ((300, 90, 3), (300, 1, 3)), ((300, 1, 3), (90, 1)),
+    ((6000, 2, 5), (2, 1)), ((300, 90, 1), (300, 1, 3)),
 ]  # fmt: skip
 
 
@@ -90,11 +92,12 @@ SPLIT = [  # what threads share: ranges that begin and end within a row, within 
 @pytest.mark.parametrize("shapes", SPLIT, ids=str)
 def test_any_number_of_threads(name: str, dtype: Any, shapes: Any) -> None:
     sides = [draw(s, dtype, i) for i, s in enumerate(shapes)]
+    apart = [inside(x) for x in sides]
     before = md.get_num_threads()
     try:
         for threads in (1, 2, 3, 8):
             md.set_num_threads(threads)
-            for a, b in (sides, sides[::-1]):
+            for a, b in (sides, sides[::-1], apart):
                 assert_same_bits(getattr(cpu, name)(a, b), OPERATORS[name](a, b))
     finally:
         md.set_num_threads(before)
