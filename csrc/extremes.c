@@ -4,8 +4,7 @@
 
 #include <math.h>
 
-#include "simd.h"
-
+#include "copy.h"
 #include "kernels.h"
 #include "memory.h"
 #include "parallel.h"
@@ -13,6 +12,7 @@
 #define CHAINS 4   /* of a row, as in reduce.c */
 #define LONG 16384 /* numbers of a piece, where a matrix is one column, which lies dense, */
 #define DEEP 512   /* and where it has more */
+#define SHORT (8 * LANES) /* a row of so many, or fewer, takes longer at its end than before it */
 #define ABREAST (sizeof(vec) == 64 ? 8 : 4) /* vectors of columns, whose sums beside them take as many registers */
 #define STRIP 1024 /* columns whose pieces are a task */
 
@@ -36,21 +36,46 @@ static real extreme_of(int largest, ptrdiff_t n, const real *x, ptrdiff_t apart)
     return most;
 }
 
-/* Of a short row */
-INLINE real extreme_of_few(const int largest, ptrdiff_t n, const real *x)
+/* The vector of the furthest in each lane of a row that has one at least; `doubt` grows. */
+INLINE vec extremes_by_lane(const int largest, ptrdiff_t length, const real *x, vec *doubt)
 {
-    real most = *x, doubt = 0 * *x;
-    for (ptrdiff_t i = 1; i < n; i++) {
-        most = (largest ? most < x[i] : x[i] < most) ? x[i] : most;
-        doubt += 0 * x[i];
+    vec most = vload(x);
+    *doubt = vfma(most, vset(0), *doubt);
+    for (ptrdiff_t i = LANES; i < length; i += LANES) {
+        const vec next = vload(x + min_of(i, length - LANES)); /* of the last some again */
+        most = further(largest, next, most);
+        *doubt = vfma(next, vset(0), *doubt);
     }
-    return doubt == 0 ? most : extreme_of(largest, n, x, 1);
+    return most;
+}
+
+/* Of rows that are no longer than SHORT, as many side by side as a vector has lanes */
+INLINE void extremes_of_short_rows(const int largest, ptrdiff_t rows, ptrdiff_t length, const real *x, real *y)
+{
+    const ptrdiff_t deep = min_of(length, LANES);
+    for (ptrdiff_t row = 0; row < rows; row += LANES, x += LANES * length) {
+        const ptrdiff_t n = min_of(LANES, rows - row);
+        vec doubt = vset(0), number[LANES];
+        real lanes[LANES * LANES];
+        for (ptrdiff_t i = 0; i < n && length > LANES; i++)
+            vstore(lanes + i * LANES, extremes_by_lane(largest, length, x + i * length, &doubt));
+        transpose_tile(n, deep, length > LANES ? lanes : x, deep, number);
+        vec most = number[0];
+        doubt = vfma(most, vset(0), doubt);
+        UNROLL for (int k = 1; k < LANES; k++)
+            if (k < deep) {
+                most = further(largest, number[k], most);
+                doubt = vfma(number[k], vset(0), doubt);
+            }
+        vstore_n(y + row, most, n);
+        if (vsum(doubt) != 0)
+            for (ptrdiff_t i = 0; i < n; i++)
+                y[row + i] = extreme_of(largest, length, x + i * length, 1);
+    }
 }
 
 INLINE real extreme_of_row(const int ahead, const int largest, ptrdiff_t n, const real *x)
 {
-    if (n < LANES)
-        return extreme_of_few(largest, n, x);
     const vec start = vset(largest ? -(real)INFINITY : (real)INFINITY), zero = vset(0);
     vec most[CHAINS], doubt[CHAINS];
     UNROLL for (int chain = 0; chain < CHAINS; chain++)
@@ -101,6 +126,10 @@ INLINE void extremes_of_columns(const int ahead, const int largest, const int ve
 
 INLINE void extremes(const int ahead, const int largest, const Extremes job, ptrdiff_t begin, ptrdiff_t end)
 {
+    if (job.columns == 1 && job.numbers <= SHORT) {
+        extremes_of_short_rows(largest, end - begin, job.numbers, job.x + begin * job.numbers, job.y + begin);
+        return;
+    }
     for (ptrdiff_t task = begin; task < end; task++) {
         const ptrdiff_t piece = task / job.strips, above = piece % job.pieces * job.deep, left = job.numbers - above;
         const ptrdiff_t deep = left < job.deep ? left : job.deep, first = task % job.strips * STRIP;

@@ -619,6 +619,19 @@ def test_extremes_of_infinities_and_nan(name: str, columns: int, dtype: Any) -> 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("length", [1, 2, 5, 8, 9, 16, 17, 40, 64, 65, 128, 129])
+def test_extremes_of_rows_that_may_go_by_side_by_side(name: str, length: int, dtype: Any) -> None:
+    kernels, rng = module(name), np.random.default_rng(length)
+    for rows in (1, 15, 16, 37):
+        x = rng.standard_normal((rows, length, 1)).astype(dtype)
+        for value in (0, np.inf, -np.inf, np.nan):
+            x[rng.integers(rows), rng.integers(length)] = value
+            np.testing.assert_array_equal(kernels.extreme_forward(x, True), x.max(1))
+            np.testing.assert_array_equal(kernels.extreme_forward(x, False), x.min(1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ALL)
 def test_huber_of_numbers_that_are_not_ordinary(name: str, dtype: Any) -> None:
     kernels, inf, nan = module(name), np.inf, np.nan
     e = np.array([[2], [-0.5], [0], [inf], [-inf], [nan], [1e30]], dtype)
