@@ -1,6 +1,6 @@
 /* The sum of each row, and of each column. A row is cut into pieces of PIECE numbers and a column into pieces of DEEP,
-   however many threads there are; the sum of a piece runs in CHAINS chains, and the pieces are added from the first to
-   the last, in double. */
+   or of DEEP for each lane that it has where columns are few, however many threads there are; the sum of a piece runs
+   in CHAINS chains, and the pieces are added from the first to the last, in double. */
 
 #include "simd.h"
 
@@ -69,7 +69,7 @@ int NAME(sum_rows)(ptrdiff_t batch, ptrdiff_t columns, const real *x, real *y)
 #define STRIP 1024                                        /* columns whose pieces are a task */
 
 typedef struct {
-    ptrdiff_t rows, columns, pieces, strips; /* of a matrix */
+    ptrdiff_t rows, columns, deep, pieces, strips; /* of a matrix, and the rows of a piece */
     const real *x;
     real *sums; /* (matrices, pieces, columns) */
 } Columns;
@@ -95,19 +95,46 @@ INLINE void add_rows(const int ahead, const int vecs, ptrdiff_t n, ptrdiff_t row
         vstore_n(sums + v * LANES, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]), v == vecs - 1 ? n : LANES);
 }
 
+/* Of so few columns that some rows fit a vector */
+INLINE void add_thin_rows(const int ahead, ptrdiff_t rows, ptrdiff_t columns, const real *x, real *sums)
+{
+    const ptrdiff_t abreast = LANES / columns, n = abreast * columns;
+    real lanes[LANES] = {0};
+    add_rows(ahead, 1, n, rows / abreast, n, x, lanes);
+    for (ptrdiff_t j = 0; j < columns; j++) {
+        real total = 0;
+        for (ptrdiff_t lane = j; lane < n; lane += columns)
+            total += lanes[lane];
+        for (ptrdiff_t row = rows / abreast * abreast; row < rows; row++)
+            total += x[row * columns + j];
+        sums[j] = total;
+    }
+}
+
 INLINE void sum_of_strips(const int ahead, const Columns job, ptrdiff_t begin, ptrdiff_t end)
 {
     for (ptrdiff_t task = begin; task < end; task++) {
         const ptrdiff_t piece = task / job.strips, first = task % job.strips * STRIP;
-        const ptrdiff_t above = piece % job.pieces * DEEP, left = job.rows - above, deep = left < DEEP ? left : DEEP;
+        const ptrdiff_t above = piece % job.pieces * job.deep, deep = min_of(job.deep, job.rows - above);
         const real *x = job.x + (piece / job.pieces * job.rows + above) * job.columns;
         real *sums = job.sums + piece * job.columns;
+        if (2 * job.columns <= LANES) {
+            add_thin_rows(ahead, deep, job.columns, x, sums);
+            continue;
+        }
         const ptrdiff_t last = first + STRIP < job.columns ? first + STRIP : job.columns;
         ptrdiff_t j = first;
         for (; j + ABREAST * LANES <= last; j += ABREAST * LANES)
             add_rows(ahead, ABREAST, LANES, deep, job.columns, x + j, sums + j);
-        for (; j < last; j += LANES)
-            add_rows(ahead, 1, j + LANES <= last ? LANES : last - j, deep, job.columns, x + j, sums + j);
+        const ptrdiff_t whole = (last - j) / LANES, n = (last - j) % LANES;
+        switch (whole + (n > 0)) {
+#define ADD(vecs)                                                                                         \
+    case vecs:                                                                                            \
+        add_rows(ahead, vecs, n ? n : LANES, deep, job.columns, x + j, sums + j);                         \
+        break;
+            ADD(1) ADD(2) ADD(3) ADD(4)
+#undef ADD
+        }
     }
 }
 
@@ -118,12 +145,13 @@ static void sum_strips(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(sum_columns)(ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t columns, const real *x, real *y)
 {
-    const ptrdiff_t pieces = rows > DEEP ? (rows + DEEP - 1) / DEEP : 1, strips = (columns + STRIP - 1) / STRIP;
+    const ptrdiff_t deep = columns && 2 * columns <= LANES ? LANES / columns * DEEP : DEEP;
+    const ptrdiff_t pieces = rows > deep ? (rows + deep - 1) / deep : 1, strips = (columns + STRIP - 1) / STRIP;
     real *scratch = pieces > 1 ? memory_take((size_t)(batch * pieces * columns) * sizeof(real)) : NULL;
     if (pieces > 1 && !scratch)
         return -1;
-    Columns job = {rows, columns, pieces, strips, x, pieces > 1 ? scratch : y};
-    const ptrdiff_t work = (rows < DEEP ? rows : DEEP) * (columns < STRIP ? columns : STRIP);
+    Columns job = {rows, columns, deep, pieces, strips, x, pieces > 1 ? scratch : y};
+    const ptrdiff_t work = min_of(rows, deep) * min_of(columns, STRIP);
     parallel_for(batch * pieces * strips, 1 + 16384 / (work + 1), 1, sum_strips, &job);
     for (ptrdiff_t matrix = 0; matrix < batch && scratch; matrix++)
         for (ptrdiff_t j = 0; j < columns; j++) {
