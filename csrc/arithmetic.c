@@ -127,8 +127,12 @@ INLINE Piece next_piece(const Arithmetic *job, Walk *at, ptrdiff_t end)
     {                                                                                                     \
         const Arithmetic job = *(const Arithmetic *)context;                                              \
         const ptrdiff_t middle = job.sizes[1], length = job.sizes[2];                                     \
-        Walk at = {begin, begin % length, begin / length % middle, begin / length / middle,               \
-                   {.rows = 0}, {.rows = 0}};                                                             \
+        Walk at; /* whose strips need not be zeros */                                                     \
+        at.number = begin;                                                                                \
+        at.column = begin % length;                                                                       \
+        at.middle = begin / length % middle;                                                              \
+        at.outer = begin / length / middle;                                                               \
+        at.a.rows = at.b.rows = 0;                                                                        \
         if (warns)                                                                                        \
             exceptions_clear();                                                                           \
         while (at.number < end) {                                                                         \

@@ -176,6 +176,7 @@ int NAME(sigmoid_cross_entropy_forward)(ptrdiff_t n, const real *logits, const r
 int NAME(sigmoid_cross_entropy_backward)(ptrdiff_t n, const real *dloss, const real *logits, const real *targets,
                                          real *dlogits)
 {
-    parallel_for(n, GRAIN, NUMBERS, sigmoid_backward_range, &(Sigmoid){dloss, logits, targets, dlogits, is_past(dlogits, n)});
+    Sigmoid job = {dloss, logits, targets, dlogits, is_past(dlogits, n)};
+    parallel_for(n, GRAIN, NUMBERS, sigmoid_backward_range, &job);
     return 0;
 }

@@ -26,7 +26,7 @@ typedef struct {
     }                                                                                                     \
     int NAME(name)(ptrdiff_t n, const real *x, real *y)                                                   \
     {                                                                                                     \
-        parallel_for(n, GRAIN, NUMBERS, name##_range, &(Map){x, y, is_past(y, n)});                                \
+        parallel_for(n, GRAIN, NUMBERS, name##_range, &(Map){x, y, is_past(y, n)});                       \
         return 0;                                                                                         \
     }
 
@@ -52,7 +52,7 @@ typedef struct {
     }                                                                                                     \
     int NAME(name##_backward)(ptrdiff_t n, const real *dy, ptrdiff_t dy_step, const real *y, real *dx)    \
     {                                                                                                     \
-        parallel_for(n, GRAIN, NUMBERS, name##_backward_range, &(Slope){dy, y, dy_step, dx, is_past(dx, n)});      \
+        parallel_for(n, GRAIN, NUMBERS, name##_backward_range, &(Slope){dy, y, dy_step, dx, is_past(dx, n)}); \
         return 0;                                                                                         \
     }
 

@@ -1,5 +1,6 @@
 /* The largest or the smallest number of each column of matrices, and the slope, which those that tie share. Columns are
-   cut into pieces, in whatever order they are compared. NaN is the extreme of what it is in, which instructions for the
+   cut into pieces, in whatever order they are compared; of matrices that are one short column, and so are rows in
+   memory, many go side by side. NaN is the extreme of what it is in, which instructions for the
    larger of two forget. So 0 times each number is added up beside them: what is not 0 then is looked at again. */
 
 #include <math.h>
@@ -36,6 +37,14 @@ static real extreme_of(int largest, ptrdiff_t n, const real *x, ptrdiff_t apart)
     return most;
 }
 
+static int is_doubtful(ptrdiff_t n, const real *x)
+{
+    real doubt = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        doubt += 0 * x[i];
+    return doubt != 0;
+}
+
 /* The vector of the furthest in each lane of a row that has one at least; `doubt` grows. */
 INLINE vec extremes_by_lane(const int largest, ptrdiff_t length, const real *x, vec *doubt)
 {
@@ -68,8 +77,8 @@ INLINE void extremes_of_short_rows(const int largest, ptrdiff_t rows, ptrdiff_t 
                 doubt = vfma(number[k], vset(0), doubt);
             }
         vstore_n(y + row, most, n);
-        if (vsum(doubt) != 0)
-            for (ptrdiff_t i = 0; i < n; i++)
+        for (ptrdiff_t i = 0; i < n && vsum(doubt) != 0; i++)
+            if (is_doubtful(length, x + i * length)) /* by itself: of equal zeros its neighbours keep theirs */
                 y[row + i] = extreme_of(largest, length, x + i * length, 1);
     }
 }
@@ -89,7 +98,7 @@ INLINE real extreme_of_row(const int ahead, const int largest, ptrdiff_t n, cons
             doubt[chain] = vfma(next, zero, doubt[chain]);
         }
     FOR_VECTORS(at, n, {
-        const vec next = vload(x + i + n - LANES); /* of the last some again */
+        const vec next = vload(x + i + n - LANES); /* of the last some again, or of the piece before */
         most[0] = further(largest, next, most[0]);
         doubt[0] = vfma(next, zero, doubt[0]);
     });
@@ -173,7 +182,8 @@ int NAME(extreme_forward)(ptrdiff_t batch, ptrdiff_t numbers, ptrdiff_t columns,
     if (pieces > 1 && !scratch)
         return -1;
     Extremes job = {numbers, columns, deep, pieces, strips, x, pieces > 1 ? scratch : y};
-    parallel_for(batch * pieces * strips, grain(deep, columns), 1, largest ? largest_of_tasks : smallest_of_tasks, &job);
+    const range_fn tasks = largest ? largest_of_tasks : smallest_of_tasks;
+    parallel_for(batch * pieces * strips, grain(deep, columns), 1, tasks, &job);
     for (ptrdiff_t matrix = 0; matrix < batch && scratch; matrix++)
         for (ptrdiff_t j = 0; j < columns; j++)
             y[matrix * columns + j] = extreme_of(largest, pieces, scratch + matrix * pieces * columns + j, columns);

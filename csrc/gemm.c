@@ -98,7 +98,7 @@ static void multiply_rows(ptrdiff_t rows, ptrdiff_t vecs, const Product *p)
 /* p is the product of the first row block. The first blocks have a row more than the others. */
 static void multiply_sliver(ptrdiff_t m, ptrdiff_t columns, Product p)
 {
-    const ptrdiff_t vecs = (columns + LANES - 1) / LANES, blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    const ptrdiff_t vecs = vectors_of(columns), blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS;
     const ptrdiff_t least = m / blocks, longer = m % blocks, ahead = p.k * SLIVER / blocks;
     const int panels = !p.a_col;
     p.last = columns - (vecs - 1) * LANES;
@@ -450,8 +450,6 @@ static int multiply_shared(Gemm *g)
 
 /* ---- the kernel ---------------------------------------------------------------------------------- */
 
-static ptrdiff_t vectors_of(ptrdiff_t n) { return (n + LANES - 1) / LANES; }
-
 /* Whether the transpose of c is better made: its rows fill their vectors where those of c leave many lanes idle. */
 static int is_turned(const Gemm *g)
 {
@@ -464,13 +462,13 @@ static int is_turned(const Gemm *g)
 /* Whether b is better read as it is than packed. A vector of 16 bytes is slow to fill in part, so not there. */
 static int is_narrow(const Gemm *g)
 {
-    return g->n <= NARROW && (g->m <= FEW_ROWS ? g->b_col == 1 : VECTOR_BYTES > 16);
+    return g->n <= NARROW && (g->b_col == 1 || (g->m > FEW_ROWS && is_near(g))) &&
+           (g->m <= FEW_ROWS || VECTOR_BYTES > 16);
 }
 
 static int has_some_rows(const Gemm *g)
 {
-    const int near = g->n * g->k * (ptrdiff_t)sizeof(real) <= SOME_BYTES;
-    return g->m > FEW_ROWS && g->m <= SOME_ROWS && VECTOR_BYTES > 16 && near && g->b_col == 1;
+    return g->m > FEW_ROWS && g->m <= SOME_ROWS && VECTOR_BYTES > 16 && g->b_col == 1 && is_near(g);
 }
 
 static int multiply(Gemm *g)

@@ -6,9 +6,9 @@
 
 typedef void (*range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
 
-/* Call body on ranges that cover [0, count) once: at most one range per thread, contiguous, of about the same size, every
-   bound but the last a multiple of step. Several only if each can have `least`, which is a step or more, and none where
-   count is 0. Returns when all are done.
+/* Call body on ranges that cover [0, count) once: at most one range per thread, contiguous, as equal as can be where
+   every bound but the last is a multiple of step. Several only if each can have about `least`, which is a step or more,
+   and none where count is 0. Returns when all are done.
 
    The ranges depend on the number of threads, so a body must give each element the same bits whatever
    range it falls in: split the outputs, never a sum. Called from a body that has one of several ranges,

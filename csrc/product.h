@@ -18,10 +18,16 @@ typedef struct {
     const real *packed; /* b, or NULL */
     ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
     ptrdiff_t tasks;                                  /* each takes its share of the tiles */
-    real *copies;                                     /* of a and b, for each task */
+    real *copies;                                     /* of a and b, for each task; in thin.c of one of them */
     int far;   /* thin.c: whether what is read once comes from afar, by itself or as one of a stack, */
     int whole; /* and whether the rows of b are whole vectors */
 } Gemm;
+
+INLINE ptrdiff_t vectors_of(ptrdiff_t n) { return (n + LANES - 1) / LANES; }
+
+/* Whether the caches hold b */
+#define NEAR_B (BLOCK_VECS == 4 ? 1 << 21 : 1 << 20)
+INLINE int is_near(const Gemm *g) { return g->n * g->k * (ptrdiff_t)sizeof(real) <= NEAR_B; }
 
 INLINE unsigned begin_flush(const Gemm *g) { return g->flags & GEMM_FLUSH ? denormals_flush() : 0; }
 INLINE void end_flush(const Gemm *g, unsigned before)
@@ -42,8 +48,8 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
         }
 }
 
-/* thin.c, in the order of gemm(): at most FEW_ROWS columns of b, or SOME_COLUMNS if the columns of a are dense, or
-   MOST_TURNED if its rows are; */
+/* thin.c, in the order of gemm(), but that what gemm_column takes goes there first: at most FEW_ROWS columns of b, or
+   SOME_COLUMNS if the columns of a are dense, or MOST_TURNED if its rows are; */
 #define FEW_ROWS 8
 #define SOME_COLUMNS 48
 #define MOST_TURNED (BLOCK_VECS == 4 ? SOME_COLUMNS : FEW_ROWS)
@@ -52,12 +58,11 @@ void NAME(gemm_few_columns)(Gemm *g);
    have registers beside what is transposed; */
 #define TURNED_ROWS (BLOCK_VECS == 4 ? 16 : FEW_ROWS)
 void NAME(gemm_few_rows)(Gemm *g);
-/* at most NARROW columns, in the calling thread: 0, or -1 without memory for a copy of b; */
+/* at most NARROW columns, in the calling thread: 0, or -1 without memory for a copy of b, which is near then; */
 #define NARROW (4 * LANES)
 int NAME(gemm_narrow)(Gemm *g);
-/* at most SOME_ROWS rows and a b of SOME_BYTES with dense rows; */
+/* at most SOME_ROWS rows, and a near b with dense rows; */
 #define SOME_ROWS (BLOCK_VECS == 4 ? 64 : 32)
-#define SOME_BYTES (BLOCK_VECS == 4 ? 1 << 21 : 1 << 20)
 void NAME(gemm_some_rows)(Gemm *g);
 /* or one column: 0, or -1 without memory for what has to be made dense. */
 int NAME(gemm_column)(Gemm *g);

@@ -130,7 +130,8 @@ INLINE void sum_of_strips(const int ahead, const Columns job, ptrdiff_t begin, p
         switch (whole + (n > 0)) {
 #define ADD(vecs)                                                                                         \
     case vecs:                                                                                            \
-        add_rows(ahead, vecs, n ? n : LANES, deep, job.columns, x + j, sums + j);                         \
+        if (vecs <= ABREAST)                                                                              \
+            add_rows(ahead, vecs, n ? n : LANES, deep, job.columns, x + j, sums + j);                     \
         break;
             ADD(1) ADD(2) ADD(3) ADD(4)
 #undef ADD

@@ -80,6 +80,7 @@ int NAME(rmsprop_step)(ptrdiff_t n, real *w, const real *g, real *v, double lr, 
 
 int NAME(adagrad_step)(ptrdiff_t n, real *w, const real *g, real *a, double lr, double epsilon)
 {
-    parallel_for(n, GRAIN, NUMBERS, adagrad_range, &(Step){.w = w, .g = g, .v = a, .rate = (real)lr, .epsilon = (real)epsilon});
+    Step step = {.w = w, .g = g, .v = a, .rate = (real)lr, .epsilon = (real)epsilon};
+    parallel_for(n, GRAIN, NUMBERS, adagrad_range, &step);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Products in which a matrix has few rows or few columns, or some rows and the other one is not too large. Packing b, as
+/* Products in which a matrix has few rows or columns, or some and the other one is not too large. Packing b, as
    gemm.c does, would cost too much beside the product, and in a block many lanes would be idle. The sums are those of
    gemm.c, bit for bit. Rows are dense if the numbers of a row are neighbours in memory, columns likewise.
 
@@ -65,7 +65,7 @@ static void multiply_strips(const Gemm *g, ptrdiff_t first, ptrdiff_t m, ptrdiff
     const ptrdiff_t vecs = DIRECT_VECS((m + blocks - 1) / blocks);
     for (ptrdiff_t k = 0; k < g->k; k += DEPTH)
         for (ptrdiff_t j = column, across; j < columns_end; j += across * LANES) {
-            const ptrdiff_t left = (columns_end - j + LANES - 1) / LANES;
+            const ptrdiff_t left = vectors_of(columns_end - j);
             across = min_of(left, vecs);
             for (ptrdiff_t block = 0, i = first, rows; block < blocks; block++, i += rows) {
                 rows = m / blocks + (block < m % blocks);
@@ -77,11 +77,10 @@ static void multiply_strips(const Gemm *g, ptrdiff_t first, ptrdiff_t m, ptrdiff
         }
 }
 
-static void multiply_some_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+static void multiply_all_strips(const Gemm *g)
 {
-    const Gemm *g = context;
     const unsigned before = begin_flush(g);
-    multiply_strips(g, begin, end - begin, 0, g->n);
+    multiply_strips(g, 0, g->m, 0, g->n);
     end_flush(g, before);
 }
 
@@ -96,7 +95,7 @@ static void multiply_some_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 /* Whether a copy of b in rows of whole vectors pays: a part of one is slow to read beside one or three whole ones. */
 static int copies_b(const Gemm *g)
 {
-    return g->b_col != 1 || (g->m >= 2 * FEW_ROWS && g->n % LANES && g->n / LANES % 2);
+    return g->b_col != 1 || (is_near(g) && g->m >= 2 * FEW_ROWS && g->n % LANES && g->n / LANES % 2);
 }
 
 static int copy_b(Gemm *g)
@@ -119,7 +118,7 @@ int NAME(gemm_narrow)(Gemm *g)
 {
     if (copies_b(g) && copy_b(g))
         return -1;
-    multiply_some_rows(g, 0, g->m);
+    multiply_all_strips(g);
     memory_give(g->copies);
     return 0;
 }
@@ -285,7 +284,7 @@ static range_fn few_rows_of(const Gemm *g) { return g->b_col == 1 ? multiply_few
 static void multiply_thin(Gemm *g)
 {
     if (g->b_col == 1 && (g->n <= NARROW || g->m > FEW_ROWS))
-        multiply_some_rows(g, 0, g->m);
+        multiply_all_strips(g);
     else
         few_rows_of(g)(g, 0, g->n);
 }
@@ -296,8 +295,8 @@ static void multiply_thin(Gemm *g)
 #define LONG_ROWS (1 << 14)
 static int is_far(ptrdiff_t numbers, ptrdiff_t bytes) { return numbers * (ptrdiff_t)sizeof(real) > bytes; }
 
-/* Where b is transposed all of a is read again for every LANES columns: rows that do not stay in the first-level cache
-   are copied to [k][row], if there is memory for that. */
+/* Where b is transposed all of a is read again for every LANES columns: where these are many, rows that do not stay in
+   the first-level cache are copied to [k][row], if there is memory for that. */
 static void turn_long_rows(Gemm *g)
 {
     if (g->b_col == 1 || g->a_row == 1 || g->n < 8 * LANES || !is_far(g->m * g->k, LONG_ROWS))
@@ -315,7 +314,7 @@ void NAME(gemm_few_rows)(Gemm *g)
 {
     g->far |= is_far(g->n * g->k, g->b_col == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     turn_long_rows(g);
-    parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), 2 * LANES), LANES, few_rows_of(g), g);
+    parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), 2 * LINE), LINE, few_rows_of(g), g);
     memory_give(g->copies);
 }
 
@@ -329,7 +328,8 @@ static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
     real transposed[NUMBERS_ABREAST + SOME_COLUMNS * LINE]; /* c; its rows in different sets of the cache */
-    const ptrdiff_t abreast = min_of(COLUMNS_ABREAST, NUMBERS_ABREAST / g->m / LINE * LINE), apart = abreast + LINE;
+    const ptrdiff_t abreast = min_of(COLUMNS_ABREAST, NUMBERS_ABREAST / g->m / (2 * LINE) * (2 * LINE));
+    const ptrdiff_t apart = abreast + LINE; /* an odd number of lines */
     for (ptrdiff_t j = begin; j < end; j += abreast) {
         Gemm part = *g;
         part.n = min_of(abreast, end - j);
@@ -349,7 +349,8 @@ void NAME(gemm_few_columns)(Gemm *g)
     Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_row, g->flags};
     turned.far = g->far | is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     turn_long_rows(&turned);
-    parallel_for(turned.n, round_up(1 + THREAD_WORK / (turned.m * turned.k), LINE), LINE, multiply_few_columns, &turned);
+    const ptrdiff_t least = round_up(1 + THREAD_WORK / (turned.m * turned.k), LINE);
+    parallel_for(turned.n, least, LINE, multiply_few_columns, &turned);
     memory_give(turned.copies);
 }
 

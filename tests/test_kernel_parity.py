@@ -138,6 +138,7 @@ PRODUCTS = [
     ((3, 2, 0), (3, 0, 2)),
 ]  # fmt: skip
 AFFINE = [(1, 1, 1), (4, 3, 5), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 70, 33), (65, 33, 70), (130, 5, 1)]
+AFFINE += [(130, 40, 5), (130, 40, 20), (100, 700, 17), (130, 40, 1)]
 BROADCASTS = [(s, s) for s in SHAPES] + [
     ((3, 5), (5,)), ((5,), (3, 5)), ((3, 5), (3, 1)), ((3, 1), (1, 5)), ((2, 3, 4), (2, 1, 4)), ((2, 3, 4), (3, 1)),
     ((2, 1, 3, 1), (4, 1, 5)), ((2, 3, 2, 3, 2), (3, 1, 3, 1)), ((), (3, 5)), ((0, 3), (1, 3)), ((33, 17), (1, 1)),
@@ -611,6 +612,8 @@ def test_extremes_of_infinities_and_nan(name: str, columns: int, dtype: Any) -> 
                     slopes = kernels.extreme_backward(np.full_like(y, 3), x, y)
                     extreme = (x == expected[:, None]) | np.isnan(x)
                     np.testing.assert_array_equal(slopes, np.where(extreme, dtype(3), 0))
+    x = rng.standard_normal((1, 16387, 1)).astype(dtype)  # a long piece, and one that is shorter than a vector
+    np.testing.assert_array_equal(kernels.extreme_forward(x, True), x.max(1))
     for same in (np.nan, np.inf, -np.inf, -0.0):
         x = np.full((1, 24, columns), same, dtype)
         np.testing.assert_array_equal(kernels.extreme_forward(x, True), x[:, 0])
@@ -629,6 +632,25 @@ def test_extremes_of_rows_that_may_go_by_side_by_side(name: str, length: int, dt
             x[rng.integers(rows), rng.integers(length)] = value
             np.testing.assert_array_equal(kernels.extreme_forward(x, True), x.max(1))
             np.testing.assert_array_equal(kernels.extreme_forward(x, False), x.min(1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("length", [18, 32, 60])
+def test_the_zero_that_is_the_largest_is_the_same_in_any_company(name: str, length: int, dtype: Any) -> None:
+    """Of a positive and a negative zero either may be it, but on any number of threads, beside NaN or not, the same."""
+    kernels, before = module(name), md.get_num_threads()
+    x = np.full((8000, length, 1), -1, dtype)
+    x[:, 5], x[:, 17] = 0.0, -0.0  # in lanes of another order
+    alone = kernels.extreme_forward(x[:1], True).tobytes()
+    x[1344::500, 8] = np.nan
+    try:
+        for threads in (1, 2, 3, 8):
+            md.set_num_threads(threads)
+            y = kernels.extreme_forward(x, True)
+            assert {y[i].tobytes() for i in range(len(y)) if y[i] == y[i]} == {alone}
+    finally:
+        md.set_num_threads(before)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -237,25 +237,43 @@ def _threads_restored():
 @pytest.mark.usefixtures("_threads_restored")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("stack", [(), (50,), (3,)])
-@pytest.mark.parametrize("shape", [(150, 600, 210), (2, 500, 1500), (1500, 500, 2), (30, 20, 25)])
+@pytest.mark.parametrize("shape", [(150, 600, 210), (2, 500, 1500), (1500, 500, 2), (30, 20, 25), (71, 500, 163)])
 def test_threads_change_no_bit(dtype, stack, shape):
     m, k, n = shape
     a, b = normal(*stack, m, k, dtype=dtype), normal(*stack, k, n, dtype=dtype, seed=1)
-    results = []
-    for threads in (1, 2, 3, 8):
-        md.set_num_threads(threads)
-        results.append(cpu.matmul(a, b))
+    results = on_threads(a, b)
     for result in results[1:]:
         assert np.array_equal(result, results[0])
     for index in np.ndindex(*stack):
         assert np.array_equal(cpu.matmul(a[index], b[index]), results[0][index])
 
 
+def on_threads(a, b):
+    """The product on one thread and on more"""
+    results = []
+    for threads in (1, 2, 3, 8):
+        md.set_num_threads(threads)
+        results.append(cpu.matmul(a, b))
+    return results
+
+
+@pytest.mark.usefixtures("_threads_restored")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("lay_b", [np.ascontiguousarray, transposed])
+@pytest.mark.parametrize("lay_a", [np.ascontiguousarray, transposed])
+@pytest.mark.parametrize("shape", [(1500, 500, 20), (1500, 500, 1), (700, 500, 57), (12, 500, 1500), (60, 500, 113)])
+def test_threads_change_no_bit_of_what_is_thin(dtype, lay_a, lay_b, shape):
+    m, k, n = shape
+    results = on_threads(lay_a(normal(m, k, dtype=dtype)), lay_b(normal(k, n, dtype=dtype, seed=1)))
+    for result in results[1:]:
+        assert np.array_equal(result, results[0])
+
+
 @pytest.mark.parametrize("isa", [isa for isa in cpu.available_isas() if isa != cpu.isa()])
 def test_the_other_instruction_sets(isa):
     """The tests of shapes, stacks and threads once more, on each one that the machine has."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    chosen = ["-k", "shapes_and_layouts or stacks or threads or rows_and_columns"]
+    chosen = ["-k", "shapes_and_layouts or stacks or threads or rows_and_columns or one_column_times"]
     done = subprocess.run(command + chosen, env={**os.environ, "MINIDL_ISA": isa}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -300,8 +318,8 @@ from minidl.kernels import cpu
 
 *stack, m = map(int, sys.argv[1:])
 a = np.broadcast_to(np.arange(m)[:, None] + 0.0, (*stack, m, 400))  # with rows of one number
-b = np.ones((*stack, 400, 24))  # packed, it takes less than the copies of a
-expected = 400 * np.arange(m)[:, None] * np.ones((*stack, 1, 24))
+b = np.ones((*stack, 400, 40))  # packed, it takes less than the copies of a
+expected = 400 * np.arange(m)[:, None] * np.ones((*stack, 1, 40))
 cpu.matmul(np.ones((40, 40)), np.ones((40, 40)))
 room = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 for extra in range(0, 16 << 20, 1 << 16):
