@@ -132,6 +132,10 @@ def ids(limit: int, *shape: int, dtype: Any = np.int64) -> Array:
 
 SHAPES = [(), (0,), (1,), (7,), (3, 5), (2, 3, 4), (130,), (33, 17)]
 ROWS = [(1,), (5,), (2, 3), (0, 3), (3, 1), (2, 3, 4), (9, 33), (3, 100)]
+COLUMNS = [
+    (0, 3), (3, 0), (0, 2, 3), (2, 0, 3), (2, 300, 5), (2, 3, 1100), (41, 1), (3, 99, 2), (2, 3, 2), (46, 3), (23, 4),
+    (2, 600, 7), (70, 8), (9, 50), (5, 130),
+]  # fmt: skip
 PRODUCTS = [
     ((1, 1), (1, 1)), ((2, 3), (3, 4)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((2, 3), (3, 0)), ((7, 13), (13, 5)),
     ((65, 33), (33, 70)), ((2, 2, 3), (3, 2)), ((2, 3), (2, 3, 2)), ((2, 1, 2, 3), (3, 3, 2)), ((0, 2, 3), (3, 2)),
@@ -221,8 +225,7 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
     "affine_forward": [(draw(n, d), draw(d, u), draw(u)) for n, d, u in AFFINE],
     "affine_backward": [(draw(n, u), draw(n, d), draw(d, u), needs) for n, d, u in AFFINE for needs in NEEDS],
     "sum_rows": [(draw(*s),) for s in (*ROWS, (0,), (3, 0))],
-    "sum_columns": [(draw(*s),) for s in (*ROWS[2:], (0, 3), (3, 0), (0, 2, 3), (2, 0, 3), (2, 300, 5), (2, 3, 1100))]
-    + [(draw(*s),) for s in ((41, 1), (3, 99, 2), (2, 3, 2), (46, 3), (23, 4), (2, 600, 7), (70, 8), (9, 50), (5, 130))],
+    "sum_columns": [(draw(*s),) for s in (*ROWS[2:], *COLUMNS)],
     "extreme_forward": [(x, largest) for x in MATRICES for largest in (True, False)],
     "extreme_backward": [(draw(*y.shape), x, y) for x in MATRICES for y in (x.max(1), x.min(1))],
     "huber_forward": [(draw(*s, low=-2.0, high=2.0), delta) for s in ROWS for delta in DELTAS],
