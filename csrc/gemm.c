@@ -424,8 +424,10 @@ static void multiply_own_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 }
 
 /* Each thread multiplies rows of its own, if it can have so many at least. */
-static int share_rows(const Gemm *g, ptrdiff_t least, int (*alone)(Gemm *))
+static int share_rows(Gemm *g, ptrdiff_t least, int (*alone)(Gemm *))
 {
+    if (g->m < 2 * least) /* spares a small product what it takes to hand it over */
+        return alone(g);
     Shared shared = {*g, alone, 0};
     parallel_for(g->m, least, BLOCK_ROWS, multiply_own_rows, &shared);
     return atomic_get(&shared.failed) ? -1 : 0;
