@@ -1,7 +1,7 @@
 /* The largest or the smallest number of each column of matrices, and the slope, which those that tie share. Columns are
    cut into pieces, in whatever order they are compared; of matrices that are one short column, and so are rows in
-   memory, many go side by side. NaN is the extreme of what it is in, which instructions for the
-   larger of two forget. So 0 times each number is added up beside them: what is not 0 then is looked at again. */
+   memory, many go side by side. NaN is the extreme of what it is in, which instructions for the larger of two forget. So
+   0 times each number is added up beside them: what is not 0 then is looked at again. */
 
 #include <math.h>
 
@@ -37,6 +37,7 @@ static real extreme_of(int largest, ptrdiff_t n, const real *x, ptrdiff_t apart)
     return most;
 }
 
+/* Whether one of n numbers is NaN, or infinite */
 static int is_doubtful(ptrdiff_t n, const real *x)
 {
     real doubt = 0;
@@ -77,7 +78,8 @@ INLINE void extremes_of_short_rows(const int largest, ptrdiff_t rows, ptrdiff_t 
                 doubt = vfma(number[k], vset(0), doubt);
             }
         vstore_n(y + row, most, n);
-        for (ptrdiff_t i = 0; i < n && vsum(doubt) != 0; i++)
+        const int any_doubt = vsum(doubt) != 0;
+        for (ptrdiff_t i = 0; i < n && any_doubt; i++)
             if (is_doubtful(length, x + i * length)) /* by itself: of equal zeros its neighbours keep theirs */
                 y[row + i] = extreme_of(largest, length, x + i * length, 1);
     }

@@ -464,8 +464,7 @@ static int is_turned(const Gemm *g)
 /* Whether b is better read as it is than packed. A vector of 16 bytes is slow to fill in part, so not there. */
 static int is_narrow(const Gemm *g)
 {
-    return g->n <= NARROW && (g->b_col == 1 || (g->m > FEW_ROWS && is_near(g))) &&
-           (g->m <= FEW_ROWS || VECTOR_BYTES > 16);
+    return g->n <= NARROW && (g->m <= FEW_ROWS ? g->b_col == 1 : VECTOR_BYTES > 16 && (g->b_col == 1 || is_near(g)));
 }
 
 static int has_some_rows(const Gemm *g)

@@ -15,7 +15,7 @@ typedef void (*range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
    or while another thread of the program is using the pool, it runs everything in the calling thread. */
 void parallel_for(ptrdiff_t count, ptrdiff_t least, ptrdiff_t step, range_fn body, void *context);
 
-/* The step among the numbers of an array: bounds within a page, whose lines are fetched in pairs, are few. */
+/* The step among the numbers of an array: as many as a page holds, and a multiple of what goes by at a time anywhere. */
 #define NUMBERS ((ptrdiff_t)1024)
 
 /* So many multiplications, or numbers to be copied, are worth waking a thread for. */

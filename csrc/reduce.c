@@ -95,10 +95,13 @@ INLINE void add_rows(const int ahead, const int vecs, ptrdiff_t n, ptrdiff_t row
         vstore_n(sums + v * LANES, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]), v == vecs - 1 ? n : LANES);
 }
 
-/* Of so few columns that some rows fit a vector */
+/* How many rows go by as one: some fit a vector where columns are few. */
+static ptrdiff_t rows_abreast(ptrdiff_t columns) { return columns && 2 * columns <= LANES ? LANES / columns : 1; }
+
+/* Of so few columns */
 INLINE void add_thin_rows(const int ahead, ptrdiff_t rows, ptrdiff_t columns, const real *x, real *sums)
 {
-    const ptrdiff_t abreast = LANES / columns, n = abreast * columns;
+    const ptrdiff_t abreast = rows_abreast(columns), n = abreast * columns;
     real lanes[LANES] = {0};
     add_rows(ahead, 1, n, rows / abreast, n, x, lanes);
     for (ptrdiff_t j = 0; j < columns; j++) {
@@ -118,7 +121,7 @@ INLINE void sum_of_strips(const int ahead, const Columns job, ptrdiff_t begin, p
         const ptrdiff_t above = piece % job.pieces * job.deep, deep = min_of(job.deep, job.rows - above);
         const real *x = job.x + (piece / job.pieces * job.rows + above) * job.columns;
         real *sums = job.sums + piece * job.columns;
-        if (2 * job.columns <= LANES) {
+        if (rows_abreast(job.columns) > 1) {
             add_thin_rows(ahead, deep, job.columns, x, sums);
             continue;
         }
@@ -146,7 +149,7 @@ static void sum_strips(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(sum_columns)(ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t columns, const real *x, real *y)
 {
-    const ptrdiff_t deep = columns && 2 * columns <= LANES ? LANES / columns * DEEP : DEEP;
+    const ptrdiff_t deep = rows_abreast(columns) * DEEP;
     const ptrdiff_t pieces = rows > deep ? (rows + deep - 1) / deep : 1, strips = (columns + STRIP - 1) / STRIP;
     real *scratch = pieces > 1 ? memory_take((size_t)(batch * pieces * columns) * sizeof(real)) : NULL;
     if (pieces > 1 && !scratch)
