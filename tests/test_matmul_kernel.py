@@ -293,13 +293,14 @@ def at_the_end(a):  # of a page, behind which there is one that must not be read
     return b
 
 rng = np.random.default_rng(0)
-sizes = [(1, 40, 77), (3, 5, 7), (8, 100, 3), (9, 71, 100), (20, 33, 20), (40, 97, 30), (50, 33, 1), (70, 65, 90)]
-sizes += [(90, 50, 20)]
+sizes = [(1, 40, 77), (3, 5, 7), (8, 100, 3), (9, 71, 100), (20, 33, 20), (40, 97, 30), (50, 33, 1)]
+sizes += [(70, 65, 90), (90, 50, 20)]
 for (m, k, n), dtype in itertools.product(sizes, (np.float32, np.float64)):
     a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
     both = [(at_the_end(x), at_the_end(x.T).T) for x in (a, b)]
     for last_a, last_b in itertools.product(*both):
-        assert np.array_equal(cpu.matmul(last_a, last_b), cpu.matmul(last_a.copy("K"), last_b.copy("K"))), (m, k, n)
+        same_a = last_a.copy("K") if n == 1 else a  # of one column the layout of a tells the order of the sum
+        assert np.array_equal(cpu.matmul(last_a, last_b), cpu.matmul(same_a, last_b.copy("K"))), (m, k, n, dtype)
 """
 
 
