@@ -41,8 +41,16 @@ STEP_RANGE(momentum_range, UPDATE(s.v, v, s.momentum * v - s.rate * g) w += v;)
 
 STEP_RANGE(nesterov_range, UPDATE(s.v, v, s.momentum * v - s.rate * g) w += s.momentum * v - s.rate * g;)
 
-STEP_RANGE(adam_range, UPDATE(s.m, m, m + s.decay_m * (g - m)) UPDATE(s.v, v, v + s.decay_v * (g * g - v))
-                           w -= s.rate * m / (vsqrt(v) + s.epsilon);)
+/* All is read before anything is written: where the moments lie at the same place of a page a load waits for the store
+   before it (see memory.c). */
+STEP_RANGE(adam_range, {
+    vec m = vload_n(s.m + i, n), v = vload_n(s.v + i, n);
+    m += s.decay_m * (g - m);
+    v += s.decay_v * (g * g - v);
+    vstore_n(s.m + i, m, n);
+    vstore_n(s.v + i, v, n);
+    w -= s.rate * m / (vsqrt(v) + s.epsilon);
+})
 
 STEP_RANGE(rmsprop_range, UPDATE(s.v, v, s.momentum * v + s.decay_v * (g * g)) w -= s.rate * g / vsqrt(v + s.epsilon);)
 
