@@ -35,9 +35,8 @@ typedef struct {
     {                                                                                                     \
         const Activation of = *(const Activation *)context;                                               \
         FETCHING(FOR_VECTORS(begin, end, {                                                                \
-            FETCH_AHEAD(of.x + i);                                                                        \
-            FETCH_AHEAD(of.dy + of.dy_step * i);                                                          \
-            const vec x = vload_n(of.x + i, n), dy = of.dy_step ? vload_n(of.dy + i, n) : vset(*of.dy);   \
+            const vec x = vload_ahead(ahead, of.x + i, n);                                                \
+            const vec dy = of.dy_step ? vload_ahead(ahead, of.dy + i, n) : vset(*of.dy);                  \
             vstore_past(of.y + i, gradient, n, of.past);                                                  \
         }););                                                                                             \
         past_end(of.past);                                                                                \

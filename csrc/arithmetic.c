@@ -105,20 +105,13 @@ INLINE Piece next_piece(const Arithmetic *job, Walk *at, ptrdiff_t end)
 #define PIECE(f)                                                                                          \
     if (p.a_step && p.b_step)                                                                             \
         EACH({                                                                                            \
-            FETCH_AHEAD(a + i);                                                                           \
-            FETCH_AHEAD(b + i);                                                                           \
-            vstore_past(y + i, f(vload_n(a + i, n), vload_or(b + i, n, vset(1))), n, past);               \
+            const vec u = vload_ahead(ahead, a + i, n), v = vload_or_ahead(ahead, b + i, n, vset(1));     \
+            vstore_past(y + i, f(u, v), n, past);                                                         \
         });                                                                                               \
     else if (p.a_step)                                                                                    \
-        EACH({                                                                                            \
-            FETCH_AHEAD(a + i);                                                                           \
-            vstore_past(y + i, f(vload_n(a + i, n), vset(*b)), n, past);                                  \
-        });                                                                                               \
+        EACH(vstore_past(y + i, f(vload_ahead(ahead, a + i, n), vset(*b)), n, past););                    \
     else if (p.b_step)                                                                                    \
-        EACH({                                                                                            \
-            FETCH_AHEAD(b + i);                                                                           \
-            vstore_past(y + i, f(vset(*a), vload_or(b + i, n, vset(1))), n, past);                        \
-        });                                                                                               \
+        EACH(vstore_past(y + i, f(vset(*a), vload_or_ahead(ahead, b + i, n, vset(1))), n, past););        \
     else                                                                                                  \
         ROWS(vstore_past(y + i, f(vset(*a), vset(*b)), n, past););
 

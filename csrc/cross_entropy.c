@@ -144,9 +144,7 @@ static void sigmoid_forward_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Sigmoid job = *(const Sigmoid *)context;
     FETCHING(FOR_VECTORS(begin, end, {
-        FETCH_AHEAD(job.logits + i);
-        FETCH_AHEAD(job.targets + i);
-        vec x = vload_n(job.logits + i, n), t = vload_n(job.targets + i, n), size = vabs(x);
+        vec x = vload_ahead(ahead, job.logits + i, n), t = vload_ahead(ahead, job.targets + i, n), size = vabs(x);
         vec miss = vselect(vless(vset(0), x), 1 - t, t);
         vec missed = vselect(vless(vset(0), vabs(miss)), size * miss, miss); /* 0 times infinity is 0 */
         vstore_past(job.y + i, missed + vlog1p(vexp(-size)), n, job.past);
@@ -158,11 +156,8 @@ static void sigmoid_backward_range(void *context, ptrdiff_t begin, ptrdiff_t end
 {
     const Sigmoid job = *(const Sigmoid *)context;
     FETCHING(FOR_VECTORS(begin, end, {
-        FETCH_AHEAD(job.logits + i);
-        FETCH_AHEAD(job.targets + i);
-        FETCH_AHEAD(job.dloss + i);
-        vec error = vsigmoid(vload_n(job.logits + i, n)) - vload_n(job.targets + i, n);
-        vstore_past(job.y + i, vload_n(job.dloss + i, n) * error, n, job.past);
+        const vec x = vload_ahead(ahead, job.logits + i, n), t = vload_ahead(ahead, job.targets + i, n);
+        vstore_past(job.y + i, vload_ahead(ahead, job.dloss + i, n) * (vsigmoid(x) - t), n, job.past);
     }););
     past_end(job.past);
 }

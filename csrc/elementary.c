@@ -43,9 +43,8 @@ typedef struct {
     {                                                                                                     \
         const Slope of = *(const Slope *)context;                                                         \
         FETCHING(FOR_VECTORS(begin, end, {                                                                \
-            FETCH_AHEAD(of.y + i);                                                                        \
-            FETCH_AHEAD(of.dy + of.dy_step * i);                                                          \
-            const vec y = vload_n(of.y + i, n), dy = of.dy_step ? vload_n(of.dy + i, n) : vset(*of.dy);   \
+            const vec y = vload_ahead(ahead, of.y + i, n);                                                \
+            const vec dy = of.dy_step ? vload_ahead(ahead, of.dy + i, n) : vset(*of.dy);                  \
             vstore_past(of.dx + i, gradient, n, of.past);                                                 \
         }););                                                                                             \
         past_end(of.past);                                                                                \

@@ -20,9 +20,8 @@ static void where_range(void *context, ptrdiff_t begin, ptrdiff_t end)
     const Choice job = *(const Choice *)context;
     const vec same_a = vset(*job.a), same_b = vset(*job.b);
     FETCHING(FOR_VECTORS(begin, end, {
-        FETCH_AHEAD(job.a + job.a_step * i);
-        FETCH_AHEAD(job.b + job.b_step * i);
-        vec a = job.a_step ? vload_n(job.a + i, n) : same_a, b = job.b_step ? vload_n(job.b + i, n) : same_b;
+        const vec a = job.a_step ? vload_ahead(ahead, job.a + i, n) : same_a;
+        const vec b = job.b_step ? vload_ahead(ahead, job.b + i, n) : same_b;
         vstore_past(job.y + i, vselect(vtrue_n(job.condition + i, n), a, b), n, job.past);
     }););
     past_end(job.past);
