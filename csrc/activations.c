@@ -134,7 +134,7 @@ static const struct {
 int NAME(activation_forward)(ptrdiff_t n, int which, double alpha, double scale, const real *x, real *y)
 {
     parallel_for(n, GRAIN, NUMBERS, activations[which].forward,
-                 &(Activation){(real)alpha, (real)scale, x, y, NULL, 0, is_past(y, n)});
+                 &(Activation){(real)alpha, (real)scale, x, y, NULL, 0, is_past(y, 2 * n)});
     return 0;
 }
 
@@ -142,6 +142,6 @@ int NAME(activation_backward)(ptrdiff_t n, int which, double alpha, double scale
                               const real *x, real *dx)
 {
     parallel_for(n, GRAIN, NUMBERS, activations[which].backward,
-                 &(Activation){(real)alpha, (real)scale, x, dx, dy, dy_step, is_past(dx, n)});
+                 &(Activation){(real)alpha, (real)scale, x, dx, dy, dy_step, is_past(dx, (2 + dy_step) * n)});
     return 0;
 }

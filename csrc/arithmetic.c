@@ -151,11 +151,18 @@ static const range_fn ranges[] = {
     [ADD] = add_range,       [SUBTRACT] = subtract_range, [MULTIPLY] = multiply_range,
     [DIVIDE] = divide_range, [MAXIMUM] = maximum_range,   [MINIMUM] = minimum_range};
 
+/* Of an operand: an axis along which it is broadcast has one */
+static ptrdiff_t numbers_of(const ptrdiff_t *sizes, const ptrdiff_t *steps)
+{
+    return (steps[0] ? sizes[0] : 1) * (steps[1] ? sizes[1] : 1) * (steps[2] ? sizes[2] : 1);
+}
+
 int NAME(arithmetic)(int which, const ptrdiff_t *sizes, const real *a, const ptrdiff_t *a_steps, const real *b,
                      const ptrdiff_t *b_steps, real *y, int *raised)
 {
     const ptrdiff_t rows = sizes[0] * sizes[1], n = rows * sizes[2];
-    const int past = is_past(y, n) && (rows == 1 || sizes[2] >= PAST_ROW);
+    const ptrdiff_t numbers = numbers_of(sizes, a_steps) + numbers_of(sizes, b_steps) + n;
+    const int past = is_past(y, numbers) && (rows == 1 || sizes[2] >= PAST_ROW);
     *raised = 0;
     parallel_for(n, GRAIN, NUMBERS, ranges[which], &(Arithmetic){sizes, a_steps, b_steps, a, b, y, raised, past});
     return 0;

@@ -164,14 +164,14 @@ static void sigmoid_backward_range(void *context, ptrdiff_t begin, ptrdiff_t end
 
 int NAME(sigmoid_cross_entropy_forward)(ptrdiff_t n, const real *logits, const real *targets, real *loss)
 {
-    parallel_for(n, GRAIN, NUMBERS, sigmoid_forward_range, &(Sigmoid){NULL, logits, targets, loss, is_past(loss, n)});
+    parallel_for(n, GRAIN, NUMBERS, sigmoid_forward_range, &(Sigmoid){NULL, logits, targets, loss, is_past(loss, 3 * n)});
     return 0;
 }
 
 int NAME(sigmoid_cross_entropy_backward)(ptrdiff_t n, const real *dloss, const real *logits, const real *targets,
                                          real *dlogits)
 {
-    Sigmoid job = {dloss, logits, targets, dlogits, is_past(dlogits, n)};
+    Sigmoid job = {dloss, logits, targets, dlogits, is_past(dlogits, 4 * n)};
     parallel_for(n, GRAIN, NUMBERS, sigmoid_backward_range, &job);
     return 0;
 }

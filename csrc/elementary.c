@@ -26,7 +26,7 @@ typedef struct {
     }                                                                                                     \
     int NAME(name)(ptrdiff_t n, const real *x, real *y)                                                   \
     {                                                                                                     \
-        parallel_for(n, GRAIN, NUMBERS, name##_range, &(Map){x, y, is_past(y, n)});                       \
+        parallel_for(n, GRAIN, NUMBERS, name##_range, &(Map){x, y, is_past(y, 2 * n)});                       \
         return 0;                                                                                         \
     }
 
@@ -51,7 +51,8 @@ typedef struct {
     }                                                                                                     \
     int NAME(name##_backward)(ptrdiff_t n, const real *dy, ptrdiff_t dy_step, const real *y, real *dx)    \
     {                                                                                                     \
-        parallel_for(n, GRAIN, NUMBERS, name##_backward_range, &(Slope){dy, y, dy_step, dx, is_past(dx, n)}); \
+        parallel_for(n, GRAIN, NUMBERS, name##_backward_range,                                            \
+                     &(Slope){dy, y, dy_step, dx, is_past(dx, (2 + dy_step) * n)});                       \
         return 0;                                                                                         \
     }
 
@@ -71,7 +72,7 @@ static void clip_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(clip)(ptrdiff_t n, const real *x, double low, double high, real *y)
 {
-    parallel_for(n, GRAIN, NUMBERS, clip_range, &(Clip){{x, y, is_past(y, n)}, (real)low, (real)high});
+    parallel_for(n, GRAIN, NUMBERS, clip_range, &(Clip){{x, y, is_past(y, 2 * n)}, (real)low, (real)high});
     return 0;
 }
 

@@ -29,7 +29,7 @@ static void gather(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(embedding_forward)(ptrdiff_t n, ptrdiff_t units, const real *table, const int64_t *ids, real *y)
 {
-    const int past = units >= PAST_ROW && is_past(y, n * units);
+    const int past = units >= PAST_ROW && is_past(y, 2 * n * units);
     parallel_for(n, 1 + 16384 / (units + 1), 1, gather, &(Job){n, units, table, ids, y, past});
     return 0;
 }

@@ -154,7 +154,7 @@ int NAME(dropout)(ptrdiff_t n, uint64_t threshold, double scale, uint64_t seed, 
         memset(y, 0, (size_t)n * sizeof(real));
         return 0;
     }
-    Job job = {seed, offset, (uint32_t)threshold, NULL, (real)scale, x, y, is_past(y, n)};
+    Job job = {seed, offset, (uint32_t)threshold, NULL, (real)scale, x, y, is_past(y, 2 * n)};
     parallel_for(n, GRAIN, NUMBERS, dropout_range, &job);
     return 0;
 }

@@ -250,12 +250,12 @@ INLINE void vstore_n(real *p, vec v, ptrdiff_t n)
    of these vectors must lie at a multiple of its size, or the processor refuses: the array begins at one, threads share
    it by such multiples, since a step is one, and rows that are written by themselves must be as long as some. */
 
-#define PAST_BYTES ((ptrdiff_t)1 << 25) /* as much as the last cache of a processor often holds */
+#define PAST_BYTES ((ptrdiff_t)48 << 20) /* half as much again as the last cache of a processor often holds */
 
-/* Whether that pays for n numbers, and vectors of theirs lie where they can be written so */
-INLINE int is_past(const real *p, ptrdiff_t n)
+/* Whether that pays where so many numbers are read and written, and vectors of p lie where they can be written so */
+INLINE int is_past(const real *p, ptrdiff_t numbers)
 {
-    return n * (ptrdiff_t)sizeof(real) >= PAST_BYTES && (uintptr_t)p % VECTOR_BYTES == 0;
+    return numbers * (ptrdiff_t)sizeof(real) >= PAST_BYTES && (uintptr_t)p % VECTOR_BYTES == 0;
 }
 
 INLINE void vstore_past(real *p, vec v, ptrdiff_t n, int past)

@@ -56,7 +56,7 @@ INLINE void rows_log(ptrdiff_t rows, const real *sum, real *log_sum)
 /* Whether rows of y are written past the caches */
 INLINE int rows_past(ptrdiff_t rows, ptrdiff_t classes, const real *y)
 {
-    return classes >= PAST_ROW && is_past(y, rows * classes);
+    return classes >= PAST_ROW && is_past(y, 2 * rows * classes);
 }
 
 /* y = e / sum; a sum of at least 1 has an inverse, and a division takes five times as long as a product */
