@@ -356,6 +356,20 @@ def test_running_sums_and_products_of_narrow_integers_are_wide() -> None:
     assert md.cumsum(md.Tensor(np.ones(2, np.float16))).dtype == np.float16
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 1501, 2048])
+def test_products_of_long_rows(n: int, kernels: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.uniform(0.9, 1.1, (4, n)).astype(np.float32) * rng.choice([-1, 1], (4, n))
+    rows[1, n // 2], rows[2, 0], rows[2, -1] = 0, 0, 0
+    x = md.Tensor(rows, requires_grad=True)
+    y = md.prod(x, axis=1)
+    y.backward(md.ones(4))
+    exact = rows.astype(np.float64)
+    others = [[np.prod(np.delete(row, i)) for i in range(n)] for row in exact]
+    np.testing.assert_allclose(y.numpy(), exact.prod(1), rtol=1e-5)
+    np.testing.assert_allclose(x.grad.numpy(), others, rtol=1e-5)
+
+
 def test_split_and_take_by_numpys_integers_alone() -> None:
     x = md.Tensor([1.0, 2.0, 3.0, 4.0])
     assert [part.tolist() for part in md.split(x, np.int64(2))] == [[1, 2], [3, 4]]

@@ -8,10 +8,21 @@ from typing import Any
 import numpy as np
 
 from minidl import devices, kernels
-from minidl.kernels.axes import Axis, Layout, extreme_of, index_of, layout_of, one_axis, sum_of, takes_extreme
+from minidl.kernels.axes import (
+    SHORT,
+    Axis,
+    Layout,
+    extreme_of,
+    index_of,
+    layout_of,
+    one_axis,
+    sum_of,
+    takes_extreme,
+)
+from minidl.kernels.validate import FLOATS
 from minidl.ops.arithmetic import Where, astype
 from minidl.ops.coercion import constant, floating
-from minidl.ops.shapes import BroadcastTo
+from minidl.ops.shapes import BroadcastTo, Concatenate
 from minidl.tensors import FUNCTIONS, Op, Tensor, as_tensor, wrap
 
 
@@ -148,12 +159,14 @@ class Prod(Op):
     def forward(self, x: Any, axis: int, keepdims: bool) -> Any:
         self.axis = one_axis(axis, x.ndim)
         self.keepdims = keepdims
+        while self.axis == x.ndim - 1 and x.size > SHORT and x.dtype in FLOATS and x.shape[-1] > 1:
+            x = _product_of_halves(x, self.axis)  # along the last axis NumPy takes one factor after the other
         return x.prod(self.axis, keepdims=keepdims, dtype=_type_of_sum(x))
 
     def backward(self, dy: Any) -> Any:
         (x,) = self.inputs
         dy = dy if self.keepdims else dy.reshape((*x.shape[: self.axis], 1, *x.shape[self.axis + 1 :]))
-        return dy * _products_of_others(x, self.axis)
+        return _times_others(dy, x, self.axis)
 
 
 def _type_of_sum(x: Any) -> Any:
@@ -161,15 +174,30 @@ def _type_of_sum(x: Any) -> Any:
     return x.dtype if x.dtype.kind == "f" else None
 
 
-def _products_of_others(x: Any, axis: int) -> Any:
-    """Element i holds the product of all but i along the axis: a row a head start, one factor at a time."""
-    others = np.ones_like(x)
-    n = x.shape[axis]
-    index = np.arange(n, like=constant(x)).reshape((n,) + (1,) * (len(x.shape) - axis - 1))
-    for k in range(n):
-        factor = x[(slice(None),) * axis + (slice(k, k + 1),)]
-        others = others * Where.apply(index == k, 1.0, factor)
-    return others
+def _part(x: Any, axis: int, begin: int, end: int | None) -> Any:
+    return x[(slice(None),) * axis + (slice(begin, end),)]
+
+
+def _halves(x: Any, axis: int) -> tuple[Any, Any]:
+    """The elements that have a partner along the axis, and their partners; the last one may have none."""
+    pairs = x.shape[axis] // 2
+    return _part(x, axis, 0, pairs), _part(x, axis, pairs, 2 * pairs)
+
+
+def _product_of_halves(x: Any, axis: int) -> Any:
+    """Each element times its partner; the product of these is that of x."""
+    product = kernels.multiply(*_halves(x, axis))
+    return Concatenate.apply(product, _part(x, axis, -1, None), axis=axis) if x.shape[axis] % 2 else product
+
+
+def _times_others(dy: Any, x: Any, axis: int) -> Any:
+    """Element i is dy times the product of all elements but i along the axis: what meets a pair meets both of it."""
+    if x.shape[axis] < 2:
+        return BroadcastTo.apply(dy, shape=x.shape)
+    first, second = _halves(x, axis)
+    d = _times_others(dy, _product_of_halves(x, axis), axis)
+    of_pairs, of_last = _part(d, axis, 0, first.shape[axis]), _part(d, axis, first.shape[axis], None)
+    return Concatenate.apply(kernels.multiply(of_pairs, second), kernels.multiply(of_pairs, first), of_last, axis=axis)
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -291,6 +291,7 @@ _REDUCTIONS = [
             "all kept": (lambda x: md.prod(x, keepdims=True), lambda x: np.prod(x).reshape(1, 1, 1)),
         },
     ),
+    Case("prod", lambda x: md.prod(x, 0), (_draw(7, 2),), lambda x: np.prod(x, 0), "seven in a column"),
     Case(
         "prod",
         lambda x: md.prod(x, 1),
