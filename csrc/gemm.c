@@ -467,9 +467,12 @@ static int is_narrow(const Gemm *g)
     return g->n <= NARROW && (g->m <= FEW_ROWS ? g->b_col == 1 : VECTOR_BYTES > 16 && (g->b_col == 1 || is_near(g)));
 }
 
-static int has_some_rows(const Gemm *g)
+/* The product of the transposes instead, where c is one row, or one column whose numbers are neighbours */
+static int turned(const Gemm *g, int (*product)(Gemm *))
 {
-    return g->m > FEW_ROWS && g->m <= SOME_ROWS && VECTOR_BYTES > 16 && g->b_col == 1 && is_near(g);
+    Gemm other = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, 1, g->flags};
+    other.far = g->far;
+    return product(&other);
 }
 
 static int multiply(Gemm *g)
@@ -481,19 +484,21 @@ static int multiply(Gemm *g)
             sum_nothing(g->m, g->n, g->c, g->c_row);
         return 0;
     }
-    const int dense_columns = g->b_row == 1 && g->b_col != 1;
-    if (g->n == 1 && !(g->m > 1 && g->a_row == 1 && g->a_col != 1))
+    const int columns_of_a = g->m > 1 && g->a_row == 1 && (g->a_col != 1 || g->k == 1);
+    const int columns_of_b = g->b_row == 1 && g->b_col != 1;
+    if (g->n == 1 && !columns_of_a)
         return NAME(gemm_column)(g);
-    if (g->m == 1 && dense_columns)
-        return NAME(gemm_column)(
-            &(Gemm){g->n, 1, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, 1, g->flags});
+    if (g->n == 1 && g->c_row == 1)
+        return turned(g, multiply);
+    if (g->m == 1 && columns_of_b)
+        return turned(g, NAME(gemm_column));
     if (is_turned(g))
         NAME(gemm_few_columns)(g);
-    else if (g->m <= MOST_TURNED && dense_columns)
+    else if (g->m <= MOST_TURNED && columns_of_b)
         NAME(gemm_few_rows)(g);
     else if (is_narrow(g))
         return share_rows(g, round_up(1 + THREAD_WORK / (g->n * g->k), FEW_ROWS), NAME(gemm_narrow));
-    else if (has_some_rows(g))
+    else if (g->m <= SOME_ROWS && VECTOR_BYTES > 16 && is_direct(g))
         NAME(gemm_some_rows)(g);
     else if (g->m <= FEW_ROWS && g->b_col == 1)
         NAME(gemm_few_rows)(g);

@@ -25,9 +25,26 @@ typedef struct {
 
 INLINE ptrdiff_t vectors_of(ptrdiff_t n) { return (n + LANES - 1) / LANES; }
 
+#define FEW_ROWS 8 /* whose sums, with two vectors of columns, have registers */
+
 /* Whether the caches hold b */
 #define NEAR_B (BLOCK_VECS == 4 ? 1 << 21 : 1 << 20)
 INLINE int is_near(const Gemm *g) { return g->n * g->k * (ptrdiff_t)sizeof(real) <= NEAR_B; }
+
+/* Whether rows of b begin in one set of the first-level cache, or nearly so, which holds eight lines. */
+INLINE int is_crowded(const Gemm *g) { return (g->b_row * (ptrdiff_t)sizeof(real) + 16) % 4096 <= 32; }
+
+/* Whether b is read as it is, some vectors of columns at a time, from its first row to its last. For few rows of a, which
+   read it once in any case, that pays if the next of these vectors begin soon enough, or lie in a near cache. */
+#define CLOSE_B (1 << 19)
+INLINE int is_direct(const Gemm *g)
+{
+    if (g->b_col != 1 || g->m > FEW_ROWS)
+        return g->b_col == 1 && is_near(g);
+    if (g->m <= 3 || is_crowded(g))
+        return g->k <= (is_crowded(g) ? 4 : 8);
+    return g->k <= 16 || g->n * g->k * (ptrdiff_t)sizeof(real) <= CLOSE_B;
+}
 
 INLINE unsigned begin_flush(const Gemm *g) { return g->flags & GEMM_FLUSH ? denormals_flush() : 0; }
 INLINE void end_flush(const Gemm *g, unsigned before)
@@ -50,7 +67,6 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
 
 /* thin.c, in the order of gemm(), but that what gemm_column takes goes there first: at most FEW_ROWS columns of b, or
    SOME_COLUMNS if the columns of a are dense, or MOST_TURNED if its rows are; */
-#define FEW_ROWS 8
 #define SOME_COLUMNS 48
 #define MOST_TURNED (BLOCK_VECS == 4 ? SOME_COLUMNS : FEW_ROWS)
 void NAME(gemm_few_columns)(Gemm *g);

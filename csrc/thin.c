@@ -283,7 +283,7 @@ static range_fn few_rows_of(const Gemm *g) { return g->b_col == 1 ? multiply_few
 
 static void multiply_thin(Gemm *g)
 {
-    if (g->b_col == 1 && (g->n <= NARROW || g->m > FEW_ROWS))
+    if (g->b_col == 1 && (g->n <= NARROW || g->m > FEW_ROWS || is_direct(g)))
         multiply_all_strips(g);
     else
         few_rows_of(g)(g, 0, g->n);
@@ -359,9 +359,9 @@ void NAME(gemm_few_columns)(Gemm *g)
 #define CHAINS 4
 #define STRIDE (CHAINS * LANES)
 
-/* Rows that go by together: as many as there are registers for. One alone would wait for the end of its sums, and what
-   comes from afar comes faster in several streams; but on a Zen 5 long rows are in each other's way in the cache. With
-   vectors of 16 bytes it takes two to fill the units. */
+/* Rows that go by together: as many as there are registers for. One alone would wait for the end of its sums; but on a
+   Zen 5 long rows are in each other's way in the cache, and before it several streams come more slowly than one from
+   beyond the second-level cache. With vectors of 16 bytes it takes two to fill the units. */
 #define MOST_ROWS (BLOCK_VECS == 4 ? 6 : FEWEST_ROWS)
 #define FEWEST_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
 
@@ -436,12 +436,44 @@ static void multiply_fewest_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
     multiply_column(FEWEST_ROWS, 0, context, begin, end);
 }
 
+/* Rows of so few vectors, the last of which has n lanes, that the sum of one need not wait for that of the next. */
+INLINE void multiply_short_column(const int vecs, ptrdiff_t n, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
+{
+    vec factor[CHAINS];
+    UNROLL for (int v = 0; v < vecs; v++)
+        factor[v] = vload_n(g->b + v * LANES, v < vecs - 1 ? LANES : n);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        const real *a = g->a + i * g->a_row;
+        vec sum[CHAINS] = {vset(0), vset(0), vset(0), vset(0)};
+        UNROLL for (int v = 0; v < vecs; v++)
+            sum[v] = vfma(vload_n(a + v * LANES, v < vecs - 1 ? LANES : n), factor[v], sum[v]);
+        const real product = vsum((sum[0] + sum[1]) + (sum[2] + sum[3]));
+        store_products(g, i, 1, &product);
+    }
+}
+
+static void multiply_short_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Gemm *g = context;
+    const unsigned before = begin_flush(g);
+    const ptrdiff_t vecs = vectors_of(g->k), n = g->k - (vecs - 1) * LANES;
+    switch (vecs) {
+#define SHORT(vecs)                                                                                           case vecs:                                                                                                    if (n == LANES)                                                                                               multiply_short_column(vecs, LANES, g, begin, end);                                                    else                                                                                                          multiply_short_column(vecs, n, g, begin, end);                                                        break;
+        SHORT(1) SHORT(2) SHORT(3) SHORT(4)
+#undef SHORT
+    }
+    end_flush(g, before);
+}
+
 static range_fn dense_rows_of(const Gemm *g)
 {
-    const int is_long = g->k >= 2 * STRIDE && g->k % STRIDE == 0; /* a rest waits for itself, however long the row */
-    if (is_far(g->m * g->k, THIRD_LEVEL) && (is_long || before_zen5))
-        return multiply_far_rows;
-    return is_long && !before_zen5 ? multiply_fewest_rows : multiply_most_rows;
+    if (g->k <= STRIDE)
+        return multiply_short_rows;
+    if (before_zen5)
+        return is_far(g->m * g->k, SECOND_LEVEL) ? multiply_fewest_rows : multiply_most_rows;
+    if (g->k < 2 * STRIDE || g->k % STRIDE) /* a rest waits for itself, however long the row */
+        return multiply_most_rows;
+    return is_far(g->m * g->k, THIRD_LEVEL) ? multiply_far_rows : multiply_fewest_rows;
 }
 
 /* c (m, 1), with a and b made dense along k where they are not and have to be. */

@@ -65,7 +65,8 @@ LAYOUTS = (np.ascontiguousarray, transposed, every_other, backwards, in_a_corner
 # (M, K, N): single numbers, rows and columns, sizes around the vectors and register blocks, the runs of k, the tiles
 SHAPES = [
     (1, 1, 1), (1, 300, 1), (1, 40, 77), (1, 513, 200), (300, 33, 1), (5, 7, 3), (6, 64, 64), (7, 65, 65), (13, 31, 17),
-    (18, 129, 127), (64, 300, 48), (33, 1, 95), (400, 20, 30), (30, 20, 700), (97, 1030, 130),
+    (18, 129, 127), (64, 300, 48), (33, 1, 95), (400, 20, 30), (30, 20, 700), (97, 1030, 130), (900, 1300, 9),
+    (3, 6, 2048), (6, 12, 1100), (5, 40, 1024), (1000, 3, 1), (90, 64, 1), (300, 1, 1), (1, 1, 300),
 ]  # fmt: skip
 
 
@@ -331,6 +332,7 @@ for extra in range(0, 16 << 20, 1 << 16):
         continue
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert np.array_equal(c, expected), extra
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert np.array_equal(c, expected)
 """
 
