@@ -360,8 +360,9 @@ void NAME(gemm_few_columns)(Gemm *g)
 #define STRIDE (CHAINS * LANES)
 
 /* Rows that go by together: as many as there are registers for. One alone would wait for the end of its sums; but on a
-   Zen 5 long rows are in each other's way in the cache, and before it several streams come more slowly than one from
-   beyond the second-level cache. With vectors of 16 bytes it takes two to fill the units. */
+   Zen 5 long rows are in each other's way in the cache, and before it rows that lie in one page, from which the
+   processor fetches one stream. With vectors of 16 bytes it takes two to fill the units. */
+#define PAGE 4096
 #define MOST_ROWS (BLOCK_VECS == 4 ? 6 : FEWEST_ROWS)
 #define FEWEST_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
 
@@ -469,11 +470,11 @@ static range_fn dense_rows_of(const Gemm *g)
 {
     if (g->k <= STRIDE)
         return multiply_short_rows;
-    if (before_zen5)
-        return is_far(g->m * g->k, SECOND_LEVEL) ? multiply_fewest_rows : multiply_most_rows;
-    if (g->k < 2 * STRIDE || g->k % STRIDE) /* a rest waits for itself, however long the row */
-        return multiply_most_rows;
-    return is_far(g->m * g->k, THIRD_LEVEL) ? multiply_far_rows : multiply_fewest_rows;
+    const int far = is_far(g->m * g->k, THIRD_LEVEL);
+    const int is_long = g->k >= 2 * STRIDE && g->k % STRIDE == 0; /* a rest waits for itself, however long the row */
+    if (before_zen5 && far)
+        return is_far(g->k, PAGE) ? multiply_far_rows : multiply_fewest_rows;
+    return !is_long || before_zen5 ? multiply_most_rows : far ? multiply_far_rows : multiply_fewest_rows;
 }
 
 /* c (m, 1), with a and b made dense along k where they are not and have to be. */
