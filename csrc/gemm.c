@@ -15,7 +15,7 @@
         few columns, fewer than rows, and a dense; some columns, if       gemm_few_columns
           the rows of the transposed product fill their vectors better
         some rows, and the columns of b dense                             gemm_few_rows
-        NARROW columns                                                    gemm_narrow
+        NARROW columns, or a shallow product with a large result          gemm_narrow
         SOME_ROWS rows, and the rows of b near and dense                  gemm_some_rows
         few rows, and the rows of b dense                                 gemm_few_rows
    5. Bits. An entry of c is the sum of its runs in order, each run summed in order; in gemm_column lane by lane,
@@ -467,6 +467,16 @@ static int is_narrow(const Gemm *g)
     return g->n <= NARROW && (g->m <= FEW_ROWS ? g->b_col == 1 : VECTOR_BYTES > 16 && (g->b_col == 1 || is_near(g)));
 }
 
+/* Whether it takes longer to write c than to sum it. Tile by tile it would be written a few columns at a time. */
+#define SHALLOW 32          /* k at most, */
+#define SHALLOW_B (1 << 19) /* bytes of b at most, which is read for every few rows, */
+#define SHALLOW_C (1 << 22) /* and of c at least. With 16 registers the sums of eight rows are too few for that. */
+static int is_shallow(const Gemm *g)
+{
+    return BLOCK_VECS == 4 && g->k <= SHALLOW && g->m > FEW_ROWS &&
+           g->k * g->n * (ptrdiff_t)sizeof(real) <= SHALLOW_B && g->m * g->n * (ptrdiff_t)sizeof(real) >= SHALLOW_C;
+}
+
 /* The product of the transposes instead, where c is one row, or one column whose numbers are neighbours */
 static int turned(const Gemm *g, int (*product)(Gemm *))
 {
@@ -496,7 +506,7 @@ static int multiply(Gemm *g)
         NAME(gemm_few_columns)(g);
     else if (g->m <= MOST_TURNED && columns_of_b)
         NAME(gemm_few_rows)(g);
-    else if (is_narrow(g))
+    else if (is_narrow(g) || is_shallow(g))
         return share_rows(g, round_up(1 + THREAD_WORK / (g->n * g->k), FEW_ROWS), NAME(gemm_narrow));
     else if (g->m <= SOME_ROWS && VECTOR_BYTES > 16 && is_direct(g))
         NAME(gemm_some_rows)(g);

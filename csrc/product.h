@@ -74,7 +74,8 @@ void NAME(gemm_few_columns)(Gemm *g);
    have registers beside what is transposed; */
 #define TURNED_ROWS (BLOCK_VECS == 4 ? 16 : FEW_ROWS)
 void NAME(gemm_few_rows)(Gemm *g);
-/* at most NARROW columns, in the calling thread: 0, or -1 without memory for a copy of b, which is near then; */
+/* at most NARROW columns, or a shallow product, in the calling thread: 0, or -1 without memory for a copy of b, which is
+   near then; */
 #define NARROW (4 * LANES)
 int NAME(gemm_narrow)(Gemm *g);
 /* at most SOME_ROWS rows, and a near b with dense rows; */

@@ -2,8 +2,8 @@
    gemm.c does, would cost too much beside the product, and in a block many lanes would be idle. The sums are those of
    gemm.c, bit for bit. Rows are dense if the numbers of a row are neighbours in memory, columns likewise.
 
-   1. A narrow b, or some rows. b is read as it is, again for each few rows of a, whose sums wait in registers; it is
-      copied only where it is narrow and its rows are not dense or leave parts of vectors over.
+   1. A narrow b, or some rows, or a small k. b is read as it is, again for each few rows of a, whose sums wait in
+      registers; it is copied only where its rows are not dense or leave parts of vectors over.
    2. Few rows. b is read once, from row to row, and the sums wait in the first-level cache. Where b's columns are dense,
       not its rows, it is transposed in registers on the way, which pays for some rows, too, if there are 32 registers.
    3. Few columns, or some that would leave many lanes idle. They are few or some rows of the transposed product.
@@ -84,6 +84,15 @@ static void multiply_all_strips(const Gemm *g)
     end_flush(g, before);
 }
 
+/* A large c from front to back, few of its rows at a time */
+static void multiply_row_by_row(const Gemm *g)
+{
+    const unsigned before = begin_flush(g);
+    for (ptrdiff_t i = 0; i < g->m; i += FEW_ROWS)
+        multiply_strips(g, i, min_of(FEW_ROWS, g->m - i), 0, g->n);
+    end_flush(g, before);
+}
+
 static void multiply_some_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
@@ -118,7 +127,10 @@ int NAME(gemm_narrow)(Gemm *g)
 {
     if (copies_b(g) && copy_b(g))
         return -1;
-    multiply_all_strips(g);
+    if (g->n <= NARROW)
+        multiply_all_strips(g);
+    else
+        multiply_row_by_row(g);
     memory_give(g->copies);
     return 0;
 }
