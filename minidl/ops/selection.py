@@ -78,6 +78,10 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Ten
     """Each element several times in a row along an axis; all elements in order if none is given."""
     x = flatten(x) if axis is None else as_tensor(x)
     axis = one_axis(axis or 0, x.ndim)
+    if isinstance(repeats, (int, np.integer)) and repeats >= 0:
+        before, n, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+        apart = broadcast_to(reshape(x, *before, n, 1, *after), (*before, n, repeats, *after))
+        return reshape(apart, *before, n * repeats, *after)
     return take(x, np.repeat(np.arange(x.shape[axis]), on_host(repeats)), axis)
 
 

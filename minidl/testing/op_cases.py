@@ -206,6 +206,9 @@ _BINARY = [
         },
     ),
     Case("power", lambda x: x**-1.5, (_draw(3, low=0.5),), lambda x: 1 / (x * np.sqrt(x)), "to a negative fraction"),
+    Case("power", lambda x: x**0.5, (_draw(3, low=0.5),), np.sqrt, "to a half"),
+    Case("power", lambda x: x**-1, (np.array([-1.5, 0.5, 2.0]),), lambda x: 1 / x, "to minus one"),
+    Case("power", lambda x: x**-2, (np.array([-1.5, 0.5, 2.0]),), lambda x: 1 / (x * x), "to minus two"),
     Case("power", lambda x: 0**x, (_draw(3, low=0.5),), np.zeros_like, "of zero"),
     Case("where", md.where, (_draw(2, 3) > 0, _draw(2, 3), _draw(3)), lambda c, a, b: c * a + ~c * b),
     Case(
@@ -473,6 +476,7 @@ _PICKED = [
         _draw(2, 2),
         {
             "all": (lambda x: md.repeat(x, 2), lambda x: np.array([v for v in x.flat for _ in range(2)])),
+            "along an axis": (lambda x: md.repeat(x, 3, axis=1), lambda x: x[:, [0, 0, 0, 1, 1, 1]]),
             "each as often as said": (lambda x: md.repeat(x, [0, 3], axis=1), lambda x: x[:, [1, 1, 1]]),
         },
     ),
