@@ -55,7 +55,7 @@ static void softmax_forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 int NAME(softmax_cross_entropy_forward)(ptrdiff_t batch, ptrdiff_t classes, const real *logits, const real *targets,
                                         real *loss, real *probabilities)
 {
-    const int past = rows_past(batch, classes, probabilities);
+    const int past = rows_past(batch, classes, 3, probabilities);
     SoftmaxForward job = {classes, logits, targets, NULL, loss, probabilities, past};
     parallel_for(batch, row_grain(classes), 1, softmax_forward_rows, &job);
     return 0;
@@ -64,7 +64,7 @@ int NAME(softmax_cross_entropy_forward)(ptrdiff_t batch, ptrdiff_t classes, cons
 int NAME(sparse_cross_entropy_forward)(ptrdiff_t batch, ptrdiff_t classes, const real *logits, const int64_t *labels,
                                        real *loss, real *probabilities)
 {
-    const int past = rows_past(batch, classes, probabilities);
+    const int past = rows_past(batch, classes, 2, probabilities);
     SoftmaxForward job = {classes, logits, NULL, labels, loss, probabilities, past};
     parallel_for(batch, row_grain(classes), 1, softmax_forward_rows, &job);
     return 0;
@@ -117,7 +117,8 @@ static void sparse_backward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 int NAME(softmax_cross_entropy_backward)(ptrdiff_t batch, ptrdiff_t classes, const real *dloss,
                                          const real *probabilities, const real *targets, real *dlogits)
 {
-    SoftmaxBackward job = {classes, dloss, probabilities, targets, NULL, dlogits, rows_past(batch, classes, dlogits)};
+    const int past = rows_past(batch, classes, 3, dlogits);
+    SoftmaxBackward job = {classes, dloss, probabilities, targets, NULL, dlogits, past};
     parallel_for(batch, row_grain(classes), 1, dense_backward_rows, &job);
     return 0;
 }
@@ -125,7 +126,8 @@ int NAME(softmax_cross_entropy_backward)(ptrdiff_t batch, ptrdiff_t classes, con
 int NAME(sparse_cross_entropy_backward)(ptrdiff_t batch, ptrdiff_t classes, const real *dloss,
                                         const real *probabilities, const int64_t *labels, real *dlogits)
 {
-    SoftmaxBackward job = {classes, dloss, probabilities, NULL, labels, dlogits, rows_past(batch, classes, dlogits)};
+    const int past = rows_past(batch, classes, 2, dlogits);
+    SoftmaxBackward job = {classes, dloss, probabilities, NULL, labels, dlogits, past};
     parallel_for(batch, row_grain(classes), 1, sparse_backward_rows, &job);
     return 0;
 }
@@ -164,7 +166,8 @@ static void sigmoid_backward_range(void *context, ptrdiff_t begin, ptrdiff_t end
 
 int NAME(sigmoid_cross_entropy_forward)(ptrdiff_t n, const real *logits, const real *targets, real *loss)
 {
-    parallel_for(n, GRAIN, NUMBERS, sigmoid_forward_range, &(Sigmoid){NULL, logits, targets, loss, is_past(loss, 3 * n)});
+    Sigmoid job = {NULL, logits, targets, loss, is_past(loss, 3 * n)};
+    parallel_for(n, GRAIN, NUMBERS, sigmoid_forward_range, &job);
     return 0;
 }
 

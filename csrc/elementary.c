@@ -26,7 +26,7 @@ typedef struct {
     }                                                                                                     \
     int NAME(name)(ptrdiff_t n, const real *x, real *y)                                                   \
     {                                                                                                     \
-        parallel_for(n, GRAIN, NUMBERS, name##_range, &(Map){x, y, is_past(y, 2 * n)});                       \
+        parallel_for(n, GRAIN, NUMBERS, name##_range, &(Map){x, y, is_past(y, 2 * n)});                   \
         return 0;                                                                                         \
     }
 

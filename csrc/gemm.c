@@ -16,7 +16,8 @@
           the rows of the transposed product fill their vectors better
         some rows, and the columns of b dense                             gemm_few_rows
         NARROW columns, or a shallow product with a large result          gemm_narrow
-        SOME_ROWS rows, and the rows of b near and dense                  gemm_some_rows
+        SOME_ROWS rows, and the rows of b near and dense; few rows, and   gemm_some_rows
+          the rows of b dense, and few or nearer
         few rows, and the rows of b dense                                 gemm_few_rows
    5. Bits. An entry of c is the sum of its runs in order, each run summed in order; in gemm_column lane by lane,
       and then the lanes. Copies, tiles and threads have no part in it, nor have strides and the other rows and
@@ -470,18 +471,18 @@ static int is_narrow(const Gemm *g)
 /* Whether it takes longer to write c than to sum it. Tile by tile it would be written a few columns at a time. */
 #define SHALLOW 32          /* k at most, */
 #define SHALLOW_B (1 << 19) /* bytes of b at most, which is read for every few rows, */
-#define SHALLOW_C (1 << 22) /* and of c at least. With 16 registers the sums of eight rows are too few for that. */
+#define SHALLOW_C (1 << 22) /* and of c at least. 16 registers are too few for eight rows. */
 static int is_shallow(const Gemm *g)
 {
-    return BLOCK_VECS == 4 && g->k <= SHALLOW && g->m > FEW_ROWS &&
+    return BLOCK_VECS == 4 && VECTOR_BYTES > 16 && g->k <= SHALLOW && g->m > FEW_ROWS &&
            g->k * g->n * (ptrdiff_t)sizeof(real) <= SHALLOW_B && g->m * g->n * (ptrdiff_t)sizeof(real) >= SHALLOW_C;
 }
 
 /* The product of the transposes instead, where c is one row, or one column whose numbers are neighbours */
 static int turned(const Gemm *g, int (*product)(Gemm *))
 {
-    Gemm other = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, 1, g->flags};
-    other.far = g->far;
+    Gemm other = transposed(g);
+    other.c_row = 1;
     return product(&other);
 }
 
@@ -508,7 +509,7 @@ static int multiply(Gemm *g)
         NAME(gemm_few_rows)(g);
     else if (is_narrow(g) || is_shallow(g))
         return share_rows(g, round_up(1 + THREAD_WORK / (g->n * g->k), FEW_ROWS), NAME(gemm_narrow));
-    else if (g->m <= SOME_ROWS && VECTOR_BYTES > 16 && is_direct(g))
+    else if (g->m <= SOME_ROWS && is_direct(g))
         NAME(gemm_some_rows)(g);
     else if (g->m <= FEW_ROWS && g->b_col == 1)
         NAME(gemm_few_rows)(g);

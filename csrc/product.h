@@ -25,25 +25,40 @@ typedef struct {
 
 INLINE ptrdiff_t vectors_of(ptrdiff_t n) { return (n + LANES - 1) / LANES; }
 
-#define FEW_ROWS 8 /* whose sums, with two vectors of columns, have registers */
+#define FEW_ROWS 8
 
 /* Whether the caches hold b */
 #define NEAR_B (BLOCK_VECS == 4 ? 1 << 21 : 1 << 20)
 INLINE int is_near(const Gemm *g) { return g->n * g->k * (ptrdiff_t)sizeof(real) <= NEAR_B; }
 
 /* Whether rows of b begin in one set of the first-level cache, or nearly so, which holds eight lines. */
-INLINE int is_crowded(const Gemm *g) { return (g->b_row * (ptrdiff_t)sizeof(real) + 16) % 4096 <= 32; }
+INLINE int is_crowded(const Gemm *g)
+{
+    const size_t apart = (size_t)(g->b_row < 0 ? -g->b_row : g->b_row) * sizeof(real);
+    return (apart + 16) % 4096 <= 32;
+}
 
-/* Whether b is read as it is, some vectors of columns at a time, from its first row to its last. For few rows of a, which
-   read it once in any case, that pays if the next of these vectors begin soon enough, or lie in a near cache. */
+/* Whether b is read as it is, some vectors of columns at a time, from its first row to its last. Few rows of a read it
+   once in any case: for them that pays if the next of these vectors come soon, or from a near cache. A vector of 16
+   bytes is slow to fill in part. */
 #define CLOSE_B (1 << 19)
 INLINE int is_direct(const Gemm *g)
 {
-    if (g->b_col != 1 || g->m > FEW_ROWS)
-        return g->b_col == 1 && is_near(g);
-    if (g->m <= 3 || is_crowded(g))
-        return g->k <= (is_crowded(g) ? 4 : 8);
-    return g->k <= 16 || g->n * g->k * (ptrdiff_t)sizeof(real) <= CLOSE_B;
+    if (g->b_col != 1 || VECTOR_BYTES <= 16)
+        return 0;
+    if (g->m > FEW_ROWS)
+        return is_near(g);
+    if (is_crowded(g))
+        return g->k <= 4;
+    return g->k <= 8 || (g->m > 3 && (g->k <= 16 || g->n * g->k * (ptrdiff_t)sizeof(real) <= CLOSE_B));
+}
+
+/* The product of the transposes, with c as it is */
+INLINE Gemm transposed(const Gemm *g)
+{
+    Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_row, g->flags};
+    turned.far = g->far;
+    return turned;
 }
 
 INLINE unsigned begin_flush(const Gemm *g) { return g->flags & GEMM_FLUSH ? denormals_flush() : 0; }
@@ -74,11 +89,11 @@ void NAME(gemm_few_columns)(Gemm *g);
    have registers beside what is transposed; */
 #define TURNED_ROWS (BLOCK_VECS == 4 ? 16 : FEW_ROWS)
 void NAME(gemm_few_rows)(Gemm *g);
-/* at most NARROW columns, or a shallow product, in the calling thread: 0, or -1 without memory for a copy of b, which is
-   near then; */
+/* at most NARROW columns, or a small k and a near b, in the calling thread: 0, or -1 without memory for a copy of b,
+   which is near then; */
 #define NARROW (4 * LANES)
 int NAME(gemm_narrow)(Gemm *g);
-/* at most SOME_ROWS rows, and a near b with dense rows; */
+/* at most SOME_ROWS rows, and a b that is_direct; */
 #define SOME_ROWS (BLOCK_VECS == 4 ? 64 : 32)
 void NAME(gemm_some_rows)(Gemm *g);
 /* or one column: 0, or -1 without memory for what has to be made dense. */

@@ -30,6 +30,7 @@ static void where_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 int NAME(where)(ptrdiff_t n, const uint8_t *condition, const real *a, ptrdiff_t a_step, const real *b,
                 ptrdiff_t b_step, real *y)
 {
-    parallel_for(n, GRAIN, NUMBERS, where_range, &(Choice){condition, a, b, a_step, b_step, y, is_past(y, (1 + a_step + b_step) * n)});
+    const int past = is_past(y, (1 + a_step + b_step) * n);
+    parallel_for(n, GRAIN, NUMBERS, where_range, &(Choice){condition, a, b, a_step, b_step, y, past});
     return 0;
 }

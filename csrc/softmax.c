@@ -31,7 +31,7 @@ static void forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(softmax_forward)(ptrdiff_t batch, ptrdiff_t classes, const real *x, real *y)
 {
-    Forward job = {classes, x, y, rows_past(batch, classes, y)};
+    Forward job = {classes, x, y, rows_past(batch, classes, 2, y)};
     parallel_for(batch, row_grain(classes), 1, forward_rows, &job);
     return 0;
 }
@@ -61,7 +61,7 @@ static void log_forward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(log_softmax_forward)(ptrdiff_t batch, ptrdiff_t classes, const real *x, real *y)
 {
-    Forward job = {classes, x, y, rows_past(batch, classes, y)};
+    Forward job = {classes, x, y, rows_past(batch, classes, 2, y)};
     parallel_for(batch, row_grain(classes), 1, log_forward_rows, &job);
     return 0;
 }
@@ -91,7 +91,7 @@ static void backward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(softmax_backward)(ptrdiff_t batch, ptrdiff_t classes, const real *dy, const real *y, real *dx)
 {
-    Backward job = {classes, dy, y, dx, rows_past(batch, classes, dx)};
+    Backward job = {classes, dy, y, dx, rows_past(batch, classes, 3, dx)};
     parallel_for(batch, row_grain(classes), 1, backward_rows, &job);
     return 0;
 }
@@ -114,7 +114,7 @@ static void log_backward_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 int NAME(log_softmax_backward)(ptrdiff_t batch, ptrdiff_t classes, const real *dy, const real *y, real *dx)
 {
-    Backward job = {classes, dy, y, dx, rows_past(batch, classes, dx)};
+    Backward job = {classes, dy, y, dx, rows_past(batch, classes, 3, dx)};
     parallel_for(batch, row_grain(classes), 1, log_backward_rows, &job);
     return 0;
 }

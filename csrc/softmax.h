@@ -53,10 +53,10 @@ INLINE void rows_log(ptrdiff_t rows, const real *sum, real *log_sum)
     FOR_VECTORS(0, rows, vstore_n(log_sum + i, vlog(vload_or(sum + i, n, vset(1))), n););
 }
 
-/* Whether rows of y are written past the caches */
-INLINE int rows_past(ptrdiff_t rows, ptrdiff_t classes, const real *y)
+/* Whether rows of y, one of so many arrays that are read and written, are written past the caches */
+INLINE int rows_past(ptrdiff_t rows, ptrdiff_t classes, ptrdiff_t arrays, const real *y)
 {
-    return classes >= PAST_ROW && is_past(y, 2 * rows * classes);
+    return classes >= PAST_ROW && is_past(y, arrays * rows * classes);
 }
 
 /* y = e / sum; a sum of at least 1 has an inverse, and a division takes five times as long as a product */

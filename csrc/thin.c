@@ -2,10 +2,12 @@
    gemm.c does, would cost too much beside the product, and in a block many lanes would be idle. The sums are those of
    gemm.c, bit for bit. Rows are dense if the numbers of a row are neighbours in memory, columns likewise.
 
-   1. A narrow b, or some rows, or a small k. b is read as it is, again for each few rows of a, whose sums wait in
-      registers; it is copied only where its rows are not dense or leave parts of vectors over.
-   2. Few rows. b is read once, from row to row, and the sums wait in the first-level cache. Where b's columns are dense,
-      not its rows, it is transposed in registers on the way, which pays for some rows, too, if there are 32 registers.
+   1. A narrow b, or some rows, or a small k, or few rows and a b in a near cache. b is read as it is, again for each few
+      rows of a, whose sums wait in registers; it is copied only where its rows are not dense or leave parts of vectors
+      over.
+   2. Few rows otherwise. b is read once, from row to row, and the sums wait in the first-level cache. Where b's columns
+      are dense, not its rows, it is transposed in registers on the way, which pays for some rows, too, if there are 32
+      registers.
    3. Few columns, or some that would leave many lanes idle. They are few or some rows of the transposed product.
    4. One column, or one row times dense columns, which is the same turned. Each entry is the product of two vectors, and
       the sum runs in as many lanes as the latency of a multiply-add asks for. One column times dense columns is one row
@@ -358,8 +360,8 @@ static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 void NAME(gemm_few_columns)(Gemm *g)
 {
-    Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_row, g->flags};
-    turned.far = g->far | is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
+    Gemm turned = transposed(g);
+    turned.far |= is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     turn_long_rows(&turned);
     const ptrdiff_t least = round_up(1 + THREAD_WORK / (turned.m * turned.k), LINE);
     parallel_for(turned.n, least, LINE, multiply_few_columns, &turned);
@@ -372,8 +374,8 @@ void NAME(gemm_few_columns)(Gemm *g)
 #define STRIDE (CHAINS * LANES)
 
 /* Rows that go by together: as many as there are registers for. One alone would wait for the end of its sums; but on a
-   Zen 5 long rows are in each other's way in the cache, and before it rows that lie in one page, from which the
-   processor fetches one stream. With vectors of 16 bytes it takes two to fill the units. */
+   Zen 5 long rows are in each other's way in the cache, and before it rows of a page and less that come from memory, of
+   whose pages the processor fetches one stream each. With vectors of 16 bytes it takes two to fill the units. */
 #define PAGE 4096
 #define MOST_ROWS (BLOCK_VECS == 4 ? 6 : FEWEST_ROWS)
 #define FEWEST_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
@@ -471,7 +473,13 @@ static void multiply_short_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
     const unsigned before = begin_flush(g);
     const ptrdiff_t vecs = vectors_of(g->k), n = g->k - (vecs - 1) * LANES;
     switch (vecs) {
-#define SHORT(vecs)                                                                                           case vecs:                                                                                                    if (n == LANES)                                                                                               multiply_short_column(vecs, LANES, g, begin, end);                                                    else                                                                                                          multiply_short_column(vecs, n, g, begin, end);                                                        break;
+#define SHORT(vecs)                                                                                       \
+    case vecs:                                                                                            \
+        if (n == LANES)                                                                                   \
+            multiply_short_column(vecs, LANES, g, begin, end);                                            \
+        else                                                                                              \
+            multiply_short_column(vecs, n, g, begin, end);                                                \
+        break;
         SHORT(1) SHORT(2) SHORT(3) SHORT(4)
 #undef SHORT
     }

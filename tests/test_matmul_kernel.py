@@ -238,7 +238,10 @@ def _threads_restored():
 @pytest.mark.usefixtures("_threads_restored")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("stack", [(), (50,), (3,)])
-@pytest.mark.parametrize("shape", [(150, 600, 210), (2, 500, 1500), (1500, 500, 2), (30, 20, 25), (71, 500, 163)])
+@pytest.mark.parametrize(
+    "shape",
+    [(150, 600, 210), (2, 500, 1500), (1500, 500, 2), (30, 20, 25), (71, 500, 163), (1100, 5, 1000), (9000, 60, 1)],
+)
 def test_threads_change_no_bit(dtype, stack, shape):
     m, k, n = shape
     a, b = normal(*stack, m, k, dtype=dtype), normal(*stack, k, n, dtype=dtype, seed=1)
