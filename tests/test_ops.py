@@ -370,6 +370,33 @@ def test_products_of_long_rows(n: int, kernels: str) -> None:
     np.testing.assert_allclose(x.grad.numpy(), others, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "repeated", [lambda x: md.repeat(x, 3, axis=1), lambda x: md.repeat(x, 1), lambda x: md.tile(x, 2)]
+)
+def test_what_is_repeated_is_a_copy(repeated: Any) -> None:
+    for x in (md.Tensor([[1.0], [2.0]]), md.Tensor([1.0]).reshape(1, 1)):
+        y = repeated(x)
+        before = x.tolist()
+        y[...] = 7.0
+        assert x.tolist() == before and (y.numpy() == 7).all()
+
+
+def test_repeats_of_a_narrow_type_make_as_many_as_there_are() -> None:
+    x = md.Tensor([1.0, 2.0, 3.0])
+    assert md.repeat(x, np.int8(100)).shape == md.tile(x, np.int8(100)).shape == (300,)
+
+
+def test_the_gradient_of_what_is_repeated_does_not_saturate_in_16_bits() -> None:
+    x = md.Tensor(np.ones((1, 2), np.float16), requires_grad=True)
+    md.repeat(x, 4096, axis=0).sum(axis=1).sum().backward()
+    assert x.grad.tolist() == [[4096, 4096]]
+
+
+def test_a_product_of_a_row_does_not_depend_on_the_others() -> None:
+    rows = np.random.default_rng(0).uniform(0.9, 1.1, (40, 3000)).astype(np.float32)
+    assert md.prod(md.Tensor(rows), axis=1)[3].item() == md.prod(md.Tensor(rows[3:4]), axis=1).item()
+
+
 def test_split_and_take_by_numpys_integers_alone() -> None:
     x = md.Tensor([1.0, 2.0, 3.0, 4.0])
     assert [part.tolist() for part in md.split(x, np.int64(2))] == [[1, 2], [3, 4]]

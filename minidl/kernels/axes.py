@@ -68,14 +68,16 @@ def _layout_of(shape: tuple[int, ...], axis: Axis) -> Layout:
 def sum_of(x: Any, axis: Axis, keepdims: bool) -> Any:
     """Σ x of an array over the axes."""
     n, kept, left, matrices, apart = layout_of(x.shape, axis)
-    if on_gpu(x) and x.dtype.kind == "f":
-        if x.dtype not in FLOATS:
+    if x.dtype not in FLOATS:
+        if x.dtype == np.float16:
             return sum_of(x.astype(np.float32), axis, keepdims).astype(x.dtype)
+        return x.sum(axis, keepdims=keepdims)
+    if on_gpu(x):
         if matrices is None:
             x = x.transpose(sorted(range(x.ndim), key=lambda a: kept[a] != x.shape[a]))  # those that go behind the rest
-    elif x.dtype not in FLOATS or not x.flags.c_contiguous or (matrices is None and x.size < SHORT):
+    elif not x.flags.c_contiguous or (matrices is None and x.size < SHORT):
         # Of what does not lie dense the kernel would need a copy, and NumPy goes along with the strides. CuPy does too,
-        # on few processors, or in an order that hangs on the GPU, which integers do not show.
+        # on few processors, or in an order that hangs on the GPU.
         return x.sum(axis, keepdims=keepdims)
     elif apart is not None:
         last, others = apart

@@ -143,7 +143,7 @@ class Power(Op):
             if b == 0:
                 return dy * 0.0
             if b == 0.5:
-                return kernels.divide(kernels.multiply(dy, 0.5), self.output)
+                return kernels.divide(dy, kernels.multiply(self.output, 2))
             return kernels.multiply(kernels.multiply(dy, b), a if b == 2 else _raised(a, b - 1))
         no_slope = (constant(b) == 0) & ~(np.abs(constant(a)) > 0)  # 0 times the infinity of 0⁻¹, and of NaN
         return dy * b * Where.apply(no_slope, 1.0, a) ** (b - 1)
@@ -156,11 +156,12 @@ class Power(Op):
 
 
 def _raised(a: Any, b: Any) -> Any:
-    """aᵇ. NumPy takes a hundred times as long where a number is negative as where none is, so none is shown to it."""
+    """aᵇ. A whole power by products where these are few.
+
+    NumPy takes a hundred times as long where a number is negative as where none is, so none is shown to it.
+    """
     if isinstance(a, Tensor) or type(b) not in (int, float) or a.dtype not in FLOATS:
         return a**b
-    if b == 0.5:
-        return kernels.of(a).sqrt(a)
     if b % 1 != 0 or b in (0, 1):
         return a**b
     if b in (-1, -2):

@@ -8,22 +8,14 @@ from typing import Any
 import numpy as np
 
 from minidl import devices, kernels
-from minidl.kernels.axes import (
-    SHORT,
-    Axis,
-    Layout,
-    extreme_of,
-    index_of,
-    layout_of,
-    one_axis,
-    sum_of,
-    takes_extreme,
-)
+from minidl.kernels.axes import Axis, Layout, extreme_of, index_of, layout_of, one_axis, sum_of, takes_extreme
 from minidl.kernels.validate import FLOATS
 from minidl.ops.arithmetic import Where, astype
 from minidl.ops.coercion import constant, floating
 from minidl.ops.shapes import BroadcastTo, Concatenate
 from minidl.tensors import FUNCTIONS, Op, Tensor, as_tensor, wrap
+
+LONG_ROW = 256  # factors, from which on a product by vectors is sooner there
 
 
 class Sum(Op):
@@ -159,8 +151,9 @@ class Prod(Op):
     def forward(self, x: Any, axis: int, keepdims: bool) -> Any:
         self.axis = one_axis(axis, x.ndim)
         self.keepdims = keepdims
-        while self.axis == x.ndim - 1 and x.size > SHORT and x.dtype in FLOATS and x.shape[-1] > 1:
-            x = _product_of_halves(x, self.axis)  # along the last axis NumPy takes one factor after the other
+        by_halves = self.axis == x.ndim - 1 and x.dtype in FLOATS and not devices.on_gpu(x)
+        while by_halves and x.shape[-1] > LONG_ROW:  # of which NumPy takes one factor after the other
+            x = _product_of_halves(x, self.axis)
         return x.prod(self.axis, keepdims=keepdims, dtype=_type_of_sum(x))
 
     def backward(self, dy: Any) -> Any:

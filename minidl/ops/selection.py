@@ -11,8 +11,23 @@ from minidl import devices
 from minidl.kernels.axes import one_axis
 from minidl.ops.arithmetic import where
 from minidl.ops.coercion import constant, on_host
-from minidl.ops.shapes import AddAt, broadcast_to, flatten, getitem, reshape
-from minidl.tensors import FUNCTIONS, Tensor, as_tensor, check_one_device, wrap
+from minidl.ops.reductions import Sum
+from minidl.ops.shapes import AddAt, flatten, getitem, reshape
+from minidl.tensors import FUNCTIONS, Op, Tensor, as_tensor, check_one_device, wrap
+
+
+class Repeat(Op):
+    """y = x, with axes of length 1 set apart, repeated along these to the shape;  dx = the sum over the repetitions"""
+
+    reads_inputs = False
+
+    def forward(self, x: Any, apart: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+        self.shape = x.shape
+        self.axes = tuple([i for i, (one, n) in enumerate(zip(apart, shape, strict=True)) if one != n])
+        return devices.broadcast_to(x.reshape(apart), shape).copy()  # not a view of x where one would do
+
+    def backward(self, dy: Any) -> Any:
+        return Sum.apply(dy, axis=self.axes, keepdims=False).reshape(self.shape)
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
@@ -80,8 +95,8 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Ten
     axis = one_axis(axis or 0, x.ndim)
     if isinstance(repeats, (int, np.integer)) and repeats >= 0:
         before, n, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
-        apart = broadcast_to(reshape(x, *before, n, 1, *after), (*before, n, repeats, *after))
-        return reshape(apart, *before, n * repeats, *after)
+        y = Repeat.apply(x, apart=(*before, n, 1, *after), shape=(*before, n, int(repeats), *after))
+        return reshape(y, *before, n * int(repeats), *after)
     return take(x, np.repeat(np.arange(x.shape[axis]), on_host(repeats)), axis)
 
 
@@ -91,8 +106,8 @@ def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
     times = (reps,) if isinstance(reps, (int, np.integer)) else tuple(reps)
     ndim = max(x.ndim, len(times))
     pairs = list(zip((1,) * (ndim - len(times)) + times, (1,) * (ndim - x.ndim) + x.shape, strict=True))
-    apart = broadcast_to(reshape(x, [m for _, n in pairs for m in (1, n)]), [m for pair in pairs for m in pair])
-    return reshape(apart, [r * n for r, n in pairs])
+    apart, shape = tuple(m for _, n in pairs for m in (1, n)), tuple(int(m) for pair in pairs for m in pair)
+    return reshape(Repeat.apply(x, apart=apart, shape=shape), [int(r) * n for r, n in pairs])
 
 
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Tensor:
