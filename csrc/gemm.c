@@ -481,7 +481,7 @@ static int is_shallow(const Gemm *g)
 /* The product of the transposes instead, where c is one row, or one column whose numbers are neighbours */
 static int turned(const Gemm *g, int (*product)(Gemm *))
 {
-    Gemm other = transposed(g);
+    Gemm other = transpose_of(g);
     other.c_row = 1;
     return product(&other);
 }

@@ -54,7 +54,7 @@ INLINE int is_direct(const Gemm *g)
 }
 
 /* The product of the transposes, with c as it is */
-INLINE Gemm transposed(const Gemm *g)
+INLINE Gemm transpose_of(const Gemm *g)
 {
     Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_row, g->flags};
     turned.far = g->far;

@@ -360,7 +360,7 @@ static void multiply_few_columns(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 void NAME(gemm_few_columns)(Gemm *g)
 {
-    Gemm turned = transposed(g);
+    Gemm turned = transpose_of(g);
     turned.far |= is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     turn_long_rows(&turned);
     const ptrdiff_t least = round_up(1 + THREAD_WORK / (turned.m * turned.k), LINE);
