@@ -356,18 +356,20 @@ def test_running_sums_and_products_of_narrow_integers_are_wide() -> None:
     assert md.cumsum(md.Tensor(np.ones(2, np.float16))).dtype == np.float16
 
 
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-5), (np.float64, 1e-13)])
 @pytest.mark.parametrize("n", [1, 2, 3, 1501, 2048])
-def test_products_of_long_rows(n: int, kernels: str) -> None:
+def test_products_of_long_rows(n: int, dtype: Any, rtol: float, kernels: str) -> None:
     rng = np.random.default_rng(0)
-    rows = rng.uniform(0.9, 1.1, (4, n)).astype(np.float32) * rng.choice([-1, 1], (4, n))
+    rows = (rng.uniform(0.9, 1.1, (4, n)) * rng.choice([-1, 1], (4, n))).astype(dtype)
     rows[1, n // 2], rows[2, 0], rows[2, -1] = 0, 0, 0
     x = md.Tensor(rows, requires_grad=True)
     y = md.prod(x, axis=1)
-    y.backward(md.ones(4))
+    y.backward(md.ones(4, dtype=dtype))
     exact = rows.astype(np.float64)
     others = [[np.prod(np.delete(row, i)) for i in range(n)] for row in exact]
-    np.testing.assert_allclose(y.numpy(), exact.prod(1), rtol=1e-5)
-    np.testing.assert_allclose(x.grad.numpy(), others, rtol=1e-5)
+    assert y.dtype == x.grad.dtype == dtype
+    np.testing.assert_allclose(y.numpy(), exact.prod(1), rtol=rtol)
+    np.testing.assert_allclose(x.grad.numpy(), others, rtol=rtol)
 
 
 @pytest.mark.parametrize(
