@@ -495,6 +495,7 @@ static int multiply(Gemm *g)
             sum_nothing(g->m, g->n, g->c, g->c_row);
         return 0;
     }
+    /* Whether a, or b, is dense along its columns and not its rows; with one number in a row that is all there is. */
     const int columns_of_a = g->m > 1 && g->a_row == 1 && (g->a_col != 1 || g->k == 1);
     const int columns_of_b = g->b_row == 1 && g->b_col != 1;
     if (g->n == 1 && !columns_of_a)
