@@ -9,9 +9,9 @@
       cache as it is. So no strides are slow, unless there is no memory for the copies of a.
    3. Threads. Each has rows of c and copies of its own; or a task takes whole tiles, of columns first, and all share
       the copy of b. Nobody waits.
-   4. Few rows or columns. They go other ways (thin.c), which gemm() chooses in this order:
-        one column, unless it meets dense columns, or one row times       gemm_column
-          dense columns, which turned is the same
+   4. Few rows or columns. They go other ways (inner.c, thin.c), which gemm() chooses in this order:
+        one column, or few and long rows of a, unless a has dense         gemm_inner
+          columns; one row times dense columns, which is one turned
         few columns, fewer than rows, and a dense; some columns, if       gemm_few_columns
           the rows of the transposed product fill their vectors better
         some rows, and the columns of b dense                             gemm_few_rows
@@ -19,9 +19,9 @@
         SOME_ROWS rows, and the rows of b near and dense; few rows, and   gemm_some_rows
           the rows of b dense, and few or nearer
         few rows, and the rows of b dense                                 gemm_few_rows
-   5. Bits. An entry of c is the sum of its runs in order, each run summed in order; in gemm_column lane by lane,
-      and then the lanes. Copies, tiles and threads have no part in it, nor have strides and the other rows and
-      columns, but that they tell whether gemm_column makes it. */
+   5. Bits. An entry of c is the sum of its runs in order, each run summed in order; in inner.c lane by lane, and then
+      the lanes. Copies, tiles and threads have no part in it, nor have the other rows, unless there are none; strides
+      and the number of columns have in that they tell whether inner.c makes it. */
 
 #include "product.h"
 
@@ -453,6 +453,19 @@ static int multiply_shared(Gemm *g)
 
 /* ---- the kernel ---------------------------------------------------------------------------------- */
 
+/* Whether the columns of b are dense and its rows are not */
+static int has_dense_columns(const Gemm *g) { return g->b_row == 1 && g->b_col != 1; }
+
+/* Whether lanes that run along k are sooner added up than few columns would leave them idle, unless a is dense along its
+   columns; with one number in a row that is all there is. Of five columns and more a copy would take too long. */
+static int is_inner(const Gemm *g)
+{
+    if (g->m > 1 && g->a_row == 1 && (g->a_col != 1 || g->k == 1))
+        return 0;
+    return g->n == 1 || (g->n <= FEW_ROWS / 2 && 2 * g->k >= LANES * g->n) ||
+           (g->n <= FEW_ROWS && has_dense_columns(g) && g->k >= LANES * g->n);
+}
+
 /* Whether the transpose of c is better made: its rows fill their vectors where those of c leave many lanes idle. */
 static int is_turned(const Gemm *g)
 {
@@ -486,27 +499,12 @@ static int turned(const Gemm *g, int (*product)(Gemm *))
     return product(&other);
 }
 
-static int multiply(Gemm *g)
+/* Each sum in the order of k */
+static int multiply_in_order(Gemm *g)
 {
-    if (g->m == 0 || g->n == 0)
-        return 0;
-    if (g->k == 0) {
-        if (!(g->flags & GEMM_ACCUMULATE))
-            sum_nothing(g->m, g->n, g->c, g->c_row);
-        return 0;
-    }
-    /* Whether a, or b, is dense along its columns and not its rows; with one number in a row that is all there is. */
-    const int columns_of_a = g->m > 1 && g->a_row == 1 && (g->a_col != 1 || g->k == 1);
-    const int columns_of_b = g->b_row == 1 && g->b_col != 1;
-    if (g->n == 1 && !columns_of_a)
-        return NAME(gemm_column)(g);
-    if (g->n == 1 && g->c_row == 1)
-        return turned(g, multiply);
-    if (g->m == 1 && columns_of_b)
-        return turned(g, NAME(gemm_column));
     if (is_turned(g))
         NAME(gemm_few_columns)(g);
-    else if (g->m <= MOST_TURNED && columns_of_b)
+    else if (g->m <= MOST_TURNED && has_dense_columns(g))
         NAME(gemm_few_rows)(g);
     else if (is_narrow(g) || is_shallow(g))
         return share_rows(g, round_up(1 + THREAD_WORK / (g->n * g->k), FEW_ROWS), NAME(gemm_narrow));
@@ -517,6 +515,24 @@ static int multiply(Gemm *g)
     else
         return multiply_shared(g);
     return 0;
+}
+
+static int multiply(Gemm *g)
+{
+    if (g->m == 0 || g->n == 0)
+        return 0;
+    if (g->k == 0) {
+        if (!(g->flags & GEMM_ACCUMULATE))
+            sum_nothing(g->m, g->n, g->c, g->c_row);
+        return 0;
+    }
+    if (is_inner(g))
+        return NAME(gemm_inner)(g);
+    if (g->n == 1 && g->c_row == 1)
+        return turned(g, multiply_in_order);
+    if (g->m == 1 && has_dense_columns(g))
+        return turned(g, NAME(gemm_inner));
+    return multiply_in_order(g);
 }
 
 int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,

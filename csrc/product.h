@@ -1,4 +1,4 @@
-/* What gemm.c and thin.c share: one product of matrices with any strides. */
+/* What gemm.c, thin.c and inner.c share: one product of matrices with any strides. */
 #ifndef MINIDL_PRODUCT_H
 #define MINIDL_PRODUCT_H
 
@@ -18,14 +18,19 @@ typedef struct {
     const real *packed; /* b, or NULL */
     ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
     ptrdiff_t tasks;                                  /* each takes its share of the tiles */
-    real *copies;                                     /* of a and b, for each task; in thin.c of one of them */
-    int far;   /* thin.c: whether what is read once comes from afar, by itself or as one of a stack, */
-    int whole; /* and whether the rows of b are whole vectors */
+    real *copies;                                     /* of a and b, for each task; elsewhere of one of them */
+    int far;   /* whether what is read once comes from afar, by itself or as one of a stack; */
+    int whole; /* thin.c: whether the rows of b are whole vectors */
 } Gemm;
 
 INLINE ptrdiff_t vectors_of(ptrdiff_t n) { return (n + LANES - 1) / LANES; }
 
 #define FEW_ROWS 8
+
+/* The caches that a matrix comes from fast enough by itself: of its dense rows the second-level one, else the third */
+#define SECOND_LEVEL (1 << 20)
+#define THIRD_LEVEL (1 << 23)
+INLINE int is_far(ptrdiff_t numbers, ptrdiff_t bytes) { return numbers * (ptrdiff_t)sizeof(real) > bytes; }
 
 /* Whether the caches hold b */
 #define NEAR_B (BLOCK_VECS == 4 ? 1 << 21 : 1 << 20)
@@ -80,8 +85,12 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
         }
 }
 
-/* thin.c, in the order of gemm(), but that what gemm_column takes goes there first: at most FEW_ROWS columns of b, or
-   SOME_COLUMNS if the columns of a are dense, or MOST_TURNED if its rows are; */
+/* inner.c, where gemm() goes first: one column, or few and long rows of a; 0, or -1 without memory for what has to be made
+   dense. */
+int NAME(gemm_inner)(Gemm *g);
+
+/* thin.c, in the order of gemm(): at most FEW_ROWS columns of b, or SOME_COLUMNS if the columns of a are dense, or
+   MOST_TURNED if its rows are; */
 #define SOME_COLUMNS 48
 #define MOST_TURNED (BLOCK_VECS == 4 ? SOME_COLUMNS : FEW_ROWS)
 void NAME(gemm_few_columns)(Gemm *g);
@@ -93,10 +102,8 @@ void NAME(gemm_few_rows)(Gemm *g);
    which is near then; */
 #define NARROW (4 * LANES)
 int NAME(gemm_narrow)(Gemm *g);
-/* at most SOME_ROWS rows, and a b that is_direct; */
+/* or at most SOME_ROWS rows, and a b that is_direct. */
 #define SOME_ROWS (BLOCK_VECS == 4 ? 64 : 32)
 void NAME(gemm_some_rows)(Gemm *g);
-/* or one column: 0, or -1 without memory for what has to be made dense. */
-int NAME(gemm_column)(Gemm *g);
 
 #endif

@@ -431,6 +431,16 @@ INLINE vec vsqrt(vec v)
 LANES_IN_ONE(vsum, add, SUM_OF)
 LANES_IN_ONE(vmax_lane, max, LARGER_OF)
 
+/* The sum of the pieces of 16 bytes, or of one number, that a vector is seen as */
+INLINE void vsum_pieces(vec v, real *sum)
+{
+#if defined(__SSE2__) && defined(__GNUC__)
+    IF32(_mm_storeu_ps, _mm_storeu_pd)(sum, TO_128(add, TO_256(add, v)));
+#else
+    vstore(sum, v);
+#endif
+}
+
 /* ---- denormals ---------------------------------------------------------------------------------- */
 
 /* What happened in this thread since exceptions_clear: 1 if it made something invalid, divided by zero, or came beyond the

@@ -8,10 +8,7 @@
    2. Few rows otherwise. b is read once, from row to row, and the sums wait in the first-level cache. Where b's columns
       are dense, not its rows, it is transposed in registers on the way, which pays for some rows, too, if there are 32
       registers.
-   3. Few columns, or some that would leave many lanes idle. They are few or some rows of the transposed product.
-   4. One column, or one row times dense columns, which is the same turned. Each entry is the product of two vectors, and
-      the sum runs in as many lanes as the latency of a multiply-add asks for. One column times dense columns is one row
-      times dense rows, turned. */
+   3. Few columns, or some that would leave many lanes idle. They are few or some rows of the transposed product. */
 
 #include "product.h"
 
@@ -303,11 +300,7 @@ static void multiply_thin(Gemm *g)
         few_rows_of(g)(g, 0, g->n);
 }
 
-/* The caches that a matrix comes from fast enough by itself: of its dense rows the second-level one, else the third */
-#define SECOND_LEVEL (1 << 20)
-#define THIRD_LEVEL (1 << 23)
 #define LONG_ROWS (1 << 14)
-static int is_far(ptrdiff_t numbers, ptrdiff_t bytes) { return numbers * (ptrdiff_t)sizeof(real) > bytes; }
 
 /* Where b is transposed all of a is read again for every LANES columns: where these are many, rows that do not stay in
    the first-level cache are copied to [k][row], if there is memory for that. */
@@ -366,154 +359,4 @@ void NAME(gemm_few_columns)(Gemm *g)
     const ptrdiff_t least = round_up(1 + THREAD_WORK / (turned.m * turned.k), LINE);
     parallel_for(turned.n, least, LINE, multiply_few_columns, &turned);
     memory_give(turned.copies);
-}
-
-/* ---- one column ---------------------------------------------------------------------------------- */
-
-#define CHAINS 4
-#define STRIDE (CHAINS * LANES)
-
-/* Rows that go by together: as many as there are registers for. One alone would wait for the end of its sums; but on a
-   Zen 5 long rows are in each other's way in the cache, and before it rows of a page and less that come from memory, of
-   whose pages the processor fetches one stream each. With vectors of 16 bytes it takes two to fill the units. */
-#define PAGE 4096
-#define MOST_ROWS (BLOCK_VECS == 4 ? 6 : FEWEST_ROWS)
-#define FEWEST_ROWS (LANES * sizeof(real) > 16 ? 1 : 2)
-
-/* product[r] = the r-th row of a, which is dense, times b. Of a matrix that comes from afar the next rows are fetched. */
-INLINE void multiply_dense(const int rows, const int far, ptrdiff_t k, const real *a, ptrdiff_t a_row, const real *b,
-                           real *product)
-{
-    vec sum[MOST_ROWS][CHAINS];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int chain = 0; chain < CHAINS; chain++)
-            sum[r][chain] = vset(0);
-    ptrdiff_t i = 0;
-    for (; i + STRIDE <= k; i += STRIDE)
-        UNROLL for (int chain = 0; chain < CHAINS; chain++) {
-            const vec factor = vload(b + i + chain * LANES);
-            UNROLL for (int r = 0; r < rows; r++) {
-                if (far)
-                    FETCH_FAR(a + (r + rows) * a_row + i + chain * LANES);
-                sum[r][chain] = vfma(vload(a + r * a_row + i + chain * LANES), factor, sum[r][chain]);
-            }
-        }
-    UNROLL for (int chain = 0; chain < CHAINS; chain++, i += LANES) {
-        const ptrdiff_t n = min_of(LANES, k - i);
-        if (n <= 0)
-            break;
-        UNROLL for (int r = 0; r < rows; r++)
-            sum[r][chain] = vfma(vload_n(a + r * a_row + i, n), vload_n(b + i, n), sum[r][chain]);
-    }
-    for (int r = 0; r < rows; r++)
-        product[r] = vsum((sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]));
-}
-
-/* c = product, or += with accumulate */
-INLINE void store_products(const Gemm *g, ptrdiff_t first, ptrdiff_t rows, const real *product)
-{
-    for (ptrdiff_t r = 0; r < rows; r++) {
-        real *entry = g->c + (first + r) * g->c_row;
-        *entry = g->flags & GEMM_ACCUMULATE ? *entry + product[r] : product[r];
-    }
-}
-
-/* Entries of c, so many at a time */
-INLINE void multiply_column(const int together, const int far, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
-{
-    const unsigned before = begin_flush(g);
-    for (ptrdiff_t i = begin, rows; i < end; i += rows) {
-        const real *a = g->a + i * g->a_row;
-        real product[MOST_ROWS];
-        rows = end - i < together ? 1 : together;
-        if (rows == 1)
-            multiply_dense(1, far, g->k, a, g->a_row, g->b, product);
-        else
-            multiply_dense(together, far, g->k, a, g->a_row, g->b, product);
-        store_products(g, i, rows, product);
-    }
-    end_flush(g, before);
-}
-
-/* Functions of their own, because the compiler makes less of one for all. */
-static void multiply_most_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    multiply_column(MOST_ROWS, 0, context, begin, end);
-}
-
-static void multiply_far_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    multiply_column(MOST_ROWS, 1, context, begin, end);
-}
-
-static void multiply_fewest_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    multiply_column(FEWEST_ROWS, 0, context, begin, end);
-}
-
-/* Rows of so few vectors, the last of which has n lanes, that the sum of one need not wait for that of the next. */
-INLINE void multiply_short_column(const int vecs, ptrdiff_t n, const Gemm *g, ptrdiff_t begin, ptrdiff_t end)
-{
-    vec factor[CHAINS];
-    UNROLL for (int v = 0; v < vecs; v++)
-        factor[v] = vload_n(g->b + v * LANES, v < vecs - 1 ? LANES : n);
-    for (ptrdiff_t i = begin; i < end; i++) {
-        const real *a = g->a + i * g->a_row;
-        vec sum[CHAINS] = {vset(0), vset(0), vset(0), vset(0)};
-        UNROLL for (int v = 0; v < vecs; v++)
-            sum[v] = vfma(vload_n(a + v * LANES, v < vecs - 1 ? LANES : n), factor[v], sum[v]);
-        const real product = vsum((sum[0] + sum[1]) + (sum[2] + sum[3]));
-        store_products(g, i, 1, &product);
-    }
-}
-
-static void multiply_short_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    const Gemm *g = context;
-    const unsigned before = begin_flush(g);
-    const ptrdiff_t vecs = vectors_of(g->k), n = g->k - (vecs - 1) * LANES;
-    switch (vecs) {
-#define SHORT(vecs)                                                                                       \
-    case vecs:                                                                                            \
-        if (n == LANES)                                                                                   \
-            multiply_short_column(vecs, LANES, g, begin, end);                                            \
-        else                                                                                              \
-            multiply_short_column(vecs, n, g, begin, end);                                                \
-        break;
-        SHORT(1) SHORT(2) SHORT(3) SHORT(4)
-#undef SHORT
-    }
-    end_flush(g, before);
-}
-
-static range_fn dense_rows_of(const Gemm *g)
-{
-    if (g->k <= STRIDE)
-        return multiply_short_rows;
-    const int far = is_far(g->m * g->k, THIRD_LEVEL);
-    const int is_long = g->k >= 2 * STRIDE && g->k % STRIDE == 0; /* a rest waits for itself, however long the row */
-    if (before_zen5 && far)
-        return is_far(g->k, PAGE) ? multiply_far_rows : multiply_fewest_rows;
-    return !is_long || before_zen5 ? multiply_most_rows : far ? multiply_far_rows : multiply_fewest_rows;
-}
-
-/* c (m, 1), with a and b made dense along k where they are not and have to be. */
-int NAME(gemm_column)(Gemm *g)
-{
-    const ptrdiff_t a_size = g->a_col == 1 ? 0 : g->m * g->k, b_size = g->b_row == 1 ? 0 : g->k;
-    real *copies = a_size + b_size ? memory_take((size_t)(a_size + b_size) * sizeof(real)) : NULL;
-    if (a_size + b_size && !copies)
-        return -1;
-    if (a_size) {
-        copy_matrix(g->m, g->k, g->a, g->a_row, g->a_col, copies, g->k);
-        g->a = copies;
-        g->a_row = g->k;
-    }
-    if (b_size) {
-        copy_matrix(1, g->k, g->b, 0, g->b_row, copies + a_size, g->k);
-        g->b = copies + a_size;
-    }
-    parallel_for(g->m, 1 + THREAD_WORK / g->k, 1, dense_rows_of(g), g);
-    memory_give(copies);
-    return 0;
 }
