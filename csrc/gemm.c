@@ -483,12 +483,13 @@ static int is_narrow(const Gemm *g)
 
 /* Whether it takes longer to write c than to sum it. Tile by tile it would be written a few columns at a time. */
 #define SHALLOW 32          /* k at most, */
-#define SHALLOW_B (1 << 19) /* bytes of b at most, which is read for every few rows, */
+#define SHALLOW_B (1 << 22) /* bytes of b at most, which is read for every few rows, or of its copy a fourth of that, */
 #define SHALLOW_C (1 << 22) /* and of c at least. 16 registers are too few for eight rows. */
 static int is_shallow(const Gemm *g)
 {
-    return BLOCK_VECS == 4 && VECTOR_BYTES > 16 && g->k <= SHALLOW && g->m > FEW_ROWS &&
-           g->k * g->n * (ptrdiff_t)sizeof(real) <= SHALLOW_B && g->m * g->n * (ptrdiff_t)sizeof(real) >= SHALLOW_C;
+    const ptrdiff_t bytes_of_b = g->k * g->n * (ptrdiff_t)sizeof(real) * (g->b_col == 1 ? 1 : 4);
+    return BLOCK_VECS == 4 && VECTOR_BYTES > 16 && g->k <= SHALLOW && g->m > FEW_ROWS && bytes_of_b <= SHALLOW_B &&
+           g->m * g->n * (ptrdiff_t)sizeof(real) >= SHALLOW_C;
 }
 
 /* The product of the transposes instead, where c is one row, or one column whose numbers are neighbours */

@@ -76,6 +76,9 @@ static void multiply_strips(const Gemm *g, ptrdiff_t first, ptrdiff_t m, ptrdiff
         }
 }
 
+/* Whether a comes from memory, row by row */
+static int is_far_a(const Gemm *g) { return g->a_col == 1 && g->m > FEW_ROWS && is_far(g->m * g->k, THIRD_LEVEL); }
+
 static void multiply_all_strips(const Gemm *g)
 {
     const unsigned before = begin_flush(g);
@@ -83,12 +86,29 @@ static void multiply_all_strips(const Gemm *g)
     end_flush(g, before);
 }
 
-/* A large c from front to back, few of its rows at a time */
+static void fetch_rows(ptrdiff_t rows, ptrdiff_t columns, const real *first, ptrdiff_t apart)
+{
+    for (; rows > 0; rows--, first += apart)
+        for (ptrdiff_t i = 0; i < columns; i += LINE)
+            FETCH_FAR(first + i);
+}
+
+#define SHORT_ROWS 2048 /* bytes of c: of longer rows the processor sees by itself what comes next */
+
+/* A large c or a from front to back, few of their rows at a time; meanwhile the next ones are fetched. */
 static void multiply_row_by_row(const Gemm *g)
 {
     const unsigned before = begin_flush(g);
-    for (ptrdiff_t i = 0; i < g->m; i += FEW_ROWS)
-        multiply_strips(g, i, min_of(FEW_ROWS, g->m - i), 0, g->n);
+    const int far_a = is_far_a(g);
+    const int far_c = is_far(g->m * g->n, THIRD_LEVEL) && !is_far(g->n, SHORT_ROWS);
+    for (ptrdiff_t i = 0, rows; i < g->m; i += rows) {
+        rows = min_of(FEW_ROWS, g->m - i);
+        if (far_a)
+            fetch_rows(rows, g->k, g->a + (i + FEW_ROWS) * g->a_row, g->a_row);
+        if (far_c)
+            fetch_rows(rows, g->n, g->c + (i + FEW_ROWS) * g->c_row, g->c_row);
+        multiply_strips(g, i, rows, 0, g->n);
+    }
     end_flush(g, before);
 }
 
@@ -126,7 +146,7 @@ int NAME(gemm_narrow)(Gemm *g)
 {
     if (copies_b(g) && copy_b(g))
         return -1;
-    if (g->n <= NARROW)
+    if (g->n <= NARROW && !is_far_a(g))
         multiply_all_strips(g);
     else
         multiply_row_by_row(g);
