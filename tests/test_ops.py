@@ -542,6 +542,28 @@ def test_quotients_rounded_down_and_what_they_leave_are_numpys(dtype: Any, kerne
         np.testing.assert_array_equal(np.array((t[0] % t[1]).tolist(), dtype), x % y)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("shape", [(3, 2), (40, 30), (1, 1500), (7, 20, 11)])
+def test_what_ties_keeps_its_order_in_arrays_of_any_size(shape: tuple[int, ...], dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(-9, 9, shape).astype(dtype)
+    if x.dtype.kind == "f":
+        x *= dtype(0.3)
+        special = [0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max]
+        x = np.where(rng.random(shape) < 0.4, rng.choice(np.array(special, dtype), shape), x)
+    for axis in range(-1, x.ndim):
+        n = x.shape[axis]
+        np.testing.assert_array_equal(md.argsort(x, axis).numpy(), np.argsort(x, axis, kind="stable"))
+        np.testing.assert_array_equal(md.sort(x, axis).numpy(), np.sort(x, axis))
+        ranks = np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+        for k in {0, 1, n // 2, n}:
+            values, places = md.topk(x, k, axis)
+            expected = np.take(n - 1 - ranks, range(k), axis)
+            np.testing.assert_array_equal(places.numpy(), expected)
+            np.testing.assert_array_equal(values.numpy(), np.take_along_axis(x, expected, axis))
+    np.testing.assert_array_equal(md.argsort(x, None).numpy(), np.argsort(x, None, kind="stable"))
+
+
 def test_axis_none_is_all_elements_in_one() -> None:
     x = md.Tensor([[3.0, 1.0], [2.0, 4.0]], requires_grad=True)
     for joined in (np.concatenate([x, [[5.0]]], axis=None), md.concatenate((x, [[5.0]]), None)):

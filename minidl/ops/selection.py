@@ -59,10 +59,33 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
     return getitem(x, tuple(indices if i == axis else own for i, own in enumerate(own_places)))
 
 
+MANY = 1000  # from so many elements on it takes less to sort them with their places than the places by them
+PLACE = 2**32 - 1  # the half of such a number that holds the place
+
+
+def _carry_places(x: Any) -> bool:
+    """Whether the elements leave room for their places in 64 bits. On a GPU what CuPy does is as fast."""
+    return x.dtype in (np.float16, np.float32) and x.size >= MANY and not devices.on_gpu(x)
+
+
+def _with_places(x: Any, axis: int, largest_first: bool) -> Any:
+    """64-bit integers that order as the elements do, NaN as the largest, and hold the places, so that none tie.
+
+    The bits of a positive float order as it does, and those of a negative one the other way.
+    """
+    bits = np.where(x == x, x + np.float32(0), np.float32(np.nan)).view(np.int32)  # one zero, one NaN
+    bits ^= bits >> 31 & 2**31 - 1
+    places = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    return (~bits if largest_first else bits).astype(np.int64) << 32 | places
+
+
 def argsort(x: Any, axis: int | None = -1) -> Tensor:
     """The indices that sort x along an axis; those that tie keep their order. Integers: no gradient."""
     x = constant(x)
-    return wrap(np.argsort(x, axis if axis is None else one_axis(axis, x.ndim), kind="stable"))
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, one_axis(axis, x.ndim))
+    if _carry_places(x):
+        return wrap(np.sort(_with_places(x, axis, largest_first=False), axis) & PLACE)
+    return wrap(np.argsort(x, axis, kind="stable"))
 
 
 def sort(x: Any, axis: int | None = -1) -> Tensor:
@@ -83,9 +106,15 @@ def topk(x: Any, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
     n = x.shape[axis]
     if not 0 <= k <= n:
         raise ValueError(f"topk: k must lie between 0 and the {n} elements along axis {axis}, got {k}")
-    backwards = (slice(None),) * axis + (slice(None, None, -1),)
-    order = n - 1 - argsort(x._array[backwards], axis)._array[backwards]
-    first = order[(slice(None),) * axis + (slice(k),)]
+    every = (slice(None),) * axis
+    if _carry_places(x._array):
+        ranked = _with_places(x._array, axis, largest_first=True)
+        ranked = np.partition(ranked, k - 1, axis)[(*every, slice(k))] if 0 < k < n else ranked
+        order = np.sort(ranked, axis) & PLACE
+    else:
+        backwards = (*every, slice(None, None, -1))
+        order = n - 1 - argsort(x._array[backwards], axis)._array[backwards]
+    first = order[(*every, slice(k))]
     return take_along_axis(x, first, axis), wrap(first)
 
 
