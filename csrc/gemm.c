@@ -12,6 +12,7 @@
    4. Few rows or columns. They go other ways (inner.c, thin.c), which gemm() chooses in this order:
         one column, or few and long rows of a, unless a has dense         gemm_inner
           columns; one row times dense columns, which is one turned
+        a k of 1                                                          gemm_outer
         few columns, fewer than rows, and a dense; some columns, if       gemm_few_columns
           the rows of the transposed product fill their vectors better
         some rows, and the columns of b dense                             gemm_few_rows
@@ -466,13 +467,22 @@ static int is_inner(const Gemm *g)
            (g->n <= FEW_ROWS && has_dense_columns(g) && g->k >= LANES * g->n);
 }
 
-/* Whether the transpose of c is better made: its rows fill their vectors where those of c leave many lanes idle. */
+/* Whether c is better written row by row from one row of b that stays in the first-level cache, and a column of a */
+static int is_outer(const Gemm *g)
+{
+    return g->k == 1 && g->b_col == 1 && g->n > 2 * LANES && g->n * (ptrdiff_t)sizeof(real) <= 1 << 14;
+}
+
+/* Whether the transpose of c is better made: its rows fill their vectors where those of c leave many lanes idle. To turn it
+   takes as long as some more of k. */
+#define TURN 4
 static int is_turned(const Gemm *g)
 {
     const ptrdiff_t most = g->a_row == 1 ? SOME_COLUMNS : g->a_col == 1 && g->k > LANES ? MOST_TURNED : 0;
     if (g->n > most)
         return 0;
-    return (g->n <= FEW_ROWS && g->n < g->m) || 10 * g->n * vectors_of(g->m) < 9 * g->m * vectors_of(g->n);
+    const ptrdiff_t work = g->m * vectors_of(g->n) * g->k, turned_work = g->n * vectors_of(g->m) * (g->k + TURN);
+    return (g->n <= FEW_ROWS && g->n < g->m) || 10 * turned_work < 9 * work;
 }
 
 /* Whether b is better read as it is than packed. A vector of 16 bytes is slow to fill in part, so not there. */
@@ -503,7 +513,9 @@ static int turned(const Gemm *g, int (*product)(Gemm *))
 /* Each sum in the order of k */
 static int multiply_in_order(Gemm *g)
 {
-    if (is_turned(g))
+    if (is_outer(g))
+        NAME(gemm_outer)(g);
+    else if (is_turned(g))
         NAME(gemm_few_columns)(g);
     else if (g->m <= MOST_TURNED && has_dense_columns(g))
         NAME(gemm_few_rows)(g);

@@ -89,8 +89,9 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
    dense. */
 int NAME(gemm_inner)(Gemm *g);
 
-/* thin.c, in the order of gemm(): at most FEW_ROWS columns of b, or SOME_COLUMNS if the columns of a are dense, or
-   MOST_TURNED if its rows are; */
+/* thin.c, in the order of gemm(): a k of 1; */
+void NAME(gemm_outer)(Gemm *g);
+/* at most FEW_ROWS columns of b, or SOME_COLUMNS if the columns of a are dense, or MOST_TURNED if its rows are; */
 #define SOME_COLUMNS 48
 #define MOST_TURNED (BLOCK_VECS == 4 ? SOME_COLUMNS : FEW_ROWS)
 void NAME(gemm_few_columns)(Gemm *g);

@@ -8,7 +8,8 @@
    2. Few rows otherwise. b is read once, from row to row, and the sums wait in the first-level cache. Where b's columns
       are dense, not its rows, it is transposed in registers on the way, which pays for some rows, too, if there are 32
       registers.
-   3. Few columns, or some that would leave many lanes idle. They are few or some rows of the transposed product. */
+   3. Few columns, or some that would leave many lanes idle. They are few or some rows of the transposed product.
+   4. A k of 1, where nothing is summed. */
 
 #include "product.h"
 
@@ -379,4 +380,27 @@ void NAME(gemm_few_columns)(Gemm *g)
     const ptrdiff_t least = round_up(1 + THREAD_WORK / (turned.m * turned.k), LINE);
     parallel_for(turned.n, least, LINE, multiply_few_columns, &turned);
     memory_give(turned.copies);
+}
+
+/* ---- k of 1 -------------------------------------------------------------------------------------- */
+
+/* Nothing is summed: it takes as long as to write c, which is done from front to back. */
+static void multiply_outer(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const Gemm *g = context;
+    const unsigned before = begin_flush(g);
+    for (ptrdiff_t row = begin; row < end; row++) {
+        const vec entry = vset(g->a[row * g->a_row]);
+        real *c = g->c + row * g->c_row;
+        if (g->flags & GEMM_ACCUMULATE)
+            FOR_VECTORS(0, g->n, vstore_n(c + i, vload_n(c + i, n) + vfma(entry, vload_n(g->b + i, n), vset(0)), n););
+        else
+            FOR_VECTORS(0, g->n, vstore_n(c + i, vfma(entry, vload_n(g->b + i, n), vset(0)), n););
+    }
+    end_flush(g, before);
+}
+
+void NAME(gemm_outer)(Gemm *g)
+{
+    parallel_for(g->m, 1 + THREAD_WORK / g->n, 1, multiply_outer, g);
 }
