@@ -55,7 +55,7 @@ INLINE int is_direct(const Gemm *g)
         return is_near(g);
     if (is_crowded(g))
         return g->k <= 4;
-    return g->k <= 8 || (g->m > 3 && (g->k <= 16 || g->n * g->k * (ptrdiff_t)sizeof(real) <= CLOSE_B));
+    return g->k <= (g->m <= 2 ? 16 : 8) || (g->m > 3 && (g->k <= 16 || g->n * g->k * (ptrdiff_t)sizeof(real) <= CLOSE_B));
 }
 
 /* The product of the transposes, with c as it is */
