@@ -10,9 +10,9 @@
    3. Threads. Each has rows of c and copies of its own; or a task takes whole tiles, of columns first, and all share
       the copy of b. Nobody waits.
    4. Few rows or columns. They go other ways (inner.c, thin.c), which gemm() chooses in this order:
-        one column, or few and long rows of a, unless a has dense         gemm_inner
-          columns; one row times dense columns, which is one turned
-        a k of 1                                                          gemm_outer
+        one column, or few columns and long rows of a, unless a has       gemm_inner
+          dense columns; one row times dense columns, which is one turned
+        a k of 1, and a row of b that the first-level cache holds         gemm_outer
         few columns, fewer than rows, and a dense; some columns, if       gemm_few_columns
           the rows of the transposed product fill their vectors better
         some rows, and the columns of b dense                             gemm_few_rows
@@ -22,7 +22,7 @@
         few rows, and the rows of b dense                                 gemm_few_rows
    5. Bits. An entry of c is the sum of its runs in order, each run summed in order; in inner.c lane by lane, and then
       the lanes. Copies, tiles and threads have no part in it, nor have the other rows, unless there are none; strides
-      and the number of columns have in that they tell whether inner.c makes it. */
+      and the number of columns have in that they tell whether inner.c makes it, and in how many vectors. */
 
 #include "product.h"
 
@@ -457,14 +457,18 @@ static int multiply_shared(Gemm *g)
 /* Whether the columns of b are dense and its rows are not */
 static int has_dense_columns(const Gemm *g) { return g->b_row == 1 && g->b_col != 1; }
 
-/* Whether lanes that run along k are sooner added up than few columns would leave them idle, unless a is dense along its
-   columns; with one number in a row that is all there is. Of five columns and more a copy would take too long. */
+/* Whether the lanes had better run along k: few columns leave most of them idle, and k is so long that it takes less to
+   add up the lanes in the end. Not if a is dense along its columns; with one number in a row that is all there is. Columns
+   that are not dense are copied, which pays for four of them and if they are not too large. */
 static int is_inner(const Gemm *g)
 {
     if (g->m > 1 && g->a_row == 1 && (g->a_col != 1 || g->k == 1))
         return 0;
-    return g->n == 1 || (g->n <= FEW_ROWS / 2 && 2 * g->k >= LANES * g->n) ||
-           (g->n <= FEW_ROWS && has_dense_columns(g) && g->k >= LANES * g->n);
+    if (g->n == 1)
+        return 1;
+    if (g->n <= FEW_ROWS / 2)
+        return 2 * g->k >= LANES * g->n && (g->b_row == 1 || !is_far(g->n * g->k, THIRD_LEVEL));
+    return g->n <= FEW_ROWS && has_dense_columns(g) && g->k >= LANES * g->n;
 }
 
 /* Whether c is better written row by row from one row of b that stays in the first-level cache, and a column of a */

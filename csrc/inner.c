@@ -1,6 +1,6 @@
 /* Products of one column or few as inner products: where the numbers that a sum runs over are neighbours in memory, its
-   lanes run along them, too, and are added up in the end. Each entry has bits of its own then, which are the same in any
-   number of rows.
+   lanes run along them, too, and are added up in the end. Each entry has bits of its own then, whatever other rows there
+   are.
 
    1. Few columns and long rows of a. Their sums side by side are enough that none waits for the last multiply-add.
    2. One column, or one row times dense columns, which is the same turned. Its sum runs in four vectors, because there
@@ -20,8 +20,8 @@ INLINE void store_product(const Gemm *g, real *c, real product)
 
 /* ---- few columns --------------------------------------------------------------------------------- */
 
-/* Rows by columns whose sums have registers. Of rows from memory three go by together, as 24 rows before they were asked
-   for: of more the processor loses track. */
+/* Rows by columns whose sums have registers. Rows from memory go by three together, of more streams the processor loses
+   track, and are fetched 24 rows ahead. */
 #define INNER_ROWS (BLOCK_VECS == 4 ? 6 : FAR_ROWS)
 #define INNER_COLUMNS 4
 #define FAR_ROWS 3
@@ -286,12 +286,13 @@ int NAME(gemm_inner)(Gemm *g)
 {
     if (make_dense(g))
         return -1;
-    g->far |= is_far(g->m * g->k, THIRD_LEVEL);
     const ptrdiff_t least = 1 + THREAD_WORK / (g->n * g->k);
-    if (g->n == 1)
+    if (g->n == 1) {
         parallel_for(g->m, least, 1, dense_rows_of(g), g);
-    else
+    } else {
+        g->far |= is_far(g->m * g->k, THIRD_LEVEL);
         parallel_for(g->m, round_up(least, INNER_ROWS), INNER_ROWS, multiply_inner_rows, g);
+    }
     memory_give(g->copies);
     return 0;
 }

@@ -18,7 +18,7 @@ typedef struct {
     const real *packed; /* b, or NULL */
     ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
     ptrdiff_t tasks;                                  /* each takes its share of the tiles */
-    real *copies;                                     /* of a and b, for each task; elsewhere of one of them */
+    real *copies;                                     /* of a and b, for each task; thin.c makes one */
     int far;   /* whether what is read once comes from afar, by itself or as one of a stack; */
     int whole; /* thin.c: whether the rows of b are whole vectors */
 } Gemm;
@@ -85,11 +85,11 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
         }
 }
 
-/* inner.c, where gemm() goes first: one column, or few and long rows of a; 0, or -1 without memory for what has to be made
-   dense. */
+/* inner.c, where gemm() goes first: one column, or few columns and long rows of a; 0, or -1 without memory for what has to
+   be made dense. */
 int NAME(gemm_inner)(Gemm *g);
 
-/* thin.c, in the order of gemm(): a k of 1; */
+/* thin.c, in the order of gemm(): a k of 1, and a dense row of b; */
 void NAME(gemm_outer)(Gemm *g);
 /* at most FEW_ROWS columns of b, or SOME_COLUMNS if the columns of a are dense, or MOST_TURNED if its rows are; */
 #define SOME_COLUMNS 48
@@ -99,7 +99,7 @@ void NAME(gemm_few_columns)(Gemm *g);
    have registers beside what is transposed; */
 #define TURNED_ROWS (BLOCK_VECS == 4 ? 16 : FEW_ROWS)
 void NAME(gemm_few_rows)(Gemm *g);
-/* at most NARROW columns, or a small k and a near b, in the calling thread: 0, or -1 without memory for a copy of b,
+/* at most NARROW columns, or a small k and a large c, in the calling thread: 0, or -1 without memory for a copy of b,
    which is near then; */
 #define NARROW (4 * LANES)
 int NAME(gemm_narrow)(Gemm *g);

@@ -26,6 +26,8 @@ static inline int atomic_swap_if(Atomic *a, int is, int to) { return _Interlocke
 #if defined(_WIN32)
 
 #include <windows.h>
+#undef far /* words of its own, without meaning today, and names of ours */
+#undef near
 
 typedef SRWLOCK Mutex;
 typedef CONDITION_VARIABLE Condition;

@@ -66,7 +66,8 @@ LAYOUTS = (np.ascontiguousarray, transposed, every_other, backwards, in_a_corner
 SHAPES = [
     (1, 1, 1), (1, 300, 1), (1, 40, 77), (1, 513, 200), (300, 33, 1), (5, 7, 3), (6, 64, 64), (7, 65, 65), (13, 31, 17),
     (18, 129, 127), (64, 300, 48), (33, 1, 95), (400, 20, 30), (30, 20, 700), (97, 1030, 130), (900, 1300, 9),
-    (3, 6, 2048), (6, 12, 1100), (5, 40, 1024), (1000, 3, 1), (90, 1, 96), (90, 64, 1), (300, 1, 1), (1, 1, 300), (1100, 5, 1000),
+    (3, 6, 2048), (6, 12, 1100), (5, 40, 1024), (1000, 3, 1), (90, 1, 96), (90, 64, 1), (300, 1, 1), (1, 1, 300),
+    (1100, 5, 1000),
 ]  # fmt: skip
 
 
@@ -165,6 +166,7 @@ def test_an_entry_of_few_columns_does_not_depend_on_the_other_rows_and_on_stride
     """Its sum may run in lanes and have bits of its own; the same for any company and layout but dense columns of a."""
     a, b = normal(70, k, dtype=dtype), normal(k, n, dtype=dtype, seed=1)
     c = cpu.matmul(a, b)
+    assert np.array_equal(cpu.affine_forward(a, b, b[0]), c + b[0])
     for rows in (slice(0, 1), slice(11, 60), *(slice(20, 20 + rows) for rows in range(2, 9))):
         assert np.array_equal(cpu.matmul(a[rows], b), c[rows])
     for layout_a, layout_b in itertools.product(LAYOUTS, LAYOUTS):
@@ -340,10 +342,10 @@ import pathlib, resource, sys
 import numpy as np
 from minidl.kernels import cpu
 
-*stack, m = map(int, sys.argv[1:])
-a = np.broadcast_to(np.arange(m)[:, None] + 0.0, (*stack, m, 400))  # with rows of one number
-b = np.ones((*stack, 400, 40))  # packed, it takes less than the copies of a
-expected = 400 * np.arange(m)[:, None] * np.ones((*stack, 1, 40))
+*stack, m, n = map(int, sys.argv[1:])
+a = np.broadcast_to(np.arange(0, m, 0.5)[::2, None], (*stack, m, 400))  # with rows of one number, dense in no way
+b = np.ones((*stack, 400, n))  # packed, it takes less than the copies of a
+expected = 400 * np.arange(m)[:, None] * np.ones((*stack, 1, n))
 cpu.matmul(np.ones((40, 40)), np.ones((40, 40)))
 room = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 for extra in range(0, 16 << 20, 1 << 16):
@@ -362,9 +364,12 @@ assert np.array_equal(c, expected)
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 @pytest.mark.parametrize("threads", [1, 2, 8])
 @pytest.mark.parametrize("rows", [["3000"], ["40", "300"]])
-def test_without_memory_for_its_copies_a_product_is_refused_or_right(threads, rows):
+@pytest.mark.parametrize("columns", ["40", "3"])
+def test_without_memory_for_its_copies_a_product_is_refused_or_right(threads, rows, columns):
     environment = {**os.environ, "MINIDL_NUM_THREADS": str(threads)}
-    done = subprocess.run([sys.executable, "-c", NO_COPIES, *rows], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", NO_COPIES, *rows, columns], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

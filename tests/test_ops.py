@@ -564,6 +564,13 @@ def test_what_ties_keeps_its_order_in_arrays_of_any_size(shape: tuple[int, ...],
     np.testing.assert_array_equal(md.argsort(x, None).numpy(), np.argsort(x, None, kind="stable"))
 
 
+def test_a_nan_that_signals_is_sorted_in_silence() -> None:
+    x = np.full(2000, 0x7F800001, np.int32).view(np.float32)
+    x[5] = 1
+    with np.errstate(all="raise"):
+        assert md.argsort(x).numpy()[:2].tolist() == [5, 0] and md.topk(x, 1)[1].item() == 0
+
+
 def test_axis_none_is_all_elements_in_one() -> None:
     x = md.Tensor([[3.0, 1.0], [2.0, 4.0]], requires_grad=True)
     for joined in (np.concatenate([x, [[5.0]]], axis=None), md.concatenate((x, [[5.0]]), None)):

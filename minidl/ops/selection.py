@@ -60,21 +60,22 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
 
 
 MANY = 1000  # from so many elements on it takes less to sort them with their places than the places by them
-PLACE = 2**32 - 1  # the half of such a number that holds the place
+PLACE = 2**32 - 1  # the lower half of 64 bits, which holds a place
 
 
 def _carry_places(x: Any) -> bool:
     """Whether the elements leave room for their places in 64 bits. On a GPU what CuPy does is as fast."""
-    return x.dtype in (np.float16, np.float32) and x.size >= MANY and not devices.on_gpu(x)
+    return x.dtype in (np.float16, np.float32) and MANY <= x.size <= PLACE and not devices.on_gpu(x)
 
 
 def _with_places(x: Any, axis: int, largest_first: bool) -> Any:
-    """64-bit integers that order as the elements do, NaN as the largest, and hold the places, so that none tie.
+    """64-bit integers that order as the elements do, NaN as the largest, or the other way, and by place where they tie.
 
     The bits of a positive float order as it does, and those of a negative one the other way.
     """
-    bits = np.where(x == x, x + np.float32(0), np.float32(np.nan)).view(np.int32)  # one zero, one NaN
-    bits ^= bits >> 31 & 2**31 - 1
+    with np.errstate(invalid="ignore"):  # a NaN that signals
+        bits = np.where(x == x, x + np.float32(0), np.float32(np.nan)).view(np.int32)  # one zero, one NaN
+    bits ^= (bits >> 31) & (2**31 - 1)
     places = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
     return (~bits if largest_first else bits).astype(np.int64) << 32 | places
 
