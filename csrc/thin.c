@@ -263,8 +263,6 @@ INLINE void multiply_tiles(const int rows, ptrdiff_t columns, ptrdiff_t depth, c
             FETCH_FAR(b + j * g->b_col + ahead);
         if (columns == LANES && deep == LANES)
             multiply_turned_tile(rows, LANES, LANES, g, a, b, sum);
-        else if (deep == LANES)
-            multiply_turned_tile(rows, columns, LANES, g, a, b, sum);
         else
             multiply_turned_tile(rows, columns, deep, g, a, b, sum);
     }
