@@ -196,9 +196,8 @@ INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, con
 
 /* One run of k for up to SUMS / rows columns. */
 INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
-                           const real *b, real *c, int accumulate)
+                           const real *b, real *c, int accumulate, real *sum)
 {
-    real sum[SUMS];
     for (int r = 0; r < rows; r++)
         memset(sum + r * (SUMS / rows), 0, (size_t)columns * sizeof(real));
     for (; k >= ABREAST; k -= ABREAST, a += ABREAST * g->a_col, b += ABREAST * g->b_row)
@@ -218,6 +217,7 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
     const Gemm *g = context;
     const unsigned before = begin_flush(g);
     const ptrdiff_t strip = SUMS / g->m;
+    real sum[SUMS]; /* here: each of the cases would have its own on the stack */
     for (ptrdiff_t j = begin; j < end; j += strip)
         for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
             const ptrdiff_t columns = min_of(strip, end - j), depth = min_of(DEPTH, g->k - k);
@@ -226,7 +226,7 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
             switch (g->m) {
 #define FEW(rows)                                                                                         \
     case rows:                                                                                            \
-        multiply_strip(rows, columns, depth, g, a, b, g->c + j, accumulate);                              \
+        multiply_strip(rows, columns, depth, g, a, b, g->c + j, accumulate, sum);                         \
         break;
                 FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
 #undef FEW
