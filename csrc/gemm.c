@@ -11,7 +11,8 @@
       the copy of b. Nobody waits.
    4. Few rows or columns. They go other ways (inner.c, thin.c), which gemm() chooses in this order:
         one column, or few columns and long rows of a, unless a has       gemm_inner
-          dense columns; one row times dense columns, which is one turned
+          dense columns; one row, or few long ones, times dense columns,
+          which is that turned
         a k of 1, and a row of b that the first-level cache holds         gemm_outer
         few columns, fewer than rows, and a dense; some columns, if       gemm_few_columns
           the rows of the transposed product fill their vectors better
@@ -21,8 +22,9 @@
           the rows of b dense, and few or nearer
         few rows, and the rows of b dense                                 gemm_few_rows
    5. Bits. An entry of c is the sum of its runs in order, each run summed in order; in inner.c lane by lane, and then
-      the lanes. Copies, tiles and threads have no part in it, nor have the other rows, unless there are none; strides
-      and the number of columns have in that they tell whether inner.c makes it, and in how many vectors. */
+      the lanes. Copies, tiles and threads have no part in it, nor have the other rows, unless they are few and meet
+      dense columns; strides and the number of columns have in that they tell whether inner.c makes it, and in how many
+      vectors. */
 
 #include "product.h"
 
@@ -471,6 +473,16 @@ static int is_inner(const Gemm *g)
     return g->n <= FEW_ROWS && has_dense_columns(g) && g->k >= LANES * g->n;
 }
 
+/* Whether that holds for the product of the transposes: few rows, and dense columns of b. The other way it would be
+   transposed in registers, not in memory, so k must be longer; and of a b from memory more columns go by together. */
+static int is_inner_turned(const Gemm *g)
+{
+    const Gemm turned = transpose_of(g);
+    const ptrdiff_t least = g->m == 1 ? 0 : g->m <= FEW_ROWS / 2 ? 4 * LANES : 16 * LANES;
+    const int far = g->m > 2 && is_far(g->n * g->k, THIRD_LEVEL);
+    return has_dense_columns(g) && g->k > least && !far && is_inner(&turned);
+}
+
 /* Whether c is better written row by row from one row of b that stays in the first-level cache, and a column of a */
 static int is_outer(const Gemm *g)
 {
@@ -506,11 +518,12 @@ static int is_shallow(const Gemm *g)
            g->m * g->n * (ptrdiff_t)sizeof(real) >= SHALLOW_C;
 }
 
-/* The product of the transposes instead, where c is one row, or one column whose numbers are neighbours */
+/* The product of the transposes instead, with the transpose of c */
 static int turned(const Gemm *g, int (*product)(Gemm *))
 {
     Gemm other = transpose_of(g);
     other.c_row = 1;
+    other.c_col = g->c_row;
     return product(&other);
 }
 
@@ -547,7 +560,7 @@ static int multiply(Gemm *g)
         return NAME(gemm_inner)(g);
     if (g->n == 1 && g->c_row == 1)
         return turned(g, multiply_in_order);
-    if (g->m == 1 && has_dense_columns(g))
+    if (is_inner_turned(g))
         return turned(g, NAME(gemm_inner));
     return multiply_in_order(g);
 }
@@ -555,7 +568,7 @@ static int multiply(Gemm *g)
 int NAME(gemm)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
                const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *c, ptrdiff_t c_row, int flags)
 {
-    return multiply(&(Gemm){m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, flags});
+    return multiply(&(Gemm){m, n, k, a, a_row, a_col, b, b_row, b_col, c, c_row, 1, flags});
 }
 
 void NAME(gemm_packed_parallel)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col,
@@ -598,7 +611,7 @@ int NAME(gemm_stack)(ptrdiff_t count, const ptrdiff_t *places, ptrdiff_t m, ptrd
         return -1;
     const double numbers = (double)k * (double)(n < m ? m : n);
     const int far = (double)count * numbers * sizeof(real) > STACK_BYTES;
-    Stack s = {{m, n, k, a, a_row, a_col, b, b_row, b_col, c, n, 0, .far = far}, places, failed};
+    Stack s = {{m, n, k, a, a_row, a_col, b, b_row, b_col, c, n, 1, 0, .far = far}, places, failed};
     const double work = (double)m * (double)n * (double)k;
     const int threads = parallel_free_threads();
     if (count < 4 * threads && work > (double)(THREAD_WORK * threads))

@@ -64,7 +64,7 @@ INLINE void multiply_inner(const int rows, const int columns, const Gemm *g, con
             sum_lanes(sum + i, product + i);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int j = 0; j < columns; j++)
-            store_product(g, c + r * g->c_row + j, product[r * columns + j]);
+            store_product(g, c + r * g->c_row + j * g->c_col, product[r * columns + j]);
 }
 
 /* The same for these rows and columns */
@@ -97,7 +97,7 @@ static void multiply_inner_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
         for (ptrdiff_t group = 0, j = 0, columns; group < groups; group++, j += columns) {
             columns = g->n / groups + (group < g->n % groups);
             multiply_inner_block(rows, columns, g, g->a + i * g->a_row, g->b + j * g->b_col,
-                                 g->c + i * g->c_row + j);
+                                 g->c + i * g->c_row + j * g->c_col);
         }
     }
     end_flush(g, before);

@@ -13,7 +13,7 @@ typedef struct {
     const real *b;
     ptrdiff_t b_row, b_col;
     real *c;
-    ptrdiff_t c_row;
+    ptrdiff_t c_row, c_col; /* inner.c alone has a c_col that is not 1 */
     int flags;
     const real *packed; /* b, or NULL */
     ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
@@ -61,7 +61,7 @@ INLINE int is_direct(const Gemm *g)
 /* The product of the transposes, with c as it is */
 INLINE Gemm transpose_of(const Gemm *g)
 {
-    Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_row, g->flags};
+    Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_row, 1, g->flags};
     turned.far = g->far;
     return turned;
 }
