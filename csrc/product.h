@@ -44,8 +44,8 @@ INLINE int is_crowded(const Gemm *g)
 }
 
 /* Whether b is read as it is, some vectors of columns at a time, from its first row to its last. Few rows of a read it
-   once in any case: for them that pays if the next of these vectors come soon, or from a near cache. A vector of 16
-   bytes is slow to fill in part. */
+   once in any case: for them that pays if the next of these vectors come soon, or from a near cache, or if there are
+   many of them, which one row has registers for, and two. A vector of 16 bytes is slow to fill in part. */
 #define CLOSE_B (1 << 19)
 INLINE int is_direct(const Gemm *g)
 {
@@ -55,7 +55,11 @@ INLINE int is_direct(const Gemm *g)
         return is_near(g);
     if (is_crowded(g))
         return g->k <= 4;
-    return g->k <= (g->m <= 2 ? 16 : 8) || (g->m > 3 && (g->k <= 16 || g->n * g->k * (ptrdiff_t)sizeof(real) <= CLOSE_B));
+    if (g->m > 3)
+        return g->k <= 16 || g->n * g->k * (ptrdiff_t)sizeof(real) <= CLOSE_B;
+    if (g->m == 1 || (g->m == 2 && g->n >= 256 * LANES && BLOCK_VECS == 4))
+        return g->k <= 16 || !is_far(g->n * g->k, THIRD_LEVEL);
+    return g->k <= (g->m == 2 ? 16 : 8);
 }
 
 /* The product of the transposes, with c as it is */

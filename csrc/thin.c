@@ -24,7 +24,7 @@
 INLINE void multiply_direct(const int rows, const int vecs, const int whole, ptrdiff_t n, ptrdiff_t k, const Gemm *g,
                             const real *a, const real *b, real *c, int accumulate)
 {
-    vec sum[FEW_ROWS * 2];
+    vec sum[FEW_ROWS * 3];
     UNROLL for (int i = 0; i < rows * vecs; i++)
         sum[i] = vset(0);
     for (; k > 0; k--, a += g->a_col, b += g->b_row)
@@ -36,37 +36,50 @@ INLINE void multiply_direct(const int rows, const int vecs, const int whole, ptr
     store_block(rows, vecs, sum, c, g->c_row, n, accumulate);
 }
 
-/* The same for these rows and vectors */
+#define WIDE_VECS (BLOCK_VECS == 4 ? 16 : 12) /* of one row */
+
+/* The same for these rows and vectors, which are whole if there are more than four */
 static void multiply_direct_block(ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t n, ptrdiff_t k, const Gemm *g,
                                   const real *a, const real *b, real *c, int accumulate)
 {
-    switch ((rows * 8 + vecs) * 2 + g->whole) {
+    switch ((rows * 32 + vecs) * 2 + (g->whole || vecs > 4)) {
 #define BLOCK(rows, vecs, whole)                                                                          \
-    case ((rows) * 8 + (vecs)) * 2 + (whole):                                                             \
+    case ((rows) * 32 + (vecs)) * 2 + (whole):                                                            \
         multiply_direct(rows, vecs, whole, n, k, g, a, b, c, accumulate);                                 \
         break;
 #define BLOCKS(rows) BLOCK(rows, 1, 0) BLOCK(rows, 1, 1) BLOCK(rows, 2, 0) BLOCK(rows, 2, 1)
         BLOCKS(1) BLOCKS(2) BLOCKS(3) BLOCKS(4) BLOCKS(5) BLOCKS(6) BLOCKS(7) BLOCKS(8)
         BLOCK(1, 3, 0) BLOCK(1, 3, 1) BLOCK(1, 4, 0) BLOCK(1, 4, 1)
         BLOCK(2, 3, 0) BLOCK(2, 3, 1) BLOCK(2, 4, 0) BLOCK(2, 4, 1)
+        BLOCK(1, 8, 1) BLOCK(1, WIDE_VECS, 1)
+#if BLOCK_VECS == 4
+        BLOCK(2, 12, 1)
+#endif
 #undef BLOCKS
 #undef BLOCK
     }
 }
 
-/* As many rows and vectors of a block as registers take, and enough that the sums do not wait for each other */
+/* As many rows and vectors of a block as registers take, and enough that the sums do not wait for each other; of one or two
+   rows so many that it takes b in long pieces */
 #define DIRECT_ROWS(columns) (BLOCK_VECS == 4 || (columns) <= LANES ? FEW_ROWS : 5)
-#define DIRECT_VECS(rows) ((rows) <= 2 ? 4 : (rows) * 2 <= (BLOCK_VECS == 4 ? 16 : 12) ? 2 : 1)
+static ptrdiff_t direct_vecs(ptrdiff_t rows, ptrdiff_t columns)
+{
+    const ptrdiff_t whole = columns / LANES;
+    if (rows == 1 && whole >= 8)
+        return whole >= WIDE_VECS ? WIDE_VECS : 8;
+    if (rows == 2 && whole >= 12 && BLOCK_VECS == 4)
+        return 12;
+    return min_of(vectors_of(columns), rows <= 2 ? 4 : rows * 2 <= (BLOCK_VECS == 4 ? 16 : 12) ? 2 : 1);
+}
 
 /* Some rows and columns: for each strip of columns all rows in turn, as long as the first-level cache has that run of k */
 static void multiply_strips(const Gemm *g, ptrdiff_t first, ptrdiff_t m, ptrdiff_t column, ptrdiff_t columns_end)
 {
     const ptrdiff_t most = DIRECT_ROWS(g->n), blocks = (m + most - 1) / most;
-    const ptrdiff_t vecs = DIRECT_VECS((m + blocks - 1) / blocks);
     for (ptrdiff_t k = 0; k < g->k; k += DEPTH)
         for (ptrdiff_t j = column, across; j < columns_end; j += across * LANES) {
-            const ptrdiff_t left = vectors_of(columns_end - j);
-            across = min_of(left, vecs);
+            across = direct_vecs((m + blocks - 1) / blocks, columns_end - j);
             for (ptrdiff_t block = 0, i = first, rows; block < blocks; block++, i += rows) {
                 rows = m / blocks + (block < m % blocks);
                 multiply_direct_block(rows, across, min_of(LANES, columns_end - j - (across - 1) * LANES),
