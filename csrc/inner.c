@@ -286,7 +286,7 @@ int NAME(gemm_inner)(Gemm *g)
 {
     if (make_dense(g))
         return -1;
-    const ptrdiff_t least = 1 + THREAD_WORK / (g->n * g->k);
+    const ptrdiff_t least = worth_of(g->n, g->k);
     if (g->n == 1) {
         parallel_for(g->m, least, 1, dense_rows_of(g), g);
     } else {

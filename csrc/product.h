@@ -5,6 +5,7 @@
 #include "block.h"
 #include "copy.h"
 #include "kernels.h"
+#include "parallel.h"
 
 typedef struct {
     ptrdiff_t m, n, k;
@@ -60,6 +61,14 @@ INLINE int is_direct(const Gemm *g)
     if (g->m == 1 || (g->m == 2 && g->n >= 256 * LANES && BLOCK_VECS == 4))
         return g->k <= 16 || !is_far(g->n * g->k, THIRD_LEVEL);
     return g->k <= (g->m == 2 ? 16 : 8);
+}
+
+/* As many columns of c, or rows, as are worth a thread, each of which reads k numbers for that many products. To read one
+   takes as long as READ of them. */
+#define READ 4
+INLINE ptrdiff_t worth_of(ptrdiff_t products, ptrdiff_t k)
+{
+    return 1 + THREAD_WORK / ((products < READ ? READ : products) * k);
 }
 
 /* The product of the transposes, with c as it is */

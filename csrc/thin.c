@@ -170,7 +170,7 @@ int NAME(gemm_narrow)(Gemm *g)
 
 void NAME(gemm_some_rows)(Gemm *g)
 {
-    parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), 2 * LANES), 2 * LANES, multiply_some_columns, g);
+    parallel_for(g->n, round_up(worth_of(g->m, g->k), 2 * LANES), 2 * LANES, multiply_some_columns, g);
 }
 
 /* ---- few rows ------------------------------------------------------------------------------------ */
@@ -353,7 +353,7 @@ void NAME(gemm_few_rows)(Gemm *g)
 {
     g->far |= is_far(g->n * g->k, g->b_col == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     turn_long_rows(g);
-    parallel_for(g->n, round_up(1 + THREAD_WORK / (g->m * g->k), 2 * LINE), LINE, few_rows_of(g), g);
+    parallel_for(g->n, round_up(worth_of(g->m, g->k), 2 * LINE), LINE, few_rows_of(g), g);
     memory_give(g->copies);
 }
 
@@ -388,7 +388,7 @@ void NAME(gemm_few_columns)(Gemm *g)
     Gemm turned = transpose_of(g);
     turned.far |= is_far(g->m * g->k, g->a_row == 1 ? SECOND_LEVEL : THIRD_LEVEL);
     turn_long_rows(&turned);
-    const ptrdiff_t least = round_up(1 + THREAD_WORK / (turned.m * turned.k), LINE);
+    const ptrdiff_t least = round_up(worth_of(turned.m, turned.k), LINE);
     parallel_for(turned.n, least, LINE, multiply_few_columns, &turned);
     memory_give(turned.copies);
 }
