@@ -29,6 +29,7 @@ static inline int atomic_swap_if(Atomic *a, int is, int to) { return _Interlocke
 #undef far /* words of its own, without meaning today, and names of ours */
 #undef near
 
+typedef HANDLE Thread;
 typedef SRWLOCK Mutex;
 typedef CONDITION_VARIABLE Condition;
 #define MUTEX_INIT SRWLOCK_INIT
@@ -53,6 +54,7 @@ static inline int64_t nanoseconds(void)
 #include <sched.h>
 #include <time.h>
 
+typedef pthread_t Thread;
 typedef pthread_mutex_t Mutex;
 typedef pthread_cond_t Condition;
 #define MUTEX_INIT PTHREAD_MUTEX_INITIALIZER

@@ -285,6 +285,43 @@ def test_nobody_waits_in_each_step_for_a_thread_that_does_not_run(batch: int) ->
     assert int(done.stdout) < 1000, done.stderr  # of 4000 steps; waiting takes one or two for each
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="there is no other CPU to bind to"
+)
+def test_a_worker_leaves_the_processor_of_the_caller() -> None:
+    """Even for one that is busy, too. It may run where it might before after that, and stays where it is bound."""
+    done = run("""
+        import os, subprocess, sys
+        import numpy as np
+        from minidl.kernels import cpu
+
+        ours, other = sorted(os.sched_getaffinity(0))[:2]
+        cpu.set_num_threads(2)
+        x = np.linspace(-3, 3, 100_000, dtype=np.float32)
+        before = set(os.listdir("/proc/self/task"))
+        cpu.exp(x)
+        (worker,) = map(int, set(os.listdir("/proc/self/task")) - before)
+
+        def is_away():
+            cpu.exp(x)
+            with open(f"/proc/self/task/{worker}/stat") as fields:
+                return int(fields.read().rpartition(")")[2].split()[36]) == other
+
+        neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            os.sched_setaffinity(neighbour.pid, {other})
+            os.sched_setaffinity(0, {ours})
+            os.sched_setaffinity(worker, {ours})
+            assert not any([is_away() for _ in range(100)])
+            os.sched_setaffinity(worker, {ours, other})
+            assert any([is_away() for _ in range(30)])
+            assert os.sched_getaffinity(worker) == {ours, other}
+        finally:
+            neighbour.kill()
+    """)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="this platform does not tell who has run")
 def test_a_worker_that_sleeps_is_woken() -> None:
     """What it fails to come for the calling thread does: no result would be wrong, all would be slow.
