@@ -477,10 +477,11 @@ static int is_inner(const Gemm *g)
    transposed in registers, not in memory, so k must be longer; and of a b from memory more columns go by together. */
 static int is_inner_turned(const Gemm *g)
 {
-    const Gemm turned = transpose_of(g);
+    if (!has_dense_columns(g) || g->m > FEW_ROWS || (g->m > 2 && is_far(g->n * g->k, THIRD_LEVEL)))
+        return 0;
     const ptrdiff_t least = g->m == 1 ? 0 : g->m <= FEW_ROWS / 2 ? 4 * LANES : 16 * LANES;
-    const int far = g->m > 2 && is_far(g->n * g->k, THIRD_LEVEL);
-    return has_dense_columns(g) && g->k > least && !far && is_inner(&turned);
+    const Gemm turned = transpose_of(g);
+    return g->k > least && is_inner(&turned);
 }
 
 /* Whether c is better written row by row from one row of b that stays in the first-level cache, and a column of a */
