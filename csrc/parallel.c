@@ -42,8 +42,8 @@ typedef struct {
     int busy;
     int workers;
     int threads;
-    Thread made[PARALLEL_MAX];  /* the worker of each part, */
-    Place places[PARALLEL_MAX]; /* and its place; the first is nobody's */
+    Thread handles[PARALLEL_MAX]; /* of the workers, where they are asked for; */
+    Place places[PARALLEL_MAX];   /* of the parts; the first is nobody's */
 } Pool;
 
 /* How long a thread has waited */
@@ -104,15 +104,17 @@ static void sleep_while(Place *place, int before, int state, Condition *conditio
 /* ---- the processors of workers ------------------------------------------------------------------- */
 
 #if defined(__linux__)
-
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
+
+#if defined(SYS_sched_setattr) && !defined(__ANDROID__)
 
 #define TURN 100000 /* nanoseconds, the shortest there is */
 
 /* From Linux 6.12 on a thread with short turns need not wait, when it wakes, for the end of another's long one. Threads of
-   other libraries turn in a loop for a tenth of a second after their last job. Before that, and where it is refused, it
-   changes nothing. */
+   other libraries turn in a loop for a tenth of a second after their last job. Before that, and where an error refuses
+   it, it changes nothing. */
 static void take_short_turns(void)
 {
     struct {
@@ -129,14 +131,15 @@ static void take_short_turns(void)
 }
 
 /* A worker that has not come may wait for the very processor that the caller keeps busy, and if no other is idle Linux
-   leaves it there. It has to leave, and may go where it likes then. */
+   leaves it there. It has to leave, and may run after that where it might before. */
 static void send_away(Thread worker)
 {
+    const int here = sched_getcpu();
     cpu_set_t all, others;
-    if (pthread_getaffinity_np(worker, sizeof all, &all))
+    if (here < 0 || pthread_getaffinity_np(worker, sizeof all, &all))
         return;
     others = all;
-    CPU_CLR(sched_getcpu(), &others);
+    CPU_CLR(here, &others);
     if (CPU_COUNT(&others) > 0 && !pthread_setaffinity_np(worker, sizeof others, &others))
         pthread_setaffinity_np(worker, sizeof all, &all);
 }
@@ -207,7 +210,7 @@ static int start_worker(int part)
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, 4 << 20);
-    int failed = pthread_create(&pool.made[part], &attributes, worker, (void *)(intptr_t)part);
+    int failed = pthread_create(&pool.handles[part], &attributes, worker, (void *)(intptr_t)part);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return !failed;
@@ -258,11 +261,13 @@ static void publish(const Job *job)
 /* Do the parts that no worker has begun, and wait for the others. */
 static void complete(const Job *job)
 {
-    for (int part = 1; part < job->parts; part++)
-        if (take(&pool.places[part])) {
-            do_part(&pool.places[part], part);
-            send_away(pool.made[part]); /* in time for the next job */
+    for (int part = 1; part < job->parts; part++) {
+        Place *place = &pool.places[part];
+        if (take(place)) {
+            do_part(place, part);
+            send_away(pool.handles[part]); /* now, in time for the next job: before, it would be asleep again by then */
         }
+    }
     for (int part = 1; part < job->parts; part++) {
         Place *place = &pool.places[part];
         for (Wait wait = {0}; atomic_get(&place->state) == TAKEN && waits_on(&wait);)
