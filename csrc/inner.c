@@ -1,6 +1,6 @@
 /* Products of one column or few as inner products: where the numbers that a sum runs over are neighbours in memory, its
-   lanes run along them, too, and are added up in the end. Each entry has bits of its own then, whatever other rows there
-   are.
+   lanes run along them, too, and are added up in the end. Each entry has bits of its own then, whatever other rows of a
+   there are. Few rows times dense columns come here as the product of the transposes.
 
    1. Few columns and long rows of a. Their sums side by side are enough that none waits for the last multiply-add.
    2. One column, or one row times dense columns, which is the same turned. Its sum runs in four vectors, because there

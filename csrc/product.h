@@ -14,7 +14,7 @@ typedef struct {
     const real *b;
     ptrdiff_t b_row, b_col;
     real *c;
-    ptrdiff_t c_row, c_col; /* inner.c alone has a c_col that is not 1 */
+    ptrdiff_t c_row, c_col; /* inner.c alone reads c_col, which is 1 elsewhere */
     int flags;
     const real *packed; /* b, or NULL */
     ptrdiff_t tile_rows, tile_columns, across, tiles; /* tiles side by side, and all of them */
@@ -44,9 +44,9 @@ INLINE int is_crowded(const Gemm *g)
     return (apart + 16) % 4096 <= 32;
 }
 
-/* Whether b is read as it is, some vectors of columns at a time, from its first row to its last. Few rows of a read it
-   once in any case: for them that pays if the next of these vectors come soon, or from a near cache, or if there are
-   many of them, which one row has registers for, and two. A vector of 16 bytes is slow to fill in part. */
+/* Whether b is read as it is, some vectors of columns at a time, down a run of its rows. Few rows of a read it once in any
+   case: for them that pays if the next of these vectors come soon, or from a near cache, or if there are many of them,
+   which one row has registers for, and two. A vector of 16 bytes is slow to fill in part. */
 #define CLOSE_B (1 << 19)
 INLINE int is_direct(const Gemm *g)
 {
@@ -58,9 +58,10 @@ INLINE int is_direct(const Gemm *g)
         return g->k <= 4;
     if (g->m > 3)
         return g->k <= 16 || g->n * g->k * (ptrdiff_t)sizeof(real) <= CLOSE_B;
-    if (g->m == 1 || (g->m == 2 && g->n >= 256 * LANES && BLOCK_VECS == 4))
-        return g->k <= 16 || !is_far(g->n * g->k, THIRD_LEVEL);
-    return g->k <= (g->m == 2 ? 16 : 8);
+    if (g->k <= (g->m <= 2 ? 16 : 8))
+        return 1;
+    const int wide = g->m == 1 || (g->m == 2 && g->n >= 256 * LANES && BLOCK_VECS == 4);
+    return wide && !is_far(g->n * g->k, THIRD_LEVEL);
 }
 
 /* As many columns of c, or rows, as are worth a thread, each of which reads k numbers for that many products. To read one
@@ -71,7 +72,7 @@ INLINE ptrdiff_t worth_of(ptrdiff_t products, ptrdiff_t k)
     return 1 + THREAD_WORK / ((products < READ ? READ : products) * k);
 }
 
-/* The product of the transposes, with c as it is */
+/* The product of the transposes; c is left to the caller */
 INLINE Gemm transpose_of(const Gemm *g)
 {
     Gemm turned = {g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_row, 1, g->flags};
@@ -98,8 +99,8 @@ INLINE void store_block(const int rows, const int vecs, const vec *sum, real *c,
         }
 }
 
-/* inner.c, where gemm() goes first: one column, or few columns and long rows of a; 0, or -1 without memory for what has to
-   be made dense. */
+/* inner.c, where gemm() goes first: one column, or few columns and long rows of a, or such a product turned; 0, or -1
+   without memory for what has to be made dense. */
 int NAME(gemm_inner)(Gemm *g);
 
 /* thin.c, in the order of gemm(): a k of 1, and a dense row of b; */

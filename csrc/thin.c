@@ -24,7 +24,7 @@
 INLINE void multiply_direct(const int rows, const int vecs, const int whole, ptrdiff_t n, ptrdiff_t k, const Gemm *g,
                             const real *a, const real *b, real *c, int accumulate)
 {
-    vec sum[FEW_ROWS * 3];
+    vec sum[24]; /* of two rows and twelve vectors */
     UNROLL for (int i = 0; i < rows * vecs; i++)
         sum[i] = vset(0);
     for (; k > 0; k--, a += g->a_col, b += g->b_row)
@@ -36,7 +36,7 @@ INLINE void multiply_direct(const int rows, const int vecs, const int whole, ptr
     store_block(rows, vecs, sum, c, g->c_row, n, accumulate);
 }
 
-#define WIDE_VECS (BLOCK_VECS == 4 ? 16 : 12) /* of one row */
+#define WIDE_VECS (BLOCK_VECS == 4 ? 16 : 12) /* that one row sums at a time, or eight rows two */
 
 /* The same for these rows and vectors, which are whole if there are more than four */
 static void multiply_direct_block(ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t n, ptrdiff_t k, const Gemm *g,
@@ -70,7 +70,7 @@ static ptrdiff_t direct_vecs(ptrdiff_t rows, ptrdiff_t columns)
         return whole >= WIDE_VECS ? WIDE_VECS : 8;
     if (rows == 2 && whole >= 12 && BLOCK_VECS == 4)
         return 12;
-    return min_of(vectors_of(columns), rows <= 2 ? 4 : rows * 2 <= (BLOCK_VECS == 4 ? 16 : 12) ? 2 : 1);
+    return min_of(vectors_of(columns), rows <= 2 ? 4 : rows * 2 <= WIDE_VECS ? 2 : 1);
 }
 
 /* Some rows and columns: for each strip of columns all rows in turn, as long as the first-level cache has that run of k */

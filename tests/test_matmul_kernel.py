@@ -154,7 +154,7 @@ def test_an_entry_does_not_depend_on_the_other_rows_and_columns(dtype, k):
     assert np.array_equal(cpu.matmul(transposed(a), transposed(b)), c)
     for few in (2, 5, 9, 16, 17, 30, 35, 48, 49):  # which go other ways, by their numbers and by what is dense
         for lay_a, lay_b in itertools.product((np.ascontiguousarray, transposed), repeat=2):
-            if few > 8 or lay_b is not transposed or k < 700:
+            if few > 8 or lay_b is not transposed or k < 700 or (few > 4 and lay_a is transposed):
                 assert np.array_equal(cpu.matmul(lay_a(a[:few]), lay_b(b)), c[:few])
             if few > 8 or lay_a is transposed or (few > 4 and lay_b is not transposed):
                 assert np.array_equal(cpu.matmul(lay_a(a), lay_b(b[:, :few])), c[:, :few])
