@@ -112,9 +112,9 @@ static void sleep_while(Place *place, int before, int state, Condition *conditio
 
 #define TURN 100000 /* nanoseconds, the shortest there is */
 
-/* From Linux 6.12 on a thread with short turns need not wait, when it wakes, for the end of another's long one. Threads of
-   other libraries turn in a loop for a tenth of a second after their last job. Before that, and where an error refuses
-   it, it changes nothing. */
+/* From Linux 6.12 on a thread with short turns need not wait, when it wakes, for the end of another's long one: those of
+   NumPy's products run in a loop for a tenth of a second after the last. An older Linux, or an error, leaves all as it
+   is. */
 static void take_short_turns(void)
 {
     struct {

@@ -44,9 +44,9 @@ INLINE int is_crowded(const Gemm *g)
     return (apart + 16) % 4096 <= 32;
 }
 
-/* Whether b is read as it is, some vectors of columns at a time, down a run of its rows. Few rows of a read it once in any
-   case: for them that pays if the next of these vectors come soon, or from a near cache, or if there are many of them,
-   which one row has registers for, and two. A vector of 16 bytes is slow to fill in part. */
+/* Whether b is read as it is, some vectors of columns at a time, down a run of its rows. Few rows of a read it once in
+   any case: for them that pays if the next of these vectors come soon, or from a near cache, or if there are many of
+   them, which one row has registers for, and two. A vector of 16 bytes is slow to fill in part. */
 #define CLOSE_B (1 << 19)
 INLINE int is_direct(const Gemm *g)
 {
@@ -64,8 +64,8 @@ INLINE int is_direct(const Gemm *g)
     return wide && !is_far(g->n * g->k, THIRD_LEVEL);
 }
 
-/* As many columns of c, or rows, as are worth a thread, each of which reads k numbers for that many products. To read one
-   takes as long as READ of them. */
+/* As many columns of c, or rows, as are worth a thread, each of which reads k numbers for that many products. To read
+   one takes as long as READ of them. */
 #define READ 4
 INLINE ptrdiff_t worth_of(ptrdiff_t products, ptrdiff_t k)
 {

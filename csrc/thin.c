@@ -60,8 +60,8 @@ static void multiply_direct_block(ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t n, p
     }
 }
 
-/* As many rows and vectors of a block as registers take, and enough that the sums do not wait for each other; of one or two
-   rows so many that it takes b in long pieces */
+/* As many rows and vectors of a block as registers take, and enough that the sums do not wait for each other. Beside one
+   or two rows b is taken in long pieces. */
 #define DIRECT_ROWS(columns) (BLOCK_VECS == 4 || (columns) <= LANES ? FEW_ROWS : 5)
 static ptrdiff_t direct_vecs(ptrdiff_t rows, ptrdiff_t columns)
 {
