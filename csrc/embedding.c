@@ -43,15 +43,25 @@ typedef struct {
     real *dtable;
 } Scatter;
 
-#define AHEAD 8    /* rows of dy: behind the ids, the processor does not see them coming */
+#define AHEAD 16   /* rows of dy: behind the ids, the processor does not see them coming */
 #define BLOCK 1024 /* ids that are looked through at a time */
 
-INLINE void add_row(const Scatter job, ptrdiff_t row, ptrdiff_t later)
+/* Into the second-level cache where a thread leaves out rows: with these from memory, the first would wait for more
+   lines than it can. */
+INLINE void fetch_row(const int far, const real *row, ptrdiff_t units)
 {
-    const real *from = job.dy + row * job.units, *next = job.dy + later * job.units;
+    for (ptrdiff_t i = 0; i < units; i += LINE)
+        if (far)
+            FETCH_FAR(row + i);
+        else
+            FETCH(row + i);
+}
+
+INLINE void add_row(const int far, const Scatter job, ptrdiff_t row, ptrdiff_t later)
+{
+    const real *from = job.dy + row * job.units;
     real *to = job.dtable + job.ids[row] * job.units;
-    for (ptrdiff_t i = 0; i < job.units; i += LINE)
-        FETCH(next + i);
+    fetch_row(far, job.dy + later * job.units, job.units);
     FOR_VECTORS(0, job.units, vstore_n(to + i, vload_n(to + i, n) + vload_n(from + i, n), n););
 }
 
@@ -61,7 +71,7 @@ static void scatter_parts(void *context, ptrdiff_t begin, ptrdiff_t end)
     const Scatter job = *(const Scatter *)context;
     if (end - begin == job.parts) {
         for (ptrdiff_t row = 0; row < job.n; row++)
-            add_row(job, row, min_of(row + AHEAD, job.n - 1));
+            add_row(0, job, row, min_of(row + AHEAD, job.n - 1));
         return;
     }
     const uint64_t low = (uint64_t)job.first[begin], span = (uint64_t)job.first[end] - low;
@@ -73,7 +83,7 @@ static void scatter_parts(void *context, ptrdiff_t begin, ptrdiff_t end)
             count += (uint64_t)job.ids[row] - low < span; /* a branch would be foreseen half the time */
         }
         for (ptrdiff_t k = 0; k < count; k++)
-            add_row(job, own[k], own[min_of(k + AHEAD, count - 1)]);
+            add_row(1, job, own[k], own[min_of(k + AHEAD, count - 1)]);
     }
 }
 
@@ -106,7 +116,9 @@ int NAME(embedding_backward)(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t units, const
 {
     int64_t first[PARALLEL_MAX + 1];
     const int hot = units % LINE && rows < 256; /* two threads would write to one line of the cache, all the time */
-    const ptrdiff_t parts = n * units < 32768 || hot ? 1 : parallel_free_threads();
+    const ptrdiff_t threads = parallel_free_threads();
+    const int thin = units * (threads - 1) < 2 * LINE; /* to look for one's ids takes longer than to add their rows */
+    const ptrdiff_t parts = n * units < 1 << 18 || thin || hot ? 1 : threads;
     parallel_for(rows * units, 1 << 17, NUMBERS, zero, dtable);
     if (parts > 1)
         divide_rows(rows, parts, n, ids, first);
