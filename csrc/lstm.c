@@ -32,8 +32,9 @@
 #include "parallel.h"
 
 #define FORWARD_ROWS 256      /* of a chunk: the gates of so many fit the cache beside W and R */
-#define BACKWARD_ROWS 256     /* as many as the products over them need to run at full speed */
-#define LARGE_ROWS 512        /* the same where dR does not stay near from chunk to chunk */
+#define BACKWARD_ROWS 256     /* as many as the products over them need to run at full speed; */
+#define LARGE_ROWS 512        /* the same where dR does not stay near from chunk to chunk; */
+#define NEAR_CHUNK (1 << 20)  /* bytes: more rows of few units, for which threads would meet too often */
 #define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
 #define READ_ROWS 10          /* of a thread, with fewer of which it may read half as many, */
 #define READ_MORE_ROWS 16     /* with so many four times as many, and with twice these rows eight times: it multiplies
@@ -786,7 +787,10 @@ static void weight_gradients(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 static ptrdiff_t backward_chunk(const Sequence *s)
 {
-    return chunk_steps(s, recurrent_bytes(s->units) > STEP_BYTES ? LARGE_ROWS : BACKWARD_ROWS);
+    const ptrdiff_t row_bytes = (14 * s->units + 2 * s->features) * (ptrdiff_t)sizeof(real); /* gates, dz twice, ... */
+    const ptrdiff_t near = NEAR_CHUNK / row_bytes;
+    const ptrdiff_t rows = recurrent_bytes(s->units) > STEP_BYTES ? LARGE_ROWS : BACKWARD_ROWS;
+    return chunk_steps(s, near > rows ? near : rows);
 }
 
 static void run_backward(Backward *b)

@@ -179,7 +179,15 @@ def test_equals_the_reference(module, shape, dtype, given_gradients, masked, rev
 
 
 # the sizes that a chunk of steps, a register block and a vector do not divide
-LARGE = [(1, 600, 3, 5), (33, 40, 20, 48), (600, 2, 5, 7), (2, 5, 150, 7), (3, 4, 1, 130), (2, 2, 30, 650)]
+LARGE = [
+    (1, 600, 3, 5),
+    (7, 501, 3, 5),
+    (33, 40, 20, 48),
+    (600, 2, 5, 7),
+    (2, 5, 150, 7),
+    (3, 4, 1, 130),
+    (2, 2, 30, 650),
+]
 
 
 @modules
