@@ -41,6 +41,7 @@ typedef struct {
     const real *dy;
     const int64_t *ids, *first; /* a part of the table's rows begins there and ends where the next one begins */
     real *dtable;
+    int zeroed;
 } Scatter;
 
 #define AHEAD 16   /* rows of dy: behind the ids, the processor does not see them coming */
@@ -65,10 +66,17 @@ INLINE void add_row(const int far, const Scatter job, ptrdiff_t row, ptrdiff_t l
     FOR_VECTORS(0, job.units, vstore_n(to + i, vload_n(to + i, n) + vload_n(from + i, n), n););
 }
 
-/* A thread has some rows of the table to itself, and adds to each what belongs there in order. */
+static void zero(void *dtable, ptrdiff_t begin, ptrdiff_t end)
+{
+    memset((real *)dtable + begin, 0, (size_t)(end - begin) * sizeof(real));
+}
+
+/* A thread has some rows of the table to itself, clears them, and adds to each what belongs there in order. */
 static void scatter_parts(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Scatter job = *(const Scatter *)context;
+    if (!job.zeroed)
+        zero(job.dtable, job.first[begin] * job.units, job.first[end] * job.units);
     if (end - begin == job.parts) {
         for (ptrdiff_t row = 0; row < job.n; row++)
             add_row(0, job, row, min_of(row + AHEAD, job.n - 1));
@@ -88,12 +96,13 @@ static void scatter_parts(void *context, ptrdiff_t begin, ptrdiff_t end)
 }
 
 #define SAMPLE 128
+#define FAR_TABLE (1 << 20) /* numbers: cleared in equal shares, since no thread's cache keeps its rows */
 
 /* The bounds of parts with about as many of the ids in each: those of a sample of them, sorted */
 static void divide_rows(ptrdiff_t rows, ptrdiff_t parts, ptrdiff_t n, const int64_t *ids, int64_t *first)
 {
     int64_t sample[SAMPLE];
-    const ptrdiff_t count = min_of(n, SAMPLE);
+    const ptrdiff_t count = parts > 1 ? min_of(n, SAMPLE) : 0;
     for (ptrdiff_t k = 0; k < count; k++) {
         ptrdiff_t at = k;
         for (; at > 0 && sample[at - 1] > ids[k * n / count]; at--)
@@ -106,22 +115,18 @@ static void divide_rows(ptrdiff_t rows, ptrdiff_t parts, ptrdiff_t n, const int6
     first[parts] = rows;
 }
 
-static void zero(void *dtable, ptrdiff_t begin, ptrdiff_t end)
-{
-    memset((real *)dtable + begin, 0, (size_t)(end - begin) * sizeof(real));
-}
-
 int NAME(embedding_backward)(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t units, const real *dy, const int64_t *ids,
                              real *dtable)
 {
     int64_t first[PARALLEL_MAX + 1];
-    const int hot = units % LINE && rows < 256; /* two threads would write to one line of the cache, all the time */
     const ptrdiff_t threads = parallel_free_threads();
-    const int thin = units * (threads - 1) < 2 * LINE; /* to look for one's ids takes longer than to add their rows */
-    const ptrdiff_t parts = n * units < 1 << 18 || thin || hot ? 1 : threads;
-    parallel_for(rows * units, 1 << 17, NUMBERS, zero, dtable);
-    if (parts > 1)
-        divide_rows(rows, parts, n, ids, first);
-    parallel_for(parts, 1, 1, scatter_parts, &(Scatter){n, units, parts, dy, ids, first, dtable});
+    const int hot = units % LINE && rows < 256; /* two threads would write to one line of the cache, all the time */
+    const int thin = units * (threads - 1) <= LINE; /* to look for one's ids takes longer than to add their rows */
+    const ptrdiff_t parts = (n + rows) * units < 1 << 18 || thin || hot ? 1 : threads;
+    const int zeroed = rows * units > FAR_TABLE;
+    if (zeroed)
+        parallel_for(rows * units, 1 << 17, NUMBERS, zero, dtable);
+    divide_rows(rows, parts, n, ids, first);
+    parallel_for(parts, 1, 1, scatter_parts, &(Scatter){n, units, parts, dy, ids, first, dtable, zeroed});
     return 0;
 }
