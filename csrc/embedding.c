@@ -98,7 +98,8 @@ static void scatter_parts(void *context, ptrdiff_t begin, ptrdiff_t end)
 #define SAMPLE 128
 #define FAR_TABLE (1 << 20) /* numbers: cleared in equal shares, since no thread's cache keeps its rows */
 
-/* The bounds of parts with about as many of the ids in each: those of a sample of them, sorted */
+/* The bounds of parts with about as many of the ids in each: those of a sample of them, sorted. Without any, equal
+   parts. */
 static void divide_rows(ptrdiff_t rows, ptrdiff_t parts, ptrdiff_t n, const int64_t *ids, int64_t *first)
 {
     int64_t sample[SAMPLE];
@@ -110,7 +111,7 @@ static void divide_rows(ptrdiff_t rows, ptrdiff_t parts, ptrdiff_t n, const int6
         sample[at] = ids[k * n / count];
     }
     for (ptrdiff_t part = 1; part < parts; part++)
-        first[part] = sample[part * count / parts];
+        first[part] = count ? sample[part * count / parts] : part * rows / parts;
     first[0] = 0;
     first[parts] = rows;
 }

@@ -35,6 +35,7 @@
 #define BACKWARD_ROWS 256     /* as many as the products over them need to run at full speed; */
 #define LARGE_ROWS 512        /* the same where dR does not stay near from chunk to chunk; */
 #define NEAR_CHUNK (1 << 20)  /* bytes: more rows of few units, for which threads would meet too often */
+#define SUM_ROWS 256          /* whose dz are summed before they go into db: a longer sum would be less exact */
 #define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
 #define READ_ROWS 10          /* of a thread, with fewer of which it may read half as many, */
 #define READ_MORE_ROWS 16     /* with so many four times as many, and with twice these rows eight times: it multiplies
@@ -723,14 +724,27 @@ static void backward_by_units(Backward *b)
     multiply_gradients(b, (Rows){0, b->s.batch});
 }
 
-/* dz for the columns of a sliver, packed as gemm.c does it, and db += its sum over the rows, in order. Meanwhile some
-   units of each row of h are fetched, which dR reads next and which may lie far by now. */
+/* db += the sums of a sliver, which then begin again */
+INLINE void add_bias(const Backward *b, ptrdiff_t column, ptrdiff_t columns, vec *sum)
+{
+    UNROLL for (int v = 0; v < BLOCK_VECS; v++)
+        if (v * LANES < columns) {
+            const ptrdiff_t n = min_of(LANES, columns - v * LANES);
+            real *dbias = b->dbias + column + v * LANES;
+            vstore_n(dbias, vload_n(dbias, n) + sum[v], n);
+            sum[v] = vset(0);
+        }
+}
+
+/* dz for the columns of a sliver, packed as gemm.c does it, and db += its sums over some rows each, in order. Meanwhile
+   some units of each row of h are fetched, which dR reads next and which may lie far by now. */
 INLINE void pack_sliver(const Backward *b, ptrdiff_t column, ptrdiff_t columns, ptrdiff_t unit, ptrdiff_t units_end)
 {
     const Sequence *s = &b->s;
     const ptrdiff_t width = round_up(columns, LANES), row_step = (s->end - s->begin) * b->dz_step;
     const real *h_before = s->h_before + at(s, s->begin, 0) * s->units;
     real *packed = b->packed_dz + column * chunk_rows(s);
+    ptrdiff_t summed = 0;
     vec sum[BLOCK_VECS];
     UNROLL for (int v = 0; v < BLOCK_VECS; v++)
         sum[v] = vset(0);
@@ -746,13 +760,12 @@ INLINE void pack_sliver(const Backward *b, ptrdiff_t column, ptrdiff_t columns, 
                     sum[v] += entries;
                 }
         }
-    }
-    UNROLL for (int v = 0; v < BLOCK_VECS; v++)
-        if (v * LANES < columns) {
-            const ptrdiff_t n = min_of(LANES, columns - v * LANES);
-            real *dbias = b->dbias + column + v * LANES;
-            vstore_n(dbias, vload_n(dbias, n) + sum[v], n);
+        summed += s->batch;
+        if (summed >= SUM_ROWS || step + 1 == s->end) {
+            add_bias(b, column, columns, sum);
+            summed = 0;
         }
+    }
 }
 
 /* The columns from begin to end of dz. Each of their slivers fetches as many units of h, if h stays near until it is

@@ -168,6 +168,16 @@ def test_the_gradient_of_a_lookup_is_added_up_in_order_however_its_rows_are_shar
             assert bits(cpu.embedding_backward(dy, ids, rows)) == bits(expected), f"{threads} threads"
 
 
+@pytest.mark.parametrize("rows", [300, 5000, 30_000])
+def test_a_lookup_of_nothing_has_a_gradient_of_zeros(rows: int) -> None:
+    last = np.full(200, rows + 9)
+    for threads in (1, 2, 3, 7):
+        cpu.set_num_threads(threads)
+        cpu.embedding_backward(draw(200, 64), last, rows + 10)  # which leaves its ids on the stack
+        dtable = cpu.embedding_backward(draw(0, 64), last[:0], rows)
+        assert dtable.shape == (rows, 64) and not dtable.any(), f"{threads} threads"
+
+
 def test_every_kernel_is_called_above() -> None:
     kernels = {name for name in vars(md.kernels.reference) if hasattr(cpu, name) and not name.startswith("_")}
     kernels = {name for name in kernels if getattr(getattr(cpu, name), "__module__", "") == cpu.__name__}

@@ -201,6 +201,17 @@ def test_equals_the_reference_at_awkward_sizes(module, dtype, shape):
     assert_close(slopes, expected[1], dtype, INPUTS)
 
 
+@modules
+def test_many_gradients_of_one_sign_are_added_up_exactly(module):
+    """36,000 of them: added one by one, float32 would lose four digits."""
+    batch, time, features, units = 600, 60, 1, 1
+    inputs, gradients, _ = make((batch, time, features, units), np.float32)
+    inputs = tuple(np.full_like(a, scale) for a, scale in zip(inputs, (1, 1, 1, 0.1, 0.01, 1), strict=True))
+    gradients = tuple(map(np.ones_like, gradients))
+    expected = run(reference, as_float64(inputs), as_float64(gradients))
+    assert_close(run(module, inputs, gradients)[1], expected[1], np.float32, INPUTS)
+
+
 # ---- masks ------------------------------------------------------------------------------
 
 
