@@ -67,7 +67,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost_model", description="Predict one LSTM layer.")
     for name in ("batch", "time", "features", "units"):
         parser.add_argument(name, type=int)
-    batch, time, features, units = vars(parser.parse_args()).values()
+    sizes = batch, time, features, units = tuple(vars(parser.parse_args()).values())
+    if min(sizes) < 1:
+        parser.error(f"sizes are positive integers, got {sizes}")
     isa = machine.describe()["isa"]
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
         on = here(isa, threads, machine.fma_ceiling(isa, threads))

@@ -307,7 +307,8 @@ class _CrossEntropy(_Known):
         self.label_smoothing = number("label_smoothing", label_smoothing, "[0, 1]")
 
     def check_targets(self, y_true: Any, shape: tuple[int, ...]) -> None:
-        targets.check_fractions(self.name, "y_true", y_true, "labels are 0 and 1, or one-hot rows")
+        advice = "labels are 0 and 1, or one-hot rows; of classes 0, 1, 2 … to_categorical makes such rows"
+        targets.check_fractions(self.name, "y_true", y_true, advice)
 
     def get_config(self) -> dict[str, Any]:
         return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing, **super().get_config()}

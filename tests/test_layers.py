@@ -929,7 +929,8 @@ WRONG = [
     (lambda: layers.TimeDistributed(layers.Dense(2), dtype="float64"), "computes in float32 as the layer inside"),
     (
         lambda: layers.LSTM(2, name="lstm_1")(X[:, 0]),
-        f"lstm_1 {LEGEND}; set return_sequences=True on a recurrent layer before it; put an Embedding before it if",
+        f"lstm_1 {LEGEND}; set return_sequences=True on a recurrent layer before it; put an Embedding before it if "
+        r"these are ids; reshape other data; a single sample is a batch of one, x\[None\]$",
     ),
     (lambda: layers.LSTM(2, name="lstm")(X[None]), r"^lstm expects .* got 4 axes: \(None, 3, 4, 2\)$"),
     (lambda: layers.GlobalMaxPooling1D(name="pool")(X[0]), f"pool {LEGEND}; set return_sequences=True"),

@@ -650,6 +650,7 @@ def test_weights_may_be_exchanged() -> None:
         (np.array([[1, None]]), [0.0], "x must hold numbers, got object; make them numbers with"),
         ([[1.0], [1.0, 2.0]], [0, 1], "x is ragged.*pad_sequences"),
         (3.0, [1.0], "x must hold one entry a sample"),
+        ("a text", [1.0], "x must hold one entry a sample, got the single value 'a text'"),
     ],
 )
 def test_bad_data_is_refused_and_changes_nothing(x: Any, y: Any, message: str) -> None:
@@ -670,7 +671,7 @@ def test_bad_data_is_refused_and_changes_nothing(x: Any, y: Any, message: str) -
             md.losses.BinaryCrossentropy(from_logits=True),
             [],
             2,
-            r"y_true\[60\] is 2, outside \[0, 1\]; labels are 0 and 1",
+            r"y_true\[60\] is 2, outside \[0, 1\]; labels are 0 and 1, or one-hot rows; of classes .* to_categorical",
         ),
     ],
 )

@@ -27,7 +27,7 @@ NO_FUNCTIONAL_API = (
 
 NO_TIME = (
     "set return_sequences=True on a recurrent layer before it; put an Embedding before it if these are ids; "
-    "reshape other data"
+    "reshape other data; a single sample is a batch of one, x[None]"
 )
 
 # Whether the call that surrounds this one trains: layers inside a layer need not be told.
