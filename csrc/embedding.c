@@ -41,14 +41,14 @@ typedef struct {
     const real *dy;
     const int64_t *ids, *first; /* a part of the table's rows begins there and ends where the next one begins */
     real *dtable;
-    int zeroed;
+    int zeroed; /* in equal shares, before: else by who adds to it */
 } Scatter;
 
 #define AHEAD 16   /* rows of dy: behind the ids, the processor does not see them coming */
 #define BLOCK 1024 /* ids that are looked through at a time */
 
-/* Into the second-level cache where a thread leaves out rows: with these from memory, the first would wait for more
-   lines than it can. */
+/* Into the second-level cache where a thread leaves out rows, so that the processor does not see by itself what comes
+   next: if that comes from memory, the first-level cache cannot wait for so many lines. */
 INLINE void fetch_row(const int far, const real *row, ptrdiff_t units)
 {
     for (ptrdiff_t i = 0; i < units; i += LINE)
@@ -71,7 +71,7 @@ static void zero(void *dtable, ptrdiff_t begin, ptrdiff_t end)
     memset((real *)dtable + begin, 0, (size_t)(end - begin) * sizeof(real));
 }
 
-/* A thread has some rows of the table to itself, clears them, and adds to each what belongs there in order. */
+/* A thread has some rows of the table to itself, and adds to each what belongs there in order. */
 static void scatter_parts(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Scatter job = *(const Scatter *)context;

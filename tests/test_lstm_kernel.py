@@ -203,7 +203,7 @@ def test_equals_the_reference_at_awkward_sizes(module, dtype, shape):
 
 @modules
 def test_many_gradients_of_one_sign_are_added_up_exactly(module):
-    """36,000 of them: added one by one, float32 would lose four digits."""
+    """36,000 of them: added one by one in float32, those of the bias would be off by 4e-5."""
     batch, time, features, units = 600, 60, 1, 1
     inputs, gradients, _ = make((batch, time, features, units), np.float32)
     inputs = tuple(np.full_like(a, scale) for a, scale in zip(inputs, (1, 1, 1, 0.1, 0.01, 1), strict=True))
