@@ -2,9 +2,9 @@
 
    1. Layout. What backward needs is kept in the order of the steps, the rows of each together: the gates i, f, g, o
       after their non-linearities (T, B, 4U), and the states h and c before each step (T, B, U).
-   2. Chunks. The sequence is worked through some hundred rows at a time, so that what one stage leaves is
-      still in the second-level cache when the next one reads it. Forward: x W for all steps of the chunk,
-      one product, then the steps. Backward: the steps, which leave dz, then dx = dz W', dW += x' dz and
+   2. Chunks. The sequence is worked through some hundred rows at a time, or more of few units, so that what one
+      stage leaves is still in the second-level cache when the next one reads it. Forward: x W for all steps of the
+      chunk, one product, then the steps. Backward: the steps, which leave dz, then dx = dz W', dW += x' dz and
       dR += h' dz, one product each, and dz is packed once for two of them. W, R and their transposes are
       packed once a call, or once in each thread.
    3. A step forward. R is packed such that LANES units get the sums of all four gates, and sigmoid, tanh, c and h
@@ -800,7 +800,8 @@ static void weight_gradients(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 static ptrdiff_t backward_chunk(const Sequence *s)
 {
-    const ptrdiff_t row_bytes = (14 * s->units + 2 * s->features) * (ptrdiff_t)sizeof(real); /* gates, dz twice, ... */
+    /* the gates, dz and dz packed, 4 numbers a unit each, h, c; x, dx */
+    const ptrdiff_t row_bytes = (14 * s->units + 2 * s->features) * (ptrdiff_t)sizeof(real);
     const ptrdiff_t near = NEAR_CHUNK / row_bytes;
     const ptrdiff_t rows = recurrent_bytes(s->units) > STEP_BYTES ? LARGE_ROWS : BACKWARD_ROWS;
     return chunk_steps(s, near > rows ? near : rows);
