@@ -96,7 +96,7 @@ static void scatter_parts(void *context, ptrdiff_t begin, ptrdiff_t end)
 }
 
 #define SAMPLE 128
-#define FAR_TABLE (1 << 20) /* numbers: cleared in equal shares, since no thread's cache keeps its rows */
+#define FAR_TABLE (1 << 19) /* numbers, and more are cleared in equal shares: of words, few rows have most of the ids */
 
 /* The bounds of parts with about as many of the ids in each: those of a sample of them, sorted. Without any, equal
    parts. */
