@@ -250,7 +250,8 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 /* ---- few rows, and b with dense columns ----------------------------------------------------------- */
 
-/* sum[r] += a[r][k] b[k][j] for `depth` values of k and up to LANES columns j of b, which is transposed in registers */
+/* sum[r] += a[r][k] b[k][j] for `depth` values of k and up to LANES columns j of b, which is transposed in registers.
+   Whole tiles go the same way as parts of one: what is asked at run time costs little beside the transposition. */
 INLINE void multiply_turned_tile(const int rows, ptrdiff_t columns, ptrdiff_t depth, const Gemm *g, const real *a,
                                  const real *b, vec *sum)
 {
@@ -274,10 +275,7 @@ INLINE void multiply_tiles(const int rows, ptrdiff_t columns, ptrdiff_t depth, c
         deep = min_of(k == 0 ? LANES - past : LANES, depth - k);
         for (ptrdiff_t j = 0; j < columns && ahead; j++)
             FETCH_FAR(b + j * g->b_col + ahead);
-        if (columns == LANES && deep == LANES)
-            multiply_turned_tile(rows, LANES, LANES, g, a, b, sum);
-        else
-            multiply_turned_tile(rows, columns, deep, g, a, b, sum);
+        multiply_turned_tile(rows, columns, deep, g, a, b, sum);
     }
 }
 
