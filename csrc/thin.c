@@ -176,6 +176,7 @@ void NAME(gemm_some_rows)(Gemm *g)
 /* ---- few rows ------------------------------------------------------------------------------------ */
 
 #define SUMS 8000 /* that wait at a time; not a power of two, or their rows would share the sets of the cache */
+#define SUMS_OF(rows) (SUMS / (rows) / LINE * LINE) /* for each row, in whole lines */
 #define ABREAST 4 /* rows of b that go by together */
 
 /* sum[r][j] += a[r][k] b[k][j] for `depth` values of k, in order */
@@ -199,20 +200,20 @@ INLINE void add_products(const int rows, const int depth, ptrdiff_t columns, con
             row[k] = vload_n(b + k * b_row + i, n);
         }
         UNROLL for (int r = 0; r < rows; r++) {
-            vec total = vload_n(sum + r * (SUMS / rows) + i, n);
+            vec total = vload_n(sum + r * SUMS_OF(rows) + i, n);
             UNROLL for (int k = 0; k < depth; k++)
                 total = vfma(vset(entry[r * depth + k]), row[k], total);
-            vstore_n(sum + r * (SUMS / rows) + i, total, n);
+            vstore_n(sum + r * SUMS_OF(rows) + i, total, n);
         }
     });
 }
 
-/* One run of k for up to SUMS / rows columns. */
+/* One run of k for up to SUMS_OF(rows) columns. */
 INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const Gemm *g, const real *a,
                            const real *b, real *c, int accumulate, real *sum)
 {
     for (int r = 0; r < rows; r++)
-        memset(sum + r * (SUMS / rows), 0, (size_t)columns * sizeof(real));
+        memset(sum + r * SUMS_OF(rows), 0, (size_t)columns * sizeof(real));
     for (; k >= ABREAST; k -= ABREAST, a += ABREAST * g->a_col, b += ABREAST * g->b_row)
         add_products(rows, ABREAST, columns, g, a, b, sum);
     for (; k > 0; k--, a += g->a_col, b += g->b_row)
@@ -220,7 +221,7 @@ INLINE void multiply_strip(const int rows, ptrdiff_t columns, ptrdiff_t k, const
     for (int r = 0; r < rows; r++)
         FOR_VECTORS(0, columns, {
             real *entry = c + r * g->c_row + i;
-            const vec total = vload_n(sum + r * (SUMS / rows) + i, n);
+            const vec total = vload_n(sum + r * SUMS_OF(rows) + i, n);
             vstore_n(entry, accumulate ? vload_n(entry, n) + total : total, n);
         });
 }
@@ -229,7 +230,7 @@ static void multiply_few_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const Gemm *g = context;
     const unsigned before = begin_flush(g);
-    const ptrdiff_t strip = SUMS / g->m;
+    const ptrdiff_t strip = SUMS_OF(g->m);
     real sum[SUMS]; /* here: each of the cases would have its own on the stack */
     for (ptrdiff_t j = begin; j < end; j += strip)
         for (ptrdiff_t k = 0; k < g->k; k += DEPTH) {
