@@ -124,14 +124,18 @@ INLINE void extremes_of_columns(const int ahead, const int largest, const int ve
             most[v] = further(largest, next, most[v]);
             doubt[v] = vfma(next, vset(0), doubt[v]);
         }
+    vec any = vset(0);
     UNROLL for (int v = 0; v < vecs; v++) {
-        const ptrdiff_t lanes = v == vecs - 1 ? n : LANES;
-        vstore_n(y + v * LANES, most[v], lanes);
+        vstore_n(y + v * LANES, most[v], v == vecs - 1 ? n : LANES);
+        any += doubt[v];
+    }
+    if (vsum(any) == 0)
+        return;
+    for (ptrdiff_t column = 0; column < (vecs - 1) * LANES + n; column++) {
         real wrong[LANES];
-        vstore(wrong, doubt[v]);
-        for (ptrdiff_t lane = 0; lane < lanes; lane++)
-            if (wrong[lane] != 0)
-                y[v * LANES + lane] = extreme_of(largest, numbers, x + v * LANES + lane, columns);
+        vstore(wrong, doubt[column / LANES]);
+        if (wrong[column % LANES] != 0)
+            y[column] = extreme_of(largest, numbers, x + column, columns);
     }
 }
 
