@@ -54,6 +54,9 @@ enum { ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM };
       (int which, const ptrdiff_t *sizes, const real *a, const ptrdiff_t *a_steps, const real *b,         \
        const ptrdiff_t *b_steps, real *y, int *raised),                                                   \
       (which, sizes, a, a_steps, b, b_steps, y, raised))                                                  \
+    /* ---- copy.c: y of up to 64 axes, and along each of them how many numbers of x are from one to the next */ \
+    K(copy, (int axes, const ptrdiff_t *sizes, const ptrdiff_t *steps, const real *x, real *y),           \
+      (axes, sizes, steps, x, y))                                                                         \
     /* ---- select.c: condition, y, and a and b (n), or one number where their step is 0 and not 1 */      \
     K(where,                                                                                              \
       (ptrdiff_t n, const uint8_t *condition, const real *a, ptrdiff_t a_step, const real *b,             \

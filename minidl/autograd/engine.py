@@ -59,7 +59,7 @@ def backpropagate(
             if dy is not None:
                 arrived = True
                 if t is not None and id(t) in between:
-                    kept[id(t)] = t, dy if create_graph else dy.copy()  # the op's rule is yet to pass it on
+                    kept[id(t)] = t, dy if create_graph else dy.copy("A")  # the op's rule is yet to pass it on
         if arrived and True in node.needs:
             gradients.pass_through(_twin(node.op) if retain_graph else node.op, node, dys)
             if not retain_graph:
@@ -68,7 +68,7 @@ def backpropagate(
         if key in wanted and key in gradients.sums:
             dx = gradients.sums[key]
             if key not in gradients.own:
-                dx = dx * 1 if create_graph else dx.copy()
+                dx = dx * 1 if create_graph else dx.copy("A")
             kept[key] = t, dx
     return kept
 

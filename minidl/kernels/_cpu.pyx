@@ -13,10 +13,11 @@ from libc.math cimport isinf
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 from numpy cimport (
-    NPY_BOOL, NPY_DOUBLE, NPY_FLOAT, NPY_INT, NPY_LONG, NPY_LONGLONG, NPY_UINT, NPY_ULONG, PyArray_CheckExact,
-    PyArray_DATA, PyArray_DIMS, PyArray_ISALIGNED, PyArray_ISCARRAY_RO, PyArray_ISNOTSWAPPED, PyArray_ISWRITEABLE,
-    PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM, PyArray_SAMESHAPE, PyArray_SIZE, PyArray_SimpleNew,
-    PyArray_SimpleNewFromData, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray, npy_intp, set_array_base,
+    NPY_ARRAY_UPDATE_ALL, NPY_BOOL, NPY_DOUBLE, NPY_FLOAT, NPY_INT, NPY_LONG, NPY_LONGLONG, NPY_UINT, NPY_ULONG,
+    PyArray_CheckExact, PyArray_DATA, PyArray_DIMS, PyArray_ISALIGNED, PyArray_ISCARRAY_RO, PyArray_ISNOTSWAPPED,
+    PyArray_ISWRITEABLE, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM, PyArray_SAMESHAPE, PyArray_SIZE,
+    PyArray_SimpleNew, PyArray_SimpleNewFromData, PyArray_STRIDES, PyArray_TYPE, PyArray_UpdateFlags, import_array,
+    ndarray, npy_intp, set_array_base,
 )
 
 from numpy import empty as numpy_empty, geterr as numpy_geterr
@@ -67,6 +68,7 @@ cdef extern from "dispatch.h" nogil:
     int kernel_arithmetic(
         int bits, int which, const Py_ssize_t *sizes, const void *a, const Py_ssize_t *a_steps, const void *b,
         const Py_ssize_t *b_steps, void *y, int *raised)
+    int kernel_copy(int bits, int axes, const Py_ssize_t *sizes, const Py_ssize_t *steps, const void *x, void *y)
     int kernel_where(
         int bits, Py_ssize_t n, const uint8_t *condition, const void *a, Py_ssize_t a_step, const void *b,
         Py_ssize_t b_step, void *y)

@@ -1,7 +1,8 @@
 """The kernels of `reference` in C: the same names, arguments, checks and errors.
 
 The C sources are in csrc/, compiled for several instruction sets; the best one that the machine has
-is chosen here. Inputs of any layout are made dense, outputs are new arrays. The work is shared
+is chosen here. What goes number by number takes a transposed array as it lies, and its result lies
+alike; other inputs are made dense, in the order of C. Outputs are new arrays. The work is shared
 among threads such that the results are the same bits for any number of them.
 
     MINIDL_ISA=v3           run on x86-64-v3 (or v2, v4), for comparisons
@@ -87,7 +88,13 @@ def _dense(array: Array, dtype: Any = None) -> Array:
     flags = array.flags
     if flags.c_contiguous and flags.aligned and dtype in (None, array.dtype):
         return np.asarray(array)
-    return np.array(array, dtype, order="C")
+    copy = _cpu.copy_in_c_order(array) if dtype in (None, array.dtype) else None
+    return np.array(array, dtype, order="C") if copy is None else copy
+
+
+def _both_dense(a: Array, b: Array) -> tuple[Array, Array]:
+    """Two arrays as the second one lies in memory, if that is dense."""
+    return (_dense(a.T).T, _dense(b.T).T) if b.flags.fnc else (_dense(a), _dense(b))
 
 
 def _strided(array: Array) -> Array:
@@ -169,7 +176,7 @@ def _slope(kernel: Callable[[Array, Array], Array], dy: Array, y: Array) -> Arra
     dx = kernel(dy, y)
     if dx is None:
         validate.elementwise(kernel.__name__, dy=dy, y=y)
-        dx = kernel(_dense(dy), _dense(y))
+        dx = kernel(*_both_dense(dy, y))
     return dx
 
 
@@ -288,7 +295,7 @@ def _backward(kernel: str, which: int, dy: Array, x: Array, alpha: float = 0.0, 
     if dx is None:
         validate.elementwise(kernel, dy=dy, x=x)
         numbers = validate.numbers(kernel, alpha=alpha, scale=scale)
-        dx = _cpu.activation_backward(which, _dense(dy), _dense(x), *numbers)
+        dx = _cpu.activation_backward(which, *_both_dense(dy, x), *numbers)
     return dx
 
 

@@ -372,7 +372,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
         a = as_tensor(a, device="cuda" if devices.on_gpu(getattr(condition, "_array", condition)) else None)
     a, b = operands(a, b)
     beside = a if isinstance(a, Tensor) else b
-    return Where.apply(constant_beside("where", condition, beside).copy(), a, b)  # backward reads it again
+    return Where.apply(constant_beside("where", condition, beside).copy("A"), a, b)  # backward reads it again
 
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:

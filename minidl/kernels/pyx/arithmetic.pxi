@@ -21,6 +21,9 @@ cdef struct Walk:
     Py_ssize_t[WALK] sizes, a_steps, b_steps
 
 
+cdef int[MOST_AXES] AS_IN_C = range(MOST_AXES)
+
+
 cdef bint number_of(x, double *value) noexcept:
     """Look at a Python number; one that not both precisions hold exactly, if it is an integer, is NumPy's to refuse."""
     cdef int overflow = 0
@@ -60,15 +63,17 @@ cdef inline bint along(const Operand *operand, int axis, int bits, npy_intp *n, 
     return step[0] * (bits >> 3) == operand.strides[axis]
 
 
-cdef bint walk_of(int bits, const Operand *a, const Operand *b, Walk *walk) noexcept:
-    """How to go through both at once. Neighbouring axes are one where both go on through the next as through this."""
-    cdef int axes = max(a.axes, b.axes), axis, last = WALK
+cdef bint walk_of(int bits, const Operand *a, const Operand *b, const int *order, Walk *walk) noexcept:
+    """How to go through both at once, axis by axis in this order. Neighbouring axes are one where both go on through
+    the next as through this."""
+    cdef int axes = max(a.axes, b.axes), place, axis, last = WALK
     cdef npy_intp n, of_a, of_b
     cdef Py_ssize_t a_step, b_step
     walk.axes = axes
     for axis in range(WALK):
         walk.sizes[axis], walk.a_steps[axis], walk.b_steps[axis] = 1, 0, 0
-    for axis in range(axes - 1, -1, -1):
+    for place in range(axes - 1, -1, -1):
+        axis = order[place]
         if not along(a, axis - axes + a.axes, bits, &of_a, &a_step):
             return False
         if not along(b, axis - axes + b.axes, bits, &of_b, &b_step):
@@ -90,15 +95,27 @@ cdef bint walk_of(int bits, const Operand *a, const Operand *b, Walk *walk) noex
     return True
 
 
+cdef inline bint walk_along(x, int bits, const Operand *a, const Operand *b, int *order, Walk *walk) noexcept:
+    """The same in the order in which an array with all of the axes lies in memory, if that is not C's."""
+    if bits_of(x) == 0 or PyArray_ISCARRAY_RO(<ndarray>x) or PyArray_NDIM(<ndarray>x) != max(a.axes, b.axes):
+        return False
+    return is_packed(<ndarray>x) and walk_of(bits, a, b, order_of(<ndarray>x, order), walk)
+
+
 cdef combine(int which, a, b):
     cdef int bits = bits_of(a) or bits_of(b), raised = 0, status
     cdef Operand of_a, of_b
     cdef Walk walk
+    cdef int[MOST_AXES] order
     if bits == 0 or not operand_of(a, bits, &of_a) or not operand_of(b, bits, &of_b):
         return None
-    if not walk_of(bits, &of_a, &of_b, &walk):
+    cdef bint permuted = walk_along(a, bits, &of_a, &of_b, order, &walk)
+    permuted = permuted or walk_along(b, bits, &of_a, &of_b, order, &walk)
+    if not permuted and not walk_of(bits, &of_a, &of_b, AS_IN_C, &walk):
         return None
     cdef ndarray y = new(NPY_FLOAT if bits == 32 else NPY_DOUBLE, walk.axes, walk.shape, bits // 8)
+    if permuted:
+        lay_out(y, order)
     cdef void *py = PyArray_DATA(y)
     if PyArray_SIZE(y) <= ALONE:
         status = kernel_arithmetic(

@@ -38,8 +38,45 @@ cdef ndarray new(int kind, int axes, const npy_intp *shape, Py_ssize_t itemsize)
     return array
 
 
+cdef inline npy_intp apart_along(ndarray x, int axis) noexcept:
+    """From one number to the next; where there is none the stride says nothing, and the axis may as well be the first."""
+    return PyArray_STRIDES(x)[axis] if PyArray_DIMS(x)[axis] != 1 else PY_SSIZE_T_MAX
+
+
+cdef const int *order_of(ndarray x, int *order) noexcept:
+    """The axes of a packed array from the one whose numbers are farthest apart in memory to the one that is dense."""
+    cdef int axis, place
+    order[0] = 0
+    for axis in range(1, PyArray_NDIM(x)):
+        place = axis
+        while place > 0 and apart_along(x, order[place - 1]) < apart_along(x, axis):
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = axis
+    return order
+
+
+cdef void lay_out(ndarray y, const int *order) noexcept:
+    """Let the axes of a new array lie in memory in this order."""
+    cdef npy_intp apart = PyArray_ITEMSIZE(y)
+    cdef int place
+    for place in range(PyArray_NDIM(y) - 1, -1, -1):
+        PyArray_STRIDES(y)[order[place]] = apart
+        apart *= PyArray_DIMS(y)[order[place]]
+    PyArray_UpdateFlags(y, NPY_ARRAY_UPDATE_ALL)
+
+
+cdef inline ndarray like_in(int kind, int itemsize, ndarray x):
+    """A new array of a type, in the shape and the layout of a packed one."""
+    cdef int[MOST_AXES] order
+    cdef ndarray y = new(kind, PyArray_NDIM(x), PyArray_DIMS(x), itemsize)
+    if not PyArray_ISCARRAY_RO(x):
+        lay_out(y, order_of(x, order))
+    return y
+
+
 cdef inline ndarray like(ndarray x):
-    return new(PyArray_TYPE(x), PyArray_NDIM(x), PyArray_DIMS(x), PyArray_ITEMSIZE(x))
+    return like_in(PyArray_TYPE(x), PyArray_ITEMSIZE(x), x)
 
 
 cdef inline ndarray without_last_axis(ndarray x):
@@ -91,9 +128,57 @@ cdef inline int dense(array, const void **data, Py_ssize_t *n) noexcept:
     return bits
 
 
+cdef inline bint is_packed(ndarray x) noexcept:
+    """Whether an array is dense in C order, or once its axes are in another order, as a transposed one is."""
+    return PyArray_ISCARRAY_RO(x) or is_turned(x)
+
+
+cdef bint is_turned(ndarray x) noexcept:
+    cdef npy_intp apart = PyArray_ITEMSIZE(x)
+    cdef int axes = PyArray_NDIM(x), left = 0, axis
+    for axis in range(axes - 1, -1, -1):
+        if PyArray_DIMS(x)[axis] != 1:
+            if left == 0 and PyArray_STRIDES(x)[axis] == apart:
+                return False  # rows are dense: to copy them costs little, and what works on rows would want it done
+            left += 1
+    while left > 0:
+        for axis in range(axes):
+            if PyArray_DIMS(x)[axis] != 1 and PyArray_STRIDES(x)[axis] == apart:
+                break
+        else:
+            return False
+        apart *= PyArray_DIMS(x)[axis]
+        left -= 1
+    return PyArray_ISALIGNED(x)
+
+
+cdef inline int packed(array, const void **data, Py_ssize_t *n) noexcept:
+    """The same for a packed array."""
+    cdef int bits = bits_of(array)
+    data[0] = NULL
+    n[0] = 0
+    if bits == 0 or not is_packed(<ndarray>array):
+        return 0
+    data[0] = PyArray_DATA(<ndarray>array)
+    n[0] = PyArray_SIZE(<ndarray>array)
+    return bits
+
+
 cdef inline bint alike(a, b) noexcept:
     """Whether two plain arrays have one shape."""
     return PyArray_SAMESHAPE(<ndarray>a, <ndarray>b)
+
+
+cdef bint in_step(ndarray a, ndarray b) noexcept:
+    """Whether two packed arrays of one shape have one layout."""
+    cdef int axis
+    if PyArray_ISCARRAY_RO(a) and PyArray_ISCARRAY_RO(b):
+        return True
+    for axis in range(PyArray_NDIM(a)):
+        if (PyArray_DIMS(a)[axis] != 1
+                and PyArray_STRIDES(a)[axis] * PyArray_ITEMSIZE(b) != PyArray_STRIDES(b)[axis] * PyArray_ITEMSIZE(a)):
+            return False
+    return True
 
 
 cdef inline bint leads(a, b) noexcept:
@@ -105,6 +190,25 @@ cdef inline bint leads(a, b) noexcept:
         if PyArray_DIMS(<ndarray>a)[axis] != PyArray_DIMS(<ndarray>b)[axis]:
             return False
     return True
+
+
+def copy_in_c_order(array):
+    """A dense copy of aligned reals whose strides are whole numbers; None of anything else."""
+    cdef int bits = bits_of(array), axes, axis, status
+    cdef Py_ssize_t[MOST_AXES] steps
+    if bits == 0 or not PyArray_ISALIGNED(<ndarray>array):
+        return None
+    axes = PyArray_NDIM(<ndarray>array)
+    for axis in range(axes):
+        steps[axis] = PyArray_STRIDES(<ndarray>array)[axis] // (bits // 8)
+        if steps[axis] * (bits // 8) != PyArray_STRIDES(<ndarray>array)[axis]:
+            return None
+    cdef ndarray y = new(PyArray_TYPE(<ndarray>array), axes, PyArray_DIMS(<ndarray>array), bits // 8)
+    cdef const void *x = PyArray_DATA(<ndarray>array)
+    with nogil:
+        status = kernel_copy(bits, axes, <const Py_ssize_t *>PyArray_DIMS(y), steps, x, PyArray_DATA(y))
+    check(status)
+    return y
 
 
 cdef made_dense(array):

@@ -8,7 +8,7 @@ ctypedef int (*Map)(int bits, Py_ssize_t n, const void *x, void *y) noexcept nog
 cdef apply(Map kernel, x):
     cdef const void *px
     cdef Py_ssize_t n
-    cdef int bits = dense(x, &px, &n), status
+    cdef int bits = packed(x, &px, &n), status
     if bits == 0:
         return None
     cdef ndarray y = like(x)
@@ -26,7 +26,7 @@ cdef apply_slope(Slope kernel, dy, y):
     cdef const void *py
     cdef const void *pdy
     cdef Py_ssize_t n, step
-    cdef int bits = dense(y, &py, &n), status
+    cdef int bits = packed(y, &py, &n), status
     if bits == 0 or not gradient_of(dy, y, &pdy, &step):
         return None
     cdef ndarray dx = like(y)
@@ -37,13 +37,13 @@ cdef apply_slope(Slope kernel, dy, y):
 
 
 cdef bint gradient_of(dy, y, const void **data, Py_ssize_t *step) noexcept:
-    """Look at a gradient in the type and shape of a plain array: as dense, or as one number with a step of 0."""
+    """Look at a gradient in the type, shape and layout of a packed array, or of one number with a step of 0."""
     cdef Py_ssize_t n
     if bits_of(dy) != bits_of(y) or not alike(dy, y):
         return False
     step[0] = not is_one_number(dy)
     if step[0]:
-        return dense(dy, data, &n) != 0
+        return packed(dy, data, &n) != 0 and in_step(dy, y)
     data[0] = PyArray_DATA(<ndarray>dy)
     return True
 
@@ -87,7 +87,7 @@ def absolute(x):
 def clip(x, low, high):
     cdef const void *px
     cdef Py_ssize_t n
-    cdef int bits = dense(x, &px, &n), status
+    cdef int bits = packed(x, &px, &n), status
     if bits == 0 or type(low) is not float or type(high) is not float or low != low or high != high:
         return None
     cdef double least = low, most = high
@@ -108,7 +108,7 @@ def activation_forward(int which, x, alpha, scale):
     check_activation(which)
     cdef const void *px
     cdef Py_ssize_t n
-    cdef int bits = dense(x, &px, &n), status
+    cdef int bits = packed(x, &px, &n), status
     if bits == 0 or type(alpha) is not float or type(scale) is not float:
         return None
     cdef double a = alpha, s = scale
@@ -124,7 +124,7 @@ def activation_backward(int which, dy, x, alpha, scale):
     cdef const void *pdy
     cdef const void *px
     cdef Py_ssize_t n, step
-    cdef int bits = dense(x, &px, &n), status
+    cdef int bits = packed(x, &px, &n), status
     if bits == 0 or type(alpha) is not float or type(scale) is not float or not gradient_of(dy, x, &pdy, &step):
         return None
     cdef double a = alpha, s = scale
@@ -169,19 +169,19 @@ cdef bint choice_of(x, condition, int bits, Choice *choice) except -1:
         choice.data = PyArray_DATA(<ndarray>x)
         return True
     choice.step = 1
-    return dense(x, &choice.data, &n) == bits
+    return packed(x, &choice.data, &n) == bits and in_step(x, condition)
 
 
 def where(condition, a, b):
     cdef int bits = bits_of(a) or bits_of(b), kind = NPY_FLOAT if bits == 32 else NPY_DOUBLE, status
     cdef Choice ca, cb
-    if bits == 0 or kind_of(condition) != NPY_BOOL or not PyArray_ISCARRAY_RO(<ndarray>condition):
+    if bits == 0 or kind_of(condition) != NPY_BOOL or not is_packed(<ndarray>condition):
         return None
     if not choice_of(a, condition, bits, &ca) or not choice_of(b, condition, bits, &cb):
         return None
     cdef const uint8_t *pcondition = <const uint8_t *>PyArray_DATA(<ndarray>condition)
     cdef Py_ssize_t n = PyArray_SIZE(<ndarray>condition)
-    cdef ndarray y = new(kind, PyArray_NDIM(<ndarray>condition), PyArray_DIMS(<ndarray>condition), bits // 8)
+    cdef ndarray y = like_in(kind, bits // 8, condition)
     with nogil:
         status = kernel_where(bits, n, pcondition, ca.data, ca.step, cb.data, cb.step, PyArray_DATA(y))
     check(status)
