@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 
 from minidl import devices, kernels
-from minidl.kernels.axes import Axis, Layout, extreme_of, index_of, layout_of, one_axis, sum_of, takes_extreme
+from minidl.kernels.axes import (
+    Axis,
+    Layout,
+    as_it_lies,
+    axes_in,
+    back_in_order,
+    extreme_of,
+    index_of,
+    layout_of,
+    one_axis,
+    sum_of,
+    takes_extreme,
+)
 from minidl.kernels.validate import FLOATS
 from minidl.ops.arithmetic import Where, astype
 from minidl.ops.coercion import constant, floating
@@ -94,13 +106,22 @@ class Extreme(Op):
         return extreme_of(x, self.axis, keepdims, self.largest)
 
     def backward(self, dy: Any) -> Any:
-        x, y = self.inputs[0], self.output
-        layout = layout_of(x.shape, self.axis)
-        if layout.matrices is None or isinstance(dy, Tensor) or not takes_extreme(x, layout):
-            return dy.reshape(layout.kept) * self._shares(layout).astype(dy.dtype)
+        layout = layout_of(self.inputs[0].shape, self.axis)
+        dx = None if isinstance(dy, Tensor) else self._by_kernel(dy, layout)
+        return dy.reshape(layout.kept) * self._shares(layout).astype(dy.dtype) if dx is None else dx
+
+    def _by_kernel(self, dy: Any, layout: Layout) -> Any:
+        """None if it does not take them."""
+        x, order = as_it_lies(self.inputs[0])
+        dy, y = dy.reshape(layout.kept), self.output.reshape(layout.kept)
+        if order:
+            dy, y, layout = dy.transpose(order), y.transpose(order), layout_of(x.shape, axes_in(order, layout))
+        if layout.matrices is None or not takes_extreme(x, layout):
+            return None
         before, _, after = layout.matrices
         dy, y = dy.reshape(before, after), y.reshape(before, after)
-        return kernels.of(x).extreme_backward(dy, x.reshape(layout.matrices), y).reshape(x.shape)
+        dx = kernels.of(x).extreme_backward(dy, x.reshape(layout.matrices), y).reshape(x.shape)
+        return back_in_order(dx, order) if order else dx
 
     def _shares(self, layout: Layout) -> Any:
         x, y = constant(self.inputs[0]), constant(self.output).reshape(layout.kept)
