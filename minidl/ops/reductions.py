@@ -113,9 +113,10 @@ class Extreme(Op):
     def _by_kernel(self, dy: Any, layout: Layout) -> Any:
         """None if it does not take them."""
         x, order = as_it_lies(self.inputs[0])
-        dy, y = dy.reshape(layout.kept), self.output.reshape(layout.kept)
+        y = self.output
         if order:
-            dy, y, layout = dy.transpose(order), y.transpose(order), layout_of(x.shape, axes_in(order, layout))
+            dy, y = (a.reshape(layout.kept).transpose(order) for a in (dy, y))
+            layout = layout_of(x.shape, axes_in(order, layout))
         if layout.matrices is None or not takes_extreme(x, layout):
             return None
         before, _, after = layout.matrices
