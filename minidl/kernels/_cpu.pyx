@@ -2,9 +2,9 @@
 """The C kernels as Python functions of arrays: memory addresses, the GIL released, errors raised.
 
 `minidl.kernels.cpu` calls them. What could crash the process is checked here: each array is dense,
-native, aligned, of the type and the number of items that C will assume. For one that is not, a
-function returns None. The caller then finds out with patience what is wrong with it, and if
-nothing is, comes again with a copy.
+for some kernels in any order of its axes, native, aligned, of the type and the number of items that
+C will assume. For one that is not, a function returns None. The caller then finds out with patience
+what is wrong with it, and if nothing is, comes again with a copy.
 """
 
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact

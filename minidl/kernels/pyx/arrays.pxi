@@ -134,6 +134,7 @@ cdef inline bint is_packed(ndarray x) noexcept:
 
 
 cdef bint is_turned(ndarray x) noexcept:
+    """Whether it is dense in another order than C's, and its rows are not."""
     cdef npy_intp apart = PyArray_ITEMSIZE(x)
     cdef int axes = PyArray_NDIM(x), left = 0, axis
     for axis in range(axes - 1, -1, -1):
@@ -153,7 +154,7 @@ cdef bint is_turned(ndarray x) noexcept:
 
 
 cdef inline int packed(array, const void **data, Py_ssize_t *n) noexcept:
-    """The same for a packed array."""
+    """Look at a packed array as dense() does at a dense one."""
     cdef int bits = bits_of(array)
     data[0] = NULL
     n[0] = 0

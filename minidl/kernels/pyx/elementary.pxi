@@ -37,7 +37,7 @@ cdef apply_slope(Slope kernel, dy, y):
 
 
 cdef bint gradient_of(dy, y, const void **data, Py_ssize_t *step) noexcept:
-    """Look at a gradient in the type, shape and layout of a packed array, or of one number with a step of 0."""
+    """Look at a gradient in the type and shape of a packed array: in its layout, or as one number with a step of 0."""
     cdef Py_ssize_t n
     if bits_of(dy) != bits_of(y) or not alike(dy, y):
         return False
