@@ -40,6 +40,7 @@
 #define READ_ROWS 10          /* of a thread, with fewer of which it may read half as many, */
 #define READ_MORE_ROWS 16     /* with so many four times as many, and with twice these rows eight times: it multiplies
                                  longer than it reads */
+#define GROUP_BYTES (1 << 18) /* of R that all rows meet before the rest of it */
 #define OWN_ROWS 512          /* of a thread, in all steps, for which it packs W and R for itself */
 #define APART 1024            /* numbers between the states of two threads: a core fetches beyond what it reads */
 #define STEP_WORK (1 << 15)   /* multiplications of a step that are worth a meeting */
@@ -266,6 +267,12 @@ static real *z_of(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_
     return f->z + ((step - f->s.begin) * rows + row - share->row) * 4 * f->s.units;
 }
 
+/* Where the output of a row goes */
+static real *output_of(const Forward *f, ptrdiff_t step, ptrdiff_t row)
+{
+    return f->y + (row * f->s.time + step) * f->s.units;
+}
+
 /* What follows h R, with or without sums of (rows, 4). All rows go through one half before the other begins: a row
    waits for itself, for one function after the other, but not for the rows beside it. */
 INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows,
@@ -276,7 +283,7 @@ INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, pt
     const real *h_before = s->h_before + state, *c_before = s->c_before + state;
     real *z = z_of(f, share, step, first) + unit;
     real *gates = s->kept ? s->gates + at(s, step, first) * 4 * units + unit : z;
-    real *y = f->y + (first * time + step) * units + unit;
+    real *y = output_of(f, step, first) + unit;
     real *h = after(s, s->h_before, f->h_last, step, first) + unit;
     real *c = after(s, s->c_before, f->c_last, step, first) + unit;
     vec c_new[BLOCK_ROWS]; /* of a block: from c they would come late where its rows cross lines */
@@ -320,6 +327,8 @@ INLINE void forward_block(const int rows, const Forward *f, const Share *share, 
     vec sum[BLOCK_ROWS * 4];
     UNROLL for (int i = 0; i < rows * 4; i++)
         sum[i] = vload_n(f->bias + i % 4 * units + unit, n);
+    UNROLL for (int row = 0; row < rows; row++)
+        FETCH_TO_WRITE(output_of(f, step, first + row) + unit);
     block_accumulate(rows, 4, sum, units, f->s.h_before + state_at(&f->s, step, first) * units, units, 1,
                      f->packed_recurrent + unit * 4 * units, ahead, fetches);
     update_block(f, share, step, first, rows, unit, n, sum);
@@ -339,20 +348,23 @@ static void forward_row(const Forward *f, const Share *share, ptrdiff_t step, pt
         update_block(f, share, step, row, 1, unit + w * LANES, LANES, sum + w * 4);
 }
 
-static void forward_unit(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t fetches)
+/* All units of a group for some rows, then for the next ones */
+static void forward_group(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t begin, ptrdiff_t end,
+                          ptrdiff_t fetches)
 {
     const ptrdiff_t rows = share->rows_end - share->row, blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     const ptrdiff_t sliver = 4 * LANES * f->s.units;
-    const real *ahead = f->packed_recurrent + unit * 4 * f->s.units + sliver;
-    for (ptrdiff_t block = 0, row = share->row; block < blocks; block++, ahead += sliver / blocks) {
+    const real *ahead = f->packed_recurrent + end * 4 * f->s.units;
+    for (ptrdiff_t block = 0, row = share->row; block < blocks; block++) {
         const ptrdiff_t n = rows / blocks + (block < rows % blocks);
-        switch (n) {
+        for (ptrdiff_t unit = begin; unit < end; unit += LANES, ahead += sliver / blocks)
+            switch (n) {
 #define CASE(n)                                                                                           \
     case n:                                                                                               \
         forward_block(n, f, share, step, row, unit, ahead, fetches);                                      \
         break;
-            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-        }
+                CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+            }
         row += n;
     }
 }
@@ -423,32 +435,43 @@ static void forward_run(const Forward *f, const Share *share, ptrdiff_t step, pt
     }
 }
 
-static void forward_unit(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t fetches)
+/* A group is the units of a vector here, and R is read in runs of k. */
+static void forward_group(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t unit, ptrdiff_t end,
+                          ptrdiff_t fetches)
 {
     const ptrdiff_t units = f->s.units, rows = share->rows_end - share->row;
     for (ptrdiff_t gate = 0; gate < 4; gate += f->together)
         for (ptrdiff_t k = 0; k < units; k += DEPTH)
             forward_run(f, share, step, unit, gate, k, fetches);
-    if (units - unit >= LANES)
+    if (end - unit == LANES)
         update_rows(f, share, step, share->row, rows, unit, LANES, NULL);
     else
-        update_rows(f, share, step, share->row, rows, unit, units - unit, NULL);
+        update_rows(f, share, step, share->row, rows, unit, end - unit, NULL);
 }
 
 #endif
 
+/* The units that all rows go through before the next ones come. Of more than a vector's what the rows read and write
+   lies together, and R comes from the second-level cache for each block of rows: so it does on older processors in any
+   case, whose first-level cache has no room for what is packed of R for a vector of 128 units. */
+static ptrdiff_t group_of(ptrdiff_t units)
+{
+    const ptrdiff_t near = GROUP_BYTES / (4 * units * (ptrdiff_t)sizeof(real)) / LANES * LANES;
+    return BLOCK_VECS == 4 && before_zen5 && near > 0 ? near : LANES;
+}
+
 static void forward_step(const Forward *f, const Share *share, ptrdiff_t step)
 {
-    const ptrdiff_t units = f->s.units, share_units = share->units_end - share->unit;
-    const ptrdiff_t bytes = share_units * 4 * units * (ptrdiff_t)sizeof(real);
-    const ptrdiff_t rows = share->rows_end - share->row, fetches = fetches_of(rows, bytes);
+    const ptrdiff_t units = f->s.units, share_units = share->units_end - share->unit, group = group_of(units);
+    const ptrdiff_t rows = share->rows_end - share->row, bytes = share_units * 4 * units * (ptrdiff_t)sizeof(real);
+    const ptrdiff_t fetches = group < share_units ? fetches_of(rows, bytes) : 0;
     ptrdiff_t unit = share->unit;
 #if BLOCK_VECS == 4
     for (; rows == 1 && unit + WIDE * LANES <= share->units_end; unit += WIDE * LANES)
         forward_row(f, share, step, unit);
 #endif
-    for (; unit < share->units_end; unit += LANES)
-        forward_unit(f, share, step, unit, fetches);
+    for (; unit < share->units_end; unit += group)
+        forward_group(f, share, step, unit, min_of(unit + group, share->units_end), fetches);
 }
 
 static void forward_turn(const void *context, ptrdiff_t part, ptrdiff_t turn)

@@ -178,7 +178,7 @@ def test_equals_the_reference(module, shape, dtype, given_gradients, masked, rev
     assert_close(slopes, expected[1], dtype, INPUTS)
 
 
-# the sizes that a chunk of steps, a register block and a vector do not divide
+# the sizes that a chunk of steps, a group of units, a register block and a vector do not divide
 LARGE = [
     (1, 600, 3, 5),
     (7, 501, 3, 5),
@@ -187,6 +187,7 @@ LARGE = [
     (2, 5, 150, 7),
     (3, 4, 1, 130),
     (2, 2, 30, 650),
+    (9, 2, 3, 330),
 ]
 
 
