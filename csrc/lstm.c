@@ -273,6 +273,19 @@ static real *output_of(const Forward *f, ptrdiff_t step, ptrdiff_t row)
     return f->y + (row * f->s.time + step) * f->s.units;
 }
 
+/* What a row will store, before the products that it waits for */
+INLINE void fetch_results(const Forward *f, ptrdiff_t step, ptrdiff_t row, ptrdiff_t unit)
+{
+    const Sequence *s = &f->s;
+    FETCH_TO_WRITE(output_of(f, step, row) + unit);
+    if (!s->kept)
+        return;
+    FETCH_TO_WRITE(after(s, s->h_before, f->h_last, step, row) + unit);
+    FETCH_TO_WRITE(after(s, s->c_before, f->c_last, step, row) + unit);
+    for (int gate = 0; gate < 4 && s->parts > 1; gate++) /* else x W lies there */
+        FETCH_TO_WRITE(s->gates + (at(s, step, row) * 4 + gate) * s->units + unit);
+}
+
 /* What follows h R, with or without sums of (rows, 4). All rows go through one half before the other begins: a row
    waits for itself, for one function after the other, but not for the rows beside it. */
 INLINE void update_rows(const Forward *f, const Share *share, ptrdiff_t step, ptrdiff_t first, ptrdiff_t rows,
@@ -327,8 +340,9 @@ INLINE void forward_block(const int rows, const Forward *f, const Share *share, 
     vec sum[BLOCK_ROWS * 4];
     UNROLL for (int i = 0; i < rows * 4; i++)
         sum[i] = vload_n(f->bias + i % 4 * units + unit, n);
-    UNROLL for (int row = 0; row < rows; row++)
-        FETCH_TO_WRITE(output_of(f, step, first + row) + unit);
+    if (before_zen5) /* a Zen 5 stores as fast what it has not fetched */
+        UNROLL for (int row = 0; row < rows; row++)
+            fetch_results(f, step, first + row, unit);
     block_accumulate(rows, 4, sum, units, f->s.h_before + state_at(&f->s, step, first) * units, units, 1,
                      f->packed_recurrent + unit * 4 * units, ahead, fetches);
     update_block(f, share, step, first, rows, unit, n, sum);
