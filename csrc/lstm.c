@@ -38,8 +38,7 @@
 #define SUM_ROWS 256          /* whose dz are summed before they go into db: a longer sum would be less exact */
 #define STEP_BYTES (1 << 20)  /* of R that a thread may read in every step */
 #define READ_ROWS 10          /* of a thread, with fewer of which it may read half as many, */
-#define READ_MORE_ROWS 16     /* with so many four times as many, and with twice these rows eight times: it multiplies
-                                 longer than it reads */
+#define READ_MORE_ROWS 16     /* and with so many eight times as many: it multiplies longer than it reads */
 #define GROUP_BYTES (1 << 18) /* of R that all rows meet before the rest of it */
 #define OWN_ROWS 512          /* of a thread, in all steps, for which it packs W and R for itself */
 #define APART 1024            /* numbers between the states of two threads: a core fetches beyond what it reads */
@@ -131,10 +130,9 @@ static ptrdiff_t recurrent_bytes(ptrdiff_t units) { return 4 * units * units * (
 static int split_by_units(ptrdiff_t batch, ptrdiff_t units)
 {
     const ptrdiff_t work = batch * 4 * units * units, threads = parallel_free_threads();
-    const ptrdiff_t bytes = batch < READ_ROWS * threads            ? STEP_BYTES / 2
-                            : batch < READ_MORE_ROWS * threads     ? STEP_BYTES
-                            : batch < 2 * READ_MORE_ROWS * threads ? STEP_BYTES * 4
-                                                                   : STEP_BYTES * 8;
+    const ptrdiff_t bytes = batch < READ_ROWS * threads        ? STEP_BYTES / 2
+                            : batch < READ_MORE_ROWS * threads ? STEP_BYTES
+                                                               : STEP_BYTES * 8;
     return units >= threads * SLIVER && work > STEP_WORK &&
            (batch < 2 * threads || recurrent_bytes(units) > bytes);
 }
