@@ -11,12 +11,13 @@
 #include "simd.h"
 
 /* The rows and vectors of a block, its rows where the vectors are the four gates of the same units of an LSTM, and what
-   a run of k takes of the first-level cache. */
+   a sliver of a run of k takes of the first-level cache, or of the second-level one on a Zen 4, where that is fast
+   enough: in longer runs the sums are read and written less often. */
 #if defined(__AVX512F__) || defined(__aarch64__) /* 32 vector registers: 24 sums, 4 of b, 1 of a */
 #define BLOCK_ROWS 6
 #define BLOCK_VECS 4
 #define GATE_ROWS 6
-#define SLIVER_BYTES 24576
+#define SLIVER_BYTES (before_zen5 ? 1 << 17 : 24576)
 #else /* 16: 12 sums, 2 of b, 2 of a. The fewer vectors, the less of b passes by for each product. */
 #define BLOCK_ROWS 6
 #define BLOCK_VECS 2

@@ -1,8 +1,8 @@
 /* c = a b and c += a b for matrices with any strides.
 
    1. Blocks. c is cut into tiles and a tile into register blocks (block.h). The sum over k is cut into
-      runs of DEPTH, so that a sliver of b, DEPTH rows by SLIVER columns, stays in the first-level cache
-      while it meets every row of the tile.
+      runs of DEPTH, so that a sliver of b, DEPTH rows by SLIVER columns, stays in a near cache while it
+      meets every row of the tile.
    2. Copies. A sliver is copied to [k][column] when its turn comes; all of b at the beginning, where several tiles
       of rows will meet it, if the caller has not packed it. A tile's run of a is copied to [row][k], or if its rows
       are not dense to [block][k][row], where a block reads whole lines, unless it lies well enough to stay in the
@@ -34,7 +34,7 @@
 #include "parallel.h"
 #include "threads.h"
 
-#define TILE_ROWS (42 * BLOCK_ROWS) /* whose copies of a run take some 256 KiB */
+#define TILE_ROWS (42 * BLOCK_ROWS) /* whose copies of a run take 96 to 512 KiB */
 #define TILE_COLUMNS (64 * SLIVER)
 #define CLOSE_BYTES (1 << 15) /* a run of a tile that lies within so many is not copied */
 
