@@ -274,7 +274,7 @@ def _threads_restored():
 @pytest.mark.parametrize("stack", [(), (50,), (3,)])
 @pytest.mark.parametrize(
     "shape",
-    [(150, 600, 210), (2, 500, 1500), (1500, 500, 2), (30, 20, 25), (71, 500, 163), (1100, 5, 1000), (9000, 60, 1)],
+    [(150, 600, 210), (2, 600, 1500), (1500, 600, 2), (30, 20, 25), (71, 600, 163), (1100, 5, 1000), (9000, 60, 1)],
 )
 def test_threads_change_no_bit(dtype, stack, shape):
     m, k, n = shape
@@ -299,7 +299,7 @@ def on_threads(a, b):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("lay_b", [np.ascontiguousarray, transposed])
 @pytest.mark.parametrize("lay_a", [np.ascontiguousarray, transposed])
-@pytest.mark.parametrize("shape", [(1500, 500, 20), (1500, 500, 1), (700, 500, 57), (12, 500, 1500), (60, 500, 113)])
+@pytest.mark.parametrize("shape", [(1500, 600, 20), (1500, 600, 1), (700, 600, 57), (12, 600, 1500), (60, 600, 113)])
 def test_threads_change_no_bit_of_what_is_thin(dtype, lay_a, lay_b, shape):
     m, k, n = shape
     results = on_threads(lay_a(normal(m, k, dtype=dtype)), lay_b(normal(k, n, dtype=dtype, seed=1)))
